@@ -1,0 +1,125 @@
+"""The seams: what the pipeline asks of the adapters. At most four methods each; tests/contract holds each to its word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from lookalike.spaces import Tower
+from lookalike.types import Filter, Item, LedgerEntry, Pixels, Rows, Scored, StoreStats, Tokens
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class Encoder(Protocol):
+    """A model: prepared pictures and texts in, unit vectors out.
+
+    Every method may be called from several threads at once. A method that the tower's space has no modality for
+    raises UnsupportedModel.
+    """
+
+    @property
+    def tower(self) -> Tower:
+        """The recipe; its fingerprint covers everything below."""
+        ...
+
+    def prepare_image(self, image: Image) -> Pixels:
+        """An upright RGB picture of any size -> (3, height, width) float32."""
+        ...
+
+    def prepare_text(self, text: str) -> Tokens:
+        """A text of any length -> its token ids, cut to what the model reads."""
+        ...
+
+    def encode_images(self, pixels: Pixels) -> Rows:
+        """(n, 3, height, width) -> (n, dim) unit rows."""
+        ...
+
+    def encode_texts(self, tokens: Sequence[Tokens]) -> Rows:
+        """n tokenised texts of any lengths -> (n, dim) unit rows, in the same order."""
+        ...
+
+
+class VectorReader(Protocol):
+    """The searching half of a store."""
+
+    def search(self, query: Rows, *, limit: int, where: Filter) -> tuple[list[Scored], int]:
+        """The items nearest to one query vector.
+
+        Args:
+            query: (dim,) float32 of unit length, of the store's space.
+            limit: At most so many items.
+            where: Which items count.
+
+        Returns:
+            Items by falling similarity, ties by (project, id); and how many items passed the filter.
+        """
+        ...
+
+    def get(self, keys: Sequence[tuple[str, str]]) -> list[Item | None]:
+        """The items of these (project, id) pairs, in order; None where there is none."""
+        ...
+
+    def vectors(self, contents: Sequence[str]) -> tuple[Rows, list[str]]:
+        """The stored vectors of these contents: (m, dim) unit rows and the m contents that were found, in order."""
+        ...
+
+    def stats(self) -> StoreStats:
+        """What the store holds."""
+        ...
+
+
+class VectorWriter(Protocol):
+    """The writing half of a store. One writer at a time."""
+
+    def add(self, items: Sequence[Item], contents: Sequence[str], vectors: Rows) -> None:
+        """Store items, and the vectors of contents that are new. Durable, all or nothing, when it returns.
+
+        Args:
+            items: Items to insert or, where (project, id) exists, to replace. Every item's content must be stored
+                already or be among `contents`.
+            contents: m distinct sha256 digests; one that is stored already keeps its vector.
+            vectors: (m, dim) float32 unit rows, of the store's space.
+        """
+        ...
+
+    def delete(self, keys: Sequence[tuple[str, str]]) -> int:
+        """Delete these (project, id) pairs; the number that existed. Vectors stay until `compact`."""
+        ...
+
+    def compact(self) -> int:
+        """Give back the space of vectors that no item uses; the number freed."""
+        ...
+
+
+class Catalogue(Protocol):
+    """A walk over everything in a store, for duplicates, statistics and backgrounds."""
+
+    def items(self, where: Filter) -> Iterator[Item]:
+        """Every item that passes, by (project, id)."""
+        ...
+
+    def sample(self, n: int, *, seed: int) -> tuple[list[str], Rows]:
+        """At most n contents in use, drawn evenly, and their vectors; the same for the same seed and store."""
+        ...
+
+
+class Ledger(Protocol):
+    """What became of each source object, so that the next run goes on instead of starting over."""
+
+    def known(self, project: str, uris: Sequence[str]) -> Mapping[str, LedgerEntry]:
+        """The entries of these objects, by uri."""
+        ...
+
+    def under(self, project: str, prefix: str) -> Iterator[LedgerEntry]:
+        """Every entry whose uri starts with `prefix`, by uri."""
+        ...
+
+    def record(self, entries: Iterable[LedgerEntry]) -> None:
+        """Insert or replace entries by (project, uri). Durable when it returns."""
+        ...
+
+    def forget(self, project: str, uris: Sequence[str]) -> None:
+        """Drop these entries."""
+        ...

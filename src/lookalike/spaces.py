@@ -1,0 +1,235 @@
+"""Who a vector is: its Space, the Tower that wrote it, and the models known by name.
+
+A *space* is the frozen identity of a vector's geometry. Two vectors may be compared if and only if their spaces are
+equal. A *tower* is one recipe that writes into a space; everything that can change a bit of the result is in its
+*fingerprint*, which keys the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+from lookalike.errors import SpaceMismatch
+
+Modality = Literal["image", "text"]
+Precision = Literal["exact", "int8"]
+Orientation = Literal["apply", "ignore"]
+
+REQUIRED_COSINE = 0.999
+"""The least cosine to the reference at which another recipe may write into a space (docs/design.md, section 3)."""
+
+
+def digest_of(value: object) -> str:
+    """The sha256 (hex, 64 characters) of a JSON-able value in its one canonical spelling."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """The frozen identity of a vector's geometry.
+
+    Attributes:
+        model: Name of the model, for people ("openai/clip-vit-base-patch32").
+        weights: sha256 (hex) of the reference weights.
+        preprocessing: Digest of the preprocessing that the model was trained with; empty for text alone.
+        pooling: How tokens become one vector: "projection" (CLIP) or "mean".
+        dim: Length of a vector.
+        modalities: What can be embedded into it, sorted.
+        normalised: Whether vectors have unit length.
+    """
+
+    model: str
+    weights: str
+    preprocessing: str
+    pooling: str
+    dim: int
+    modalities: tuple[Modality, ...]
+    normalised: bool = True
+
+    @property
+    def id(self) -> str:
+        """A short name that is equal if and only if the geometry is: "clip-vit-base-patch32-512@0f3a9c4d21b7"."""
+        # The model's name is for people: the same weights in another folder are the same space.
+        geometry = {key: value for key, value in asdict(self).items() if key != "model"}
+        return f"{self.model.rsplit('/', 1)[-1]}-{self.dim}@{digest_of(geometry)[:12]}"
+
+    @property
+    def key(self) -> str:
+        """The part of the id that decides equality, without the model's name."""
+        return self.id.rsplit("@", 1)[-1]
+
+    def require(self, other: Space, *, doing: str) -> None:
+        """Raise SpaceMismatch unless `other` is this very space; `doing` says what was attempted ("searching")."""
+        if self.key != other.key:
+            raise SpaceMismatch(
+                f"{doing} would mix two vector spaces: this is {self.id}, and it was offered vectors of {other.id}. "
+                "Use the model that made the first, or embed everything again with the other.",
+                expected=self.id,
+                actual=other.id,
+            )
+
+    def to_json(self) -> str:
+        """One line of JSON that `from_json` reads back."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Space:
+        """The space that `to_json` wrote."""
+        fields = json.loads(text)
+        return cls(**{**fields, "modalities": tuple(fields["modalities"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tower:
+    """One recipe that writes vectors into a space.
+
+    Attributes:
+        space: Where its vectors belong.
+        precision: "exact" (float32, the reference) or "int8".
+        runtime: The library family that computes ("onnxruntime", "openvino", "fake", a provider's name).
+        orientation: Whether the EXIF orientation of a picture is applied or ignored.
+        recipe: sorted (name, value) pairs of all else that can change a bit: tokenizer, token limit, preprocessing.
+        cosine: Least cosine to the reference that was measured; 1.0 for the reference itself.
+    """
+
+    space: Space
+    precision: Precision = "exact"
+    runtime: str
+    orientation: Orientation = "apply"
+    recipe: tuple[tuple[str, str], ...] = ()
+    cosine: float = 1.0
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of everything that can change a bit of a vector; keys the cache."""
+        fields = asdict(self)
+        del fields["cosine"]  # a measurement of the recipe, not a part of it
+        fields["space"] = self.space.key
+        return digest_of(fields)
+
+    def require_parity(self) -> None:
+        """Raise SpaceMismatch if this tower was measured too far from its space's reference to write into it."""
+        if self.cosine < REQUIRED_COSINE:
+            raise SpaceMismatch(
+                f"The {self.precision} tower of {self.space.model} is too far from the reference to share its space: "
+                f"cosine {self.cosine:.5f}, needed {REQUIRED_COSINE}. Use precision 'exact'.",
+                expected=self.space.id,
+                actual=f"{self.space.id}+{self.precision}",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedFile:
+    """One file of a model.
+
+    Attributes:
+        name: Path within the repository, with forward slashes.
+        sha256: Its digest (hex), or None where no published digest is known: then it is taken as first seen.
+        n_bytes: Its size, or None where not known.
+        optional: True if the model works without it.
+    """
+
+    name: str
+    sha256: str | None = None
+    n_bytes: int | None = None
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownModel:
+    """A row of the table of models known by name.
+
+    Attributes:
+        name: Repository on the hub ("owner/name"), or "tiny" for the built-in model.
+        revision: The commit that is fetched; empty for the built-in model.
+        files: What is fetched.
+        aliases: Other names that people use.
+        dim: Length of its vectors.
+        modalities: What it embeds.
+        licence: SPDX id of the weights.
+        note: One sentence for `lookalike models list`.
+    """
+
+    name: str
+    revision: str
+    files: tuple[PinnedFile, ...]
+    aliases: tuple[str, ...]
+    dim: int
+    modalities: tuple[Modality, ...]
+    licence: str
+    note: str
+
+    @property
+    def n_bytes(self) -> int:
+        """What a download weighs, as far as the sizes are known."""
+        return sum(file.n_bytes or 0 for file in self.files)
+
+
+# Digests as published for these revisions; docs/models.md says where each comes from. Adding a model is adding a row.
+KNOWN_MODELS: tuple[KnownModel, ...] = (
+    KnownModel(
+        name="tiny",
+        revision="",
+        files=(),
+        aliases=("builtin",),
+        dim=256,
+        modalities=("image", "text"),
+        licence="MIT",
+        note="Built in, works offline: a small CLIP for demos, tests and a first try. Not a replacement for CLIP.",
+    ),
+    KnownModel(
+        name="openai/clip-vit-base-patch32",
+        # The conversion to safetensors; `main` holds a pickle only.
+        revision="b33cedfd0df4e43b8238760678fcc89e1a0d38b3",
+        files=(
+            PinnedFile(
+                "model.safetensors", "99d28a652e6ec46629ab7047a0ac82c69b1fe11e0ce672c43af65d3a9a3fc05d", 605157884
+            ),
+            PinnedFile("config.json", "b575ef3c36f2a057fa19e221650105052d61cc9c1a972ec15019c6261ec98770", 4186),
+            PinnedFile(
+                "preprocessor_config.json", "910e70b3956ac9879ebc90b22fb3bc8a75b6a0677814500101a4c072bd7857bd", 316
+            ),
+            PinnedFile("tokenizer.json", "b556ac8c99757ffb677208af34bc8c6721572114111a6e0aaf5fa69ff0b8d842", 2224041),
+        ),
+        aliases=("clip", "clip-vit-b-32", "vit-b-32", "vit-b/32"),
+        dim=512,
+        modalities=("image", "text"),
+        licence="MIT",
+        note="CLIP ViT-B/32: text finds pictures, pictures find pictures. The default for your own photos.",
+    ),
+    KnownModel(
+        name="sentence-transformers/all-MiniLM-L6-v2",
+        revision="1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
+        files=(
+            PinnedFile(
+                "model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db", 90868376
+            ),
+            PinnedFile("config.json"),
+            PinnedFile("tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037", 466247),
+            PinnedFile("sentence_bert_config.json", optional=True),
+            PinnedFile("1_Pooling/config.json", optional=True),
+        ),
+        aliases=("minilm", "all-minilm-l6-v2"),
+        dim=384,
+        modalities=("text",),
+        licence="Apache-2.0",
+        note="Sentences to 384-d vectors: text to text only.",
+    ),
+)
+
+
+def known_model(name: str) -> KnownModel | None:
+    """The row for a name or alias, case aside; None if the name is not in the table."""
+    wanted = name.lower()
+    for model in KNOWN_MODELS:
+        if wanted == model.name.lower() or wanted in model.aliases:
+            return model
+    return None
+
+
+def renamed(space: Space, model: str) -> Space:
+    """The same geometry under another human name."""
+    return replace(space, model=model)

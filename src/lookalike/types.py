@@ -1,0 +1,230 @@
+"""The values that cross a boundary: arrays with a meaning, items, queries, hits, outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.spaces import Space, Tower
+
+Pixels = NDArray[np.float32]
+"""(3, height, width) or (n, 3, height, width) float32: RGB, resized, cropped and normalised for one model."""
+
+TokenIds = NDArray[np.int64]
+"""(length,) int64: one text's token ids at its true length, with begin and end tokens, unpadded."""
+
+Rows = NDArray[np.float32]
+"""(n, dim) float32, C-contiguous; every row has unit length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One text, tokenised.
+
+    Attributes:
+        ids: Its token ids, unpadded.
+        truncated: True if the text was longer than the model reads and its end was cut off.
+    """
+
+    ids: TokenIds
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one item of a batch has no vector.
+
+    Attributes:
+        position: Its place in the caller's sequence.
+        item: Its name (a path, or "images[3]").
+        reason: A sentence.
+        kind: The error's class name ("ImageError", "TooLarge", ...).
+    """
+
+    position: int
+    item: str
+    reason: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vectors:
+    """Vectors that know where they belong.
+
+    Attributes:
+        values: (n, dim) float32 with unit rows, in the order that was asked for; failed items are left out.
+        tower: The recipe that made them.
+        warnings: Sentences about single items, such as a text that was cut.
+        failures: One for each item that has no row.
+        positions: (n,) int64: for each row, its place in the caller's sequence.
+    """
+
+    values: Rows
+    tower: Tower
+    positions: NDArray[np.int64]
+    warnings: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def space(self) -> Space:
+        """The space of every row."""
+        return self.tower.space
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        return iter(self.values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One picture as its owner knows it.
+
+    Attributes:
+        id: The caller's name for it, unique within the project.
+        content: sha256 (hex) of the bytes; many items may share one content.
+        project: The collection that it belongs to.
+        uri: Where the picture is (a path or URL); empty if it was handed in as bytes.
+        caption: Free text of the owner.
+        metadata: Further facts; values are compared as strings when filtering.
+    """
+
+    id: str
+    content: str
+    project: str = "default"
+    uri: str = ""
+    caption: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which items a search may return.
+
+    Attributes:
+        project: Only this project; None for all.
+        metadata: Only items that have all of these values.
+    """
+
+    project: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """True if every item passes."""
+        return self.project is None and not self.metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """An item and the cosine of its vector to the query, -1 to 1."""
+
+    item: Item
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One answer to a query.
+
+    Attributes:
+        item: What was found.
+        similarity: Cosine to the query, -1 to 1. Not comparable between text and image queries.
+        confidence: 0 to 1: how far the similarity stands out from what unrelated pictures get with this very query;
+            0.5 is where "related" begins. Comparable between text and image queries.
+    """
+
+    item: Item
+    similarity: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hits:
+    """The answer to a query, best first.
+
+    Attributes:
+        hits: What was found and passed the threshold.
+        space: The space that was searched.
+        considered: How many items the filter let through.
+        warnings: Sentences about the query, such as a text that was cut.
+    """
+
+    hits: tuple[Hit, ...]
+    space: Space
+    considered: int
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __getitem__(self, index: int) -> Hit:
+        return self.hits[index]
+
+
+class Outcome(StrEnum):
+    """What became of one item of an ingest run."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    """Stored as well: another item has the same content, so no vector had to be computed."""
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """What is known of one source object since the last run.
+
+    Attributes:
+        project: Project of the item.
+        item_id: The item that it became or would have become.
+        uri: Where the object is.
+        stamp: What changes when the object does (size and modification time, an ETag); opaque.
+        outcome: How it ended.
+        content: sha256 (hex) of its bytes; empty if it could not be read.
+        reason: Why it failed; empty otherwise.
+    """
+
+    project: str
+    item_id: str
+    uri: str
+    stamp: str
+    outcome: Outcome
+    content: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStats:
+    """What an index holds.
+
+    Attributes:
+        items: Number of items.
+        contents: Number of distinct pictures among them.
+        dead_slots: Vectors on disk that no item uses any more; `compact` frees them.
+        n_bytes: Size on disk.
+        projects: Number of items by project.
+        space: The space that the index is bound to.
+    """
+
+    items: int
+    contents: int
+    dead_slots: int
+    n_bytes: int
+    projects: Mapping[str, int]
+    space: Space
+
+
+QueryKind = Literal["text", "image"]
+"""What the background of a score is drawn from: a text's cosines to pictures lie far below a picture's."""
