@@ -1,4 +1,4 @@
-"""The seams: what the pipeline asks of the adapters. At most four methods each; tests/contract holds each to its word."""
+"""The seams: what the pipeline asks of the adapters. At most four methods each; tests/contract proves them."""
 
 from __future__ import annotations
 
