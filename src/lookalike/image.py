@@ -1,0 +1,264 @@
+"""Bytes to an upright RGB picture: the one door through which every picture comes in.
+
+What a file is, is read from its first bytes, never from its name; only the formats listed here are handed to a
+decoder, after the byte and pixel budgets were checked. A picture comes out whole or not at all.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+from PIL.Image import Transpose
+
+from lookalike.errors import ImageError, LookalikeError, MissingDependency, TooLarge, UnsupportedMedia
+from lookalike.heic import open_heic
+from lookalike.spaces import Orientation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePolicy:
+    """What is let in, and how it is turned.
+
+    Attributes:
+        orientation: Whether the EXIF orientation is applied, or ignored as the reference processors do.
+        max_bytes: The largest file.
+        max_pixels: The largest width times height, checked on the header before anything is decoded.
+    """
+
+    orientation: Orientation = "apply"
+    max_bytes: int = 64 * 2**20
+    max_pixels: int = 100_000_000
+
+
+_OPENERS: Mapping[str, Callable[[BytesIO], Image.Image]] = {
+    "image/jpeg": JpegImagePlugin.JpegImageFile,
+    "image/png": PngImagePlugin.PngImageFile,
+    "image/webp": WebPImagePlugin.WebPImageFile,
+    "image/gif": GifImagePlugin.GifImageFile,
+    "image/bmp": BmpImagePlugin.BmpImageFile,
+    "image/tiff": TiffImagePlugin.TiffImageFile,
+    "image/x-portable-anymap": PpmImagePlugin.PpmImageFile,
+    "image/jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    "image/avif": AvifImagePlugin.AvifImageFile,
+    "image/heic": open_heic,
+}
+
+_KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PBM, PGM, PPM, JPEG 2000, AVIF or HEIC"
+
+# What Pillow's plugins raise on damaged files. A warning is among them where a process turns warnings into errors.
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    AssertionError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Warning,
+)
+
+_TRANSPOSES = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+
+
+def media_type(data: bytes) -> str | None:
+    """The kind of picture that these bytes begin like ("image/jpeg"), or None if it is not on the allow-list."""
+    for start, kind in _MAGIC:
+        if data.startswith(start):
+            return kind
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    if data[4:8] == b"ftyp":
+        return _iso_media_type(data)
+    if len(data) > 2 and data[:1] == b"P" and data[1:2] in b"123456" and data[2:3] in b" \t\n\v\f\r#":
+        return "image/x-portable-anymap"
+    return None
+
+
+_MAGIC = (
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"BM", "image/bmp"),
+    (b"II*\0", "image/tiff"),
+    (b"MM\0*", "image/tiff"),
+    (b"II+\0", "image/tiff"),
+    (b"MM\0+", "image/tiff"),
+    (b"\xff\x4f\xff\x51", "image/jp2"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "image/jp2"),
+)
+
+
+def _iso_media_type(data: bytes) -> str | None:
+    """AVIF or HEIC by the brands of the `ftyp` box: the major one first, then the compatible ones."""
+    end = min(int.from_bytes(data[:4], "big"), len(data), 256)
+    brands = [data[8:12], *(data[i : i + 4] for i in range(16, end - 3, 4))]
+    for brand in brands:
+        if brand in (b"avif", b"avis"):
+            return "image/avif"
+        if brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"):
+            return "image/heic"
+    return None
+
+
+def decode(data: bytes, policy: ImagePolicy = ImagePolicy(), *, item: str = "") -> Image.Image:
+    """Turn the bytes of a picture file into an RGB picture.
+
+    Transparent pixels are laid on white; 16-bit levels are scaled to 8; of several frames or pages the first is
+    taken. Opaque 8-bit pictures come out as `Image.open(...).convert("RGB")` has them, bit for bit.
+
+    Args:
+        data: The whole file.
+        policy: Budgets and orientation.
+        item: The picture's name, for messages.
+
+    Returns:
+        A loaded picture of mode RGB that holds nothing of `data`.
+
+    Raises:
+        TooLarge: More bytes or more pixels than the policy lets in.
+        UnsupportedMedia: Not a picture, or of a kind that is not on the allow-list.
+        ImageError: Empty, cut off or damaged.
+    """
+    if not data:
+        raise ImageError("The file is empty.", item=item)
+    if len(data) > policy.max_bytes:
+        raise TooLarge(
+            f"The file has {len(data):,} bytes, {policy.max_bytes:,} are allowed.",
+            actual=len(data),
+            limit=policy.max_bytes,
+            item=item,
+        )
+    kind = media_type(data)
+    if kind is None:
+        raise UnsupportedMedia(f"This is not a picture of a kind that can be read: {_KINDS}.", item=item)
+    try:
+        with _STRICT.loading():
+            return _decode(data, kind, policy, item)
+    except MissingDependency as error:
+        raise UnsupportedMedia(f"This is a HEIC picture. {error}", item=item) from error
+    except LookalikeError:
+        raise
+    except _DECODER_ERRORS as error:
+        raise ImageError(f"The {kind} file is cut off or damaged ({error}).", item=item) from error
+
+
+def _decode(data: bytes, kind: str, policy: ImagePolicy, item: str) -> Image.Image:
+    # Not Image.open: that consults limits of the whole process, and warns where it should refuse.
+    image = _OPENERS[kind](BytesIO(data))
+    n_pixels = image.width * image.height
+    if n_pixels > policy.max_pixels:
+        raise TooLarge(
+            f"The picture has {image.width:,} x {image.height:,} pixels, {policy.max_pixels:,} are allowed.",
+            actual=n_pixels,
+            limit=policy.max_pixels,
+            item=item,
+        )
+    image.load()
+    turn = _TRANSPOSES.get(_take_orientation(image)) if policy.orientation == "apply" else None
+    rgb = _to_rgb(image)
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _take_orientation(image: Image.Image) -> int:
+    """The EXIF orientation, which is removed so that nobody applies it again; 1 where EXIF is damaged.
+
+    Read after loading: TIFF and HEIC are turned by their decoders, which remove the tag themselves.
+    """
+    try:
+        return int(image.getexif().pop(ExifTags.Base.Orientation, 1))
+    except _DECODER_ERRORS:
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return _from_16_bit(image)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return _on_white(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    """The high bytes of 16-bit grey, as Pillow scales it; Pillow would clip mode "I" at 255."""
+    levels = np.asarray(image)
+    grey = (levels.clip(0, 65535) >> 8).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[levels == transparent] = 255
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode == "La":
+        image = image.convert("LA")
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+
+
+class _StrictLoading:
+    """Keeps Pillow from handing out partial pictures, also where another library has told it to.
+
+    `ImageFile.LOAD_TRUNCATED_IMAGES` is a switch of the whole process. It is touched only if it is on, for as long
+    as any thread is decoding here.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_loading = 0
+        self._was_on = False
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        with self._lock:
+            self._n_loading += 1
+            if ImageFile.LOAD_TRUNCATED_IMAGES:
+                self._was_on = True
+                ImageFile.LOAD_TRUNCATED_IMAGES = False
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_loading -= 1
+                if self._was_on and not self._n_loading:
+                    self._was_on = False
+                    ImageFile.LOAD_TRUNCATED_IMAGES = True
+
+
+_STRICT = _StrictLoading()
