@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from lookalike.spaces import Tower
-from lookalike.types import Filter, Item, LedgerEntry, Pixels, Rows, Scored, StoreStats, Tokens
+from lookalike.types import Filter, Item, LedgerEntry, Pixels, Rows, Scored, SourceObject, StoreStats, Tokens
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -112,8 +112,8 @@ class Ledger(Protocol):
         """The entries of these objects, by uri."""
         ...
 
-    def under(self, project: str, prefix: str) -> Iterator[LedgerEntry]:
-        """Every entry whose uri starts with `prefix`, by uri."""
+    def under(self, project: str | None, prefix: str) -> Iterator[LedgerEntry]:
+        """Every entry whose uri starts with `prefix`, by uri; of all projects if `project` is None."""
         ...
 
     def record(self, entries: Iterable[LedgerEntry]) -> None:
@@ -122,4 +122,21 @@ class Ledger(Protocol):
 
     def forget(self, project: str, uris: Sequence[str]) -> None:
         """Drop these entries."""
+        ...
+
+
+class Source(Protocol):
+    """A place that pictures come from."""
+
+    @property
+    def prefix(self) -> str:
+        """What the uri of every object of this source starts with, and of no other's."""
+        ...
+
+    def objects(self) -> Iterator[SourceObject]:
+        """Everything in it that may be a picture, in a stable order."""
+        ...
+
+    def read(self, obj: SourceObject, *, max_bytes: int) -> bytes:
+        """Its bytes. ImageError if it cannot be read, TooLarge if it is over `max_bytes`."""
         ...

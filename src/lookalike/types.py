@@ -171,6 +171,23 @@ class Hits:
         return self.hits[index]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceObject:
+    """Something that a source lists, not yet read.
+
+    Attributes:
+        uri: Where it is; also the id of the item that it becomes.
+        stamp: What changes when the object does (size and modification time, an ETag); opaque.
+        n_bytes: Its size.
+        problem: Why it cannot be read, if that shows already; empty otherwise.
+    """
+
+    uri: str
+    stamp: str
+    n_bytes: int
+    problem: str = ""
+
+
 class Outcome(StrEnum):
     """What became of one item of an ingest run."""
 

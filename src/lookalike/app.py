@@ -1,0 +1,128 @@
+"""The composition root: picks the adapters that a configuration names and puts them together.
+
+This is the only module that knows every adapter. Each is imported where it is needed, so that opening an index does
+not load a download client, and `import lookalike` loads no optional library at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lookalike import embed
+from lookalike.config import Config
+from lookalike.encoders import weights
+from lookalike.image import ImagePolicy
+from lookalike.ports import Encoder, Source
+from lookalike.spaces import Space
+
+if TYPE_CHECKING:
+    from lookalike.store.embedded import EmbeddedStore
+    from lookalike.store.memory import MemoryStore
+
+CLIP = "openai/clip-vit-base-patch32"
+BUILT_IN = "tiny"
+
+
+def choose_model(config: Config) -> str:
+    """The model that `config.model` means here: for "auto" CLIP where its weights are present, else the built-in."""
+    if config.model != "auto":
+        return config.model
+    return CLIP if weights.find(CLIP, config.hub) else BUILT_IN
+
+
+def open_encoder(config: Config, *, threads: int | None = None) -> Encoder:
+    """The encoder of `config.model`; weights that are not on this machine are downloaded, unless offline.
+
+    Args:
+        config: Says which model and how.
+        threads: Cores per call, instead of `config.threads`.
+
+    Raises:
+        ModelError: It cannot be found, fetched or used.
+        MissingDependency: The extra that runs it is not installed.
+    """
+    from lookalike.encoders.onnx import EngineOptions, open_encoder
+
+    model = choose_model(config)
+    folder = weights.find(model, config.hub)
+    if folder is None:
+        from lookalike.encoders.hub import fetch
+
+        folder = fetch(model, config.hub)
+    options = EngineOptions(
+        precision=config.precision,
+        orientation=config.orientation,
+        threads=config.threads if threads is None else threads,
+    )
+    return open_encoder(
+        folder.path,
+        name=folder.name,
+        weights_sha256=folder.weights_sha256,
+        cache_dir=config.cache_dir / "compiled",
+        options=options,
+    )
+
+
+def available_threads(config: Config) -> int:
+    """Cores that bulk work uses: the configured number, or all that the container allows."""
+    from lookalike.encoders.cores import available_cores
+
+    return config.threads or available_cores()
+
+
+def open_store(folder: Path, *, write: bool = False) -> EmbeddedStore:
+    """The store in a folder; see `lookalike.store.embedded.open_store`."""
+    from lookalike.store import embedded
+
+    return embedded.open_store(folder.expanduser(), write=write)
+
+
+def create_store(folder: Path, space: Space) -> EmbeddedStore:
+    """A new store in a folder; see `lookalike.store.embedded.create`."""
+    from lookalike.store import embedded
+
+    return embedded.create(folder.expanduser(), space)
+
+
+def memory_store(space: Space) -> MemoryStore:
+    """A store that is gone with the process."""
+    from lookalike.store import memory
+
+    return memory.MemoryStore(space)
+
+
+def open_sources(places: Sequence[str | Path | Source]) -> list[Source]:
+    """A source for each place: a folder or file by its path, or a source as it is.
+
+    Raises:
+        InputError: There is no such folder or file.
+    """
+    from lookalike.sources.folder import FolderSource
+
+    return [FolderSource(Path(place)) if isinstance(place, str | Path) else place for place in places]
+
+
+class Embedder(embed.Embedder):
+    """Turns pictures and texts into vectors of one space; see `lookalike.embed.Embedder` for its methods."""
+
+    @classmethod
+    def open(cls, model: str | None = None, *, config: Config | None = None, threads: int | None = None) -> Embedder:
+        """Open a model by name.
+
+        Args:
+            model: "tiny", "openai/clip-vit-base-patch32" or an alias, another hub repository, or a folder with its
+                files. Whatever the configuration says if left out.
+            config: Settings; from the environment if left out.
+            threads: Cores per call; all that the container allows if left out.
+
+        Raises:
+            ModelError: It cannot be found, fetched or used.
+        """
+        config = config or Config.from_environ()
+        if model is not None:
+            config = replace(config, model=model)
+        policy = ImagePolicy(max_bytes=config.max_bytes, max_pixels=config.max_pixels)
+        return cls(open_encoder(config, threads=threads), policy=policy)

@@ -1,0 +1,74 @@
+"""`lookalike embed`: vectors on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+import numpy as np
+
+from lookalike.app import Embedder
+from lookalike.cli.options import model_option, orientation_option, precision_option, threads_option
+from lookalike.cli.searching import example
+from lookalike.config import Config
+from lookalike.types import Rows, Vectors
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="TEXT|FILE...")
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["json", "npy"]),
+    default="json",
+    show_default=True,
+    help="JSON with the space, or a NumPy file of (n, dim) float32.",
+)
+@model_option
+@precision_option
+@orientation_option
+@threads_option
+@click.pass_obj
+def embed(config: Config, inputs: tuple[str, ...], output: str) -> None:
+    """Print the vectors of texts and pictures, in the order given.
+
+    \b
+      lookalike embed "a dog" photo.jpg
+      lookalike embed *.jpg --format npy > vectors.npy
+    """
+    embedder = Embedder.open(config=config)
+    images = {place: path for place, name in enumerate(inputs) if (path := example(name))}
+    texts = {place: name for place, name in enumerate(inputs) if place not in images}
+    rows = np.empty((len(inputs), embedder.space.dim), np.float32)
+    failed = False
+    done: list[int] = []
+    for places, vectors in (
+        (list(images), embedder.embed_images(list(images.values()), on_error="collect") if images else None),
+        (list(texts), embedder.embed_texts(list(texts.values()), names=list(texts.values())) if texts else None),
+    ):
+        if vectors is None:
+            continue
+        failed |= _tell(vectors)
+        kept = [places[position] for position in vectors.positions.tolist()]
+        rows[kept] = vectors.values
+        done += kept
+    _write(embedder, [inputs[place] for place in sorted(done)], rows[sorted(done)], output)
+    sys.exit(1 if failed else 0)
+
+
+def _tell(vectors: Vectors) -> bool:
+    for warning in vectors.warnings:
+        click.secho(warning, fg="yellow", err=True)
+    for failure in vectors.failures:
+        click.secho(f"{failure.item}: {failure.reason}", fg="red", err=True)
+    return bool(vectors.failures)
+
+
+def _write(embedder: Embedder, names: list[str], rows: Rows, output: str) -> None:
+    if output == "npy":
+        np.save(sys.stdout.buffer, rows, allow_pickle=False)
+        return
+    results = [{"input": name, "embedding": row.tolist()} for name, row in zip(names, rows, strict=True)]
+    document = {"space": embedder.space.id, "dimensions": embedder.space.dim, "results": results}
+    click.echo(json.dumps(document, ensure_ascii=False))

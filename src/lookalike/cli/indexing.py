@@ -1,0 +1,176 @@
+"""`lookalike index`: bring the index up to date with folders of pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lookalike.app import BUILT_IN, CLIP, choose_model
+from lookalike.cli.options import (
+    index_option,
+    json_option,
+    model_option,
+    orientation_option,
+    precision_option,
+    threads_option,
+)
+from lookalike.cli.output import amount, duration
+from lookalike.config import Config
+from lookalike.errors import StoreNotFound
+from lookalike.index import Index
+from lookalike.progress import Progress, Report
+from lookalike.survey import Survey
+from lookalike.types import Outcome
+
+SHOWN_FAILURES = 20
+
+
+@click.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER...")
+@click.option("--project", metavar="NAME", help="Project that the pictures belong to.  [$LOOKALIKE_PROJECT]")
+@click.option("--dry-run", is_flag=True, help="Say what would be done and how long it would take; write nothing.")
+@index_option
+@model_option
+@precision_option
+@orientation_option
+@threads_option
+@json_option
+@click.pass_obj
+def index(config: Config, folders: tuple[Path, ...], project: str | None, dry_run: bool, as_json: bool) -> None:
+    """Make the pictures in FOLDERs findable.
+
+    Run it again whenever they change: new and changed pictures are added, those that are gone are removed, everything
+    else is left as it is. It can be interrupted at any time; the next run goes on.
+    """
+    if project:
+        config = replace(config, project=project)
+    with _open(config, dry_run=dry_run) as opened:
+        if dry_run:
+            with _spinner("Reading", hidden=as_json) as told:
+                survey = opened.survey(folders, on_progress=told)
+            _print_survey(survey, as_json=as_json)
+            return
+        with _progress_bar(opened, folders, hidden=as_json) as on_progress:
+            report = opened.ingest(folders, on_progress=on_progress)
+        _print_report(report, opened, as_json=as_json)
+
+
+def _open(config: Config, *, dry_run: bool) -> Index:
+    try:
+        return Index.open(config=config, write=not dry_run)
+    except StoreNotFound:
+        if config.model == "auto" and choose_model(config) == BUILT_IN:
+            click.secho(
+                "CLIP is not on this machine, so this index uses the built-in model `tiny`: fine for a first try, far "
+                "weaker than CLIP on real photos.\n"
+                "For your own photos: `lookalike models pull clip`, then index into a new folder with "
+                f"`--model {CLIP} --index FOLDER`.",
+                fg="yellow",
+                err=True,
+            )
+        return Index.in_memory(config=config) if dry_run else Index.create(config=config)
+
+
+@contextmanager
+def _progress_bar(
+    opened: Index, folders: Sequence[Path], *, hidden: bool
+) -> Iterator[Callable[[Progress], None] | None]:
+    """A bar with rate and time to go; the total comes from a quick walk over the folders first."""
+    if hidden:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    total = opened.count(folders)
+    columns = (
+        TextColumn("Indexing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[bad]}"),
+    )
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=total, rate="", bad="")
+
+        def on_progress(progress: Progress) -> None:
+            failed = progress.counts.get(Outcome.FAILED, 0)
+            bar.update(
+                task,
+                completed=progress.done,
+                rate=f"{progress.done / max(progress.elapsed_s, 1e-9):.0f}/s",
+                bad=f"[red]{failed} failed" if failed else "",
+            )
+
+        yield on_progress
+
+
+@contextmanager
+def _spinner(what: str, *, hidden: bool) -> Iterator[Callable[[int], None] | None]:
+    if hidden:
+        yield None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"{what} ...") as status:
+        yield lambda done: status.update(f"{what} ... {done:,}")
+
+
+def _print_report(report: Report, opened: Index, *, as_json: bool) -> None:
+    counts = {outcome.value: report.counts.get(outcome, 0) for outcome in Outcome}
+    stats = opened.stats()
+    if as_json:
+        failures = [{"item": entry.uri, "reason": entry.reason} for entry in report.failures]
+        document: dict[str, Any] = {
+            **counts,
+            "failures": failures,
+            "warnings": list(report.warnings),
+            "elapsed_s": round(report.elapsed_s, 3),
+            "items": stats.items,
+            "space": stats.space.id,
+        }
+        click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        return
+    for warning in report.warnings:
+        click.secho(warning, fg="yellow", err=True)
+    _print_failures([(entry.uri, entry.reason) for entry in report.failures])
+    told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to do"
+    read = counts["stored"] + counts["duplicate"] + counts["failed"]
+    click.echo(
+        f"{told} in {duration(report.elapsed_s)}"
+        + (f" ({read / max(report.elapsed_s, 1e-9):,.0f} pictures/s, {amount(report.n_bytes)})" if read else "")
+    )
+    click.echo(f"{stats.items:,} items of {stats.contents:,} pictures in the index; space {stats.space.id}")
+
+
+def _print_survey(survey: Survey, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(asdict(survey), ensure_ascii=False, indent=2))
+        return
+    _print_failures([(failure.item, failure.reason) for failure in survey.failures])
+    click.echo(f"new         {survey.new:,} pictures to embed")
+    click.echo(f"duplicates  {survey.duplicates:,} items whose picture is known already")
+    click.echo(f"unchanged   {survey.unchanged:,}")
+    click.echo(f"bad         {len(survey.failures):,} that cannot be read")
+    click.echo(f"to read     {amount(survey.n_bytes)}; to write {amount(survey.vector_bytes)} of vectors")
+    click.echo(f"time        about {duration(survey.eta_s)} on this machine; no money: the model runs here")
+    click.echo("Nothing was written.")
+
+
+def _print_failures(failures: list[tuple[str, str]]) -> None:
+    for item, reason in failures[:SHOWN_FAILURES]:
+        click.secho(f"{item}: {reason}", fg="red", err=True)
+    if len(failures) > SHOWN_FAILURES:
+        click.secho(
+            f"... and {len(failures) - SHOWN_FAILURES:,} more; `lookalike stats --failures` lists all.",
+            fg="red",
+            err=True,
+        )

@@ -1,0 +1,78 @@
+"""`lookalike stats` and `lookalike duplicates`: what is in the index."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from lookalike.cli.options import index_option, json_option, project_option
+from lookalike.cli.output import amount
+from lookalike.config import Config
+from lookalike.duplicates import DuplicateGroup
+from lookalike.index import Index
+
+NEAR_SIMILARITY = 0.97
+
+
+@click.command()
+@click.option("--failures", is_flag=True, help="List every picture that could not be indexed, with the reason.")
+@index_option
+@json_option
+@click.pass_obj
+def stats(config: Config, failures: bool, as_json: bool) -> None:
+    """Say what the index holds."""
+    with Index.open(config=config) as index:
+        held = index.stats()
+        failed = list(index.failures()) if failures else []
+    if as_json:
+        listed = [{"item": entry.uri, "project": entry.project, "reason": entry.reason} for entry in failed]
+        document = {**asdict(held), "space": held.space.id, **({"failures": listed} if failures else {})}
+        click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        return
+    click.echo(f"index     {config.index}")
+    click.echo(f"space     {held.space.id}")
+    click.echo(f"items     {held.items:,} of {held.contents:,} distinct pictures")
+    for project, count in sorted(held.projects.items()):
+        click.echo(f"  {project}: {count:,}")
+    click.echo(f"on disk   {amount(held.n_bytes)}; {held.dead_slots:,} vectors that no item uses")
+    for entry in failed:
+        click.echo(f"failed    {entry.uri}: {entry.reason}")
+
+
+@click.command()
+@click.option(
+    "--near",
+    is_flag=True,
+    help="Also pictures that were saved again: re-encoded, resized, lightly edited. Compares every pair.",
+)
+@click.option(
+    "--min-similarity",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=NEAR_SIMILARITY,
+    show_default=True,
+    help="With --near: cosine from which two pictures count as the same.",
+)
+@project_option
+@index_option
+@json_option
+@click.pass_obj
+def duplicates(config: Config, near: bool, min_similarity: float, project: str | None, as_json: bool) -> None:
+    """List pictures that are there more than once. Nothing is deleted."""
+    with Index.open(config=config) as index:
+        groups = list(index.duplicates(project=project, min_similarity=min_similarity if near else None))
+    if as_json:
+        click.echo(json.dumps([asdict(group) for group in groups], ensure_ascii=False, indent=2))
+        return
+    for group in groups:
+        _print_group(group)
+    exact = sum(group.reason == "exact" for group in groups)
+    click.echo(f"{exact:,} groups of equal files" + (f", {len(groups) - exact:,} of near-duplicates" if near else ""))
+
+
+def _print_group(group: DuplicateGroup) -> None:
+    why = "equal bytes" if group.reason == "exact" else f"similarity {group.similarity:.3f}"
+    click.secho(f"{len(group.items)} x {why}", bold=True)
+    for item in group.items:
+        click.echo(f"  {item.uri or item.id}")

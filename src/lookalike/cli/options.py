@@ -1,0 +1,86 @@
+"""Options that several commands share, each a decorator that changes the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import click
+
+from lookalike.config import Config
+from lookalike.spaces import Orientation, Precision
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _setting(name: str, *declarations: str, **attributes: Any) -> Callable[[Command], Command]:
+    """An option whose value, if given, replaces the configuration's `name`."""
+
+    def put(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+        if value is not None:
+            if ctx.obj is None:
+                ctx.obj = Config.from_environ()
+            ctx.obj = replace(ctx.obj, **{name: value})
+
+    return click.option(*declarations, expose_value=False, callback=put, **attributes)
+
+
+index_option = _setting(
+    "index",
+    "--index",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where the index is.  [$LOOKALIKE_INDEX]",
+)
+model_option = _setting(
+    "model",
+    "--model",
+    metavar="NAME",
+    help="Name or folder of a model; see `lookalike models list`.  [$LOOKALIKE_MODEL]",
+)
+precision_option = _setting(
+    "precision",
+    "--precision",
+    type=click.Choice(get_args(Precision)),
+    help="exact (default), or int8: about twice as fast, cosine to exact at least 0.999.",
+)
+orientation_option = _setting(
+    "orientation",
+    "--orientation",
+    type=click.Choice(get_args(Orientation)),
+    help="Turn photos upright as EXIF says (apply, default), or not (ignore).",
+)
+threads_option = _setting("threads", "--threads", type=click.IntRange(min=1), help="Cores to use; all by default.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+project_option = click.option("--project", metavar="NAME", help="Only this project.")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How an answer is shown.
+
+    Attributes:
+        as_json: Print JSON instead of a table.
+        html: File to write a page with the pictures to, if any.
+        show: Open that page in the browser.
+    """
+
+    as_json: bool
+    html: Path | None
+    show: bool
+
+
+def output_options(command: Callable[..., None]) -> Callable[..., None]:
+    """--json, --html and --open, handed to the command as one `output`."""
+
+    @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with the pictures.")
+    @click.option("--open", "show", is_flag=True, help="Show that page in the browser.")
+    @json_option
+    @wraps(command)
+    def with_output(*args: Any, html: Path | None, show: bool, as_json: bool, **kwargs: Any) -> None:
+        command(*args, output=Output(as_json, html, show), **kwargs)
+
+    return with_output

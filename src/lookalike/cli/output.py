@@ -1,0 +1,101 @@
+"""How results look: sizes, times, tables, JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lookalike.types import Hit, Hits
+
+
+def amount(n_bytes: int) -> str:
+    """1536 -> "1.5 KB"."""
+    size = float(n_bytes)
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """3725 -> "1 h 2 min"; 75 -> "1 min 15 s"; 2.34 -> "2.3 s"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def hits_document(query: Mapping[str, Any], hits: Hits) -> dict[str, Any]:
+    """An answer as JSON-able values."""
+    return {
+        "query": dict(query),
+        "space": hits.space.id,
+        "considered": hits.considered,
+        "warnings": list(hits.warnings),
+        "hits": [
+            {**asdict(hit.item), "similarity": round(hit.similarity, 6), "confidence": round(hit.confidence, 4)}
+            for hit in hits
+        ],
+    }
+
+
+def print_hits(query: Mapping[str, Any], hits: Hits, *, as_json: bool, terminal: Mapping[str, str]) -> None:
+    """An answer as JSON, as a table for a terminal, or as lines for a pipe."""
+    if as_json:
+        click.echo(json.dumps(hits_document(query, hits), ensure_ascii=False, indent=2))
+        return
+    for warning in hits.warnings:
+        click.secho(warning, fg="yellow", err=True)
+    if not hits:
+        click.echo(f"Nothing here matches, of {hits.considered:,} pictures.", err=True)
+        return
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        for hit in hits:
+            click.echo(f"{hit.confidence:.2f}\t{hit.similarity:.4f}\t{_place(hit)}")
+        return
+    _print_thumbnails(hits, terminal)
+    console.print(_table(hits))
+
+
+def _table(hits: Hits) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", justify="right", style="dim")
+    table.add_column("confidence", no_wrap=True)
+    table.add_column("similarity", justify="right")
+    table.add_column("picture", overflow="fold")
+    for rank, hit in enumerate(hits, 1):
+        filled = round(hit.confidence * 10)
+        colour = "green" if hit.confidence >= 0.5 else "yellow" if hit.confidence >= 0.2 else "dim"
+        bar = f"[{colour}]{'━' * filled}[/][dim]{'─' * (10 - filled)}[/] {hit.confidence:.2f}"
+        table.add_row(str(rank), bar, f"{hit.similarity:.3f}", escape(_place(hit)))
+    return table
+
+
+def _place(hit: Hit) -> str:
+    """Where a hit is, relative to the working folder if it lies below it."""
+    uri = hit.item.uri or hit.item.id
+    path = Path(uri)
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_absolute() and path.is_relative_to(here) else uri
+
+
+def _print_thumbnails(hits: Hits, terminal: Mapping[str, str]) -> None:
+    from lookalike.cli import thumbnails
+
+    row = thumbnails.row_of([Path(hit.item.uri) for hit in hits if hit.item.uri], terminal)
+    if row:
+        click.echo(row)

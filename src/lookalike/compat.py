@@ -1,0 +1,58 @@
+"""Names that people know from elsewhere, as thin conveniences over `Embedder`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from lookalike.app import Embedder
+from lookalike.embed import ImageInput
+from lookalike.errors import ConfigError
+from lookalike.types import Rows
+
+_PRETRAINED = {("vit-b-32", "openai"): "openai/clip-vit-base-patch32"}
+"""open_clip's (model, weights) pairs that lookalike knows."""
+
+
+class EmbeddingModel:
+    """A CLIP model under open_clip's names.
+
+    Args:
+        model_name: open_clip's architecture ("ViT-B-32"), or any name that `Embedder.open` takes.
+        pretrained: open_clip's weights ("openai"); None with a name for `Embedder.open`.
+        device: Only "cpu".
+
+    Raises:
+        ConfigError: The device or the pair of names is not known here.
+    """
+
+    def __init__(self, model_name: str = "ViT-B-32", pretrained: str | None = "openai", *, device: str = "cpu") -> None:
+        if device != "cpu":
+            raise ConfigError(f"device is {device!r}; this version computes on the CPU: use 'cpu'.")
+        name = _PRETRAINED.get((model_name.lower(), pretrained or ""))
+        if name is None and pretrained:
+            raise ConfigError(
+                f"{model_name!r} with the weights {pretrained!r} is not known. Use model_name='ViT-B-32' with "
+                "pretrained='openai', or a repository or folder with pretrained=None."
+            )
+        self.embedder = Embedder.open(name or model_name)
+
+    def encode_text(self, texts: str | Sequence[str]) -> Rows:
+        """One text or several -> (n, dim) float32 unit rows."""
+        return self.embedder.embed_texts([texts] if isinstance(texts, str) else texts).values
+
+    def encode_image(self, images: ImageInput | Sequence[ImageInput]) -> Rows:
+        """One picture or several (bytes or paths) -> (n, dim) float32 unit rows."""
+        one = isinstance(images, bytes | str | Path)
+        return self.embedder.embed_images([images] if one else images).values  # type: ignore[arg-type,list-item]
+
+
+def get_image_embedding(image: ImageInput) -> list[float]:
+    """One picture (bytes or a path) -> its unit vector, by the configured model, which stays loaded."""
+    return [float(value) for value in _configured().embed_images([image]).values[0]]
+
+
+@lru_cache(maxsize=1)
+def _configured() -> Embedder:
+    return Embedder.open()

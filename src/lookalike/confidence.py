@@ -1,0 +1,92 @@
+"""From raw cosines to a confidence that means the same for text and for image queries.
+
+A cosine says little by itself: with CLIP a perfect caption reaches 0.30 and two unrelated photos reach 0.55. What
+says something is how far a similarity stands out from a *background*, in standard deviations (z):
+
+- For a text query the background of a picture is what a fixed bank of unrelated captions scores on that same
+  picture: is the query a better description of it than captions drawn at random? This does not depend on what else
+  is in the collection, so it also holds where every picture shows a dress.
+- For an image query the background is what the query scores on a sample of the collection.
+
+z becomes 0..1 through a logistic curve whose midpoint is where "related" begins. Midpoints and widths were read off
+73 real CLIP ViT-B/32 image vectors and 1,951 real caption vectors: true captions have z of 2.7 to 7.6 (median 4.4),
+the best of 73 wrong pictures has a median of 2.2 and a 90th percentile of 3.6; photos of one subject have z of 1.0 to
+3.7, and of different subjects below 2.4.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.types import Rows
+
+TEXT_MIDPOINT_Z = 3.0
+TEXT_WIDTH_Z = 0.5
+IMAGE_MIDPOINT_Z = 2.0
+IMAGE_WIDTH_Z = 0.4
+
+PRIOR_MEAN, PRIOR_STD, PRIOR_COUNT = 0.55, 0.09, 30
+"""Cosine of two unrelated photos under CLIP, worth this many observations: a collection of five has no spread."""
+
+CAPTION_BANK: tuple[str, ...] = tuple(
+    line.strip()
+    for line in """
+    a person|a man|a woman|a child|a baby|a crowd of people|a portrait|a wedding|a birthday party|a football match
+    a dog|a cat|a horse|a cow|a bird|a fish|an elephant|a butterfly|a snake|a spider|a sheep|a monkey
+    a car|a bus|a train|a bicycle|a motorcycle|an airplane|a boat|a truck|a traffic light|a road
+    a house|a skyscraper|a bridge|a church|a castle|a street at night|a shop|a kitchen|a bathroom|a bedroom|an office
+    a beach|a mountain|a forest|a river|a lake|a desert|a waterfall|snow|a sunset|the night sky|clouds|rain|fire
+    a flower|a tree|grass|a leaf|a garden|a field of wheat|a cactus|a mushroom
+    a pizza|a cake|a hamburger|a bowl of soup|a salad|bread|cheese|an apple|a banana|an orange|a cup of coffee
+    a glass of wine|a bottle|ice cream|rice|meat|vegetables
+    a chair|a table|a bed|a sofa|a lamp|a clock|a mirror|a window|a door|a bookshelf|a vase|a carpet
+    a laptop|a phone|a television|a camera|a keyboard|headphones|a robot|a circuit board|a microscope
+    a shirt|a dress|trousers|a pair of shoes|a hat|a handbag|a coat|a skirt|sunglasses|a watch|a ring|a necklace|a tie
+    a book|a newspaper|a map|a handwritten letter|a receipt|a screenshot|a diagram|a logo|a street sign|a flag
+    a drawing|an oil painting|a statue|a cartoon|a mosaic|graffiti|a mask|a doll
+    a guitar|a piano|a drum|a ball|a tennis racket|a swimming pool|a tent|a ski slope|a skateboard|a surfboard
+    a hammer|a knife|scissors|a ladder|a bucket|a wheel|an engine|a factory|a crane|a coin|a gun|a candle
+    a hospital|a school|a stadium|a museum|an airport|a market|a farm|a harbour
+    a blurry picture|a close-up|an abstract pattern|stripes|a black and white picture|a plain background
+    """.replace("\n", "|").split("|")
+    if line.strip()
+)
+"""Captions of everyday things, spread over what people photograph. Changing one changes every confidence."""
+
+
+def text_confidence(similarities: NDArray[np.float64], bank: Rows, vectors: Rows) -> NDArray[np.float64]:
+    """Confidence of a text query's hits.
+
+    Args:
+        similarities: (n,) cosines of the query to the hits.
+        bank: (m, dim) unit vectors of CAPTION_BANK, of the same tower as the query.
+        vectors: (n, dim) unit vectors of the hits.
+
+    Returns:
+        (n,) between 0 and 1.
+    """
+    # einsum rather than a matrix product: BLAS threads that spin afterwards take the cores from the encoder.
+    background = np.einsum("nd,md->nm", vectors, bank).astype(np.float64)
+    z = (similarities - background.mean(axis=1)) / np.maximum(background.std(axis=1), 1e-6)
+    return _logistic((z - TEXT_MIDPOINT_Z) / TEXT_WIDTH_Z)
+
+
+def image_confidence(similarities: NDArray[np.float64], sample: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Confidence of an image query's hits.
+
+    Args:
+        similarities: (n,) cosines of the query to the hits.
+        sample: (m,) cosines of the query to a sample of the collection; m may be 0.
+
+    Returns:
+        (n,) between 0 and 1.
+    """
+    count = PRIOR_COUNT + len(sample)
+    mean = (PRIOR_MEAN * PRIOR_COUNT + sample.sum()) / count
+    variance = (PRIOR_COUNT * (PRIOR_STD**2 + (PRIOR_MEAN - mean) ** 2) + ((sample - mean) ** 2).sum()) / count
+    return _logistic((similarities - mean) / np.sqrt(variance) / IMAGE_WIDTH_Z - IMAGE_MIDPOINT_Z / IMAGE_WIDTH_Z)
+
+
+def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 1 / (1 + np.exp(-np.clip(x, -60, 60)))

@@ -1,0 +1,274 @@
+"""Pictures that can be found: a store on disk, and the model that its vectors come from."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lookalike import app
+from lookalike.confidence import CAPTION_BANK
+from lookalike.config import Config
+from lookalike.duplicates import DuplicateGroup, find_duplicates
+from lookalike.embed import ImageInput
+from lookalike.errors import InputError, SpaceMismatch, UnsupportedModel
+from lookalike.ingest import Ingest, Target
+from lookalike.ports import Source
+from lookalike.progress import Progress, Report
+from lookalike.search import Query, Searcher, item_query
+from lookalike.spaces import Space, digest_of
+from lookalike.survey import Survey, survey
+from lookalike.types import Filter, Hits, Item, LedgerEntry, Outcome, Rows, StoreStats
+
+if TYPE_CHECKING:
+    from lookalike.store.embedded import EmbeddedStore
+    from lookalike.store.memory import MemoryStore
+
+
+class Index:
+    """Pictures that can be found: a store on disk, and the model that its vectors come from.
+
+    Open one with `Index.open` or `Index.create`; close it, or use it in a `with` statement.
+    """
+
+    def __init__(self, store: EmbeddedStore | MemoryStore, config: Config) -> None:
+        self._store = store
+        self._config = config
+
+    @classmethod
+    def open(cls, path: str | Path | None = None, *, write: bool = False, config: Config | None = None) -> Index:
+        """Open an index that exists.
+
+        Args:
+            path: Its folder; the configuration's if left out.
+            write: Whether items will be added or removed; one process at a time can.
+            config: Settings; from the environment if left out.
+
+        Raises:
+            StoreError: There is none at that place, it is damaged, newer, or being written by another process.
+        """
+        config = config or Config.from_environ()
+        return cls(app.open_store(Path(path or config.index), write=write), config)
+
+    @classmethod
+    def create(cls, path: str | Path | None = None, *, config: Config | None = None) -> Index:
+        """Make an empty index for the vectors of the configuration's model, open for writing.
+
+        Raises:
+            StoreError: There is one at that place, or the folder cannot be written.
+            ModelError: The model cannot be used, or embeds no pictures.
+        """
+        config, embedder = cls._embedder_for_new(config)
+        index = cls(app.create_store(Path(path or config.index), embedder.space), config)
+        index.__dict__["embedder"] = embedder
+        return index
+
+    @classmethod
+    def in_memory(cls, *, config: Config | None = None) -> Index:
+        """An empty index that is gone when it is closed: for trying out, and for tests."""
+        config, embedder = cls._embedder_for_new(config)
+        index = cls(app.memory_store(embedder.space), config)
+        index.__dict__["embedder"] = embedder
+        return index
+
+    @property
+    def space(self) -> Space:
+        """The space that every vector of the index belongs to."""
+        return self._store.space
+
+    @cached_property
+    def embedder(self) -> app.Embedder:
+        """The model that made the index's vectors, opened when it is first needed.
+
+        Raises:
+            SpaceMismatch: The configuration asks for a model of another space.
+        """
+        name = self.space.model if self._config.model == "auto" else self._config.model
+        embedder = app.Embedder.open(name, config=self._config)
+        self._require(embedder)
+        return embedder
+
+    @cached_property
+    def _bulk_embedder(self) -> app.Embedder:
+        """The same model with one core per call: ingest calls it from as many threads as there are cores."""
+        name = self.space.model if self._config.model == "auto" else self._config.model
+        embedder = app.Embedder.open(name, config=self._config, threads=1)
+        self._require(embedder)
+        return embedder
+
+    def _require(self, embedder: app.Embedder) -> None:
+        try:
+            self.space.require(embedder.space, doing="Opening this index")
+        except SpaceMismatch as error:
+            raise SpaceMismatch(
+                f"This index holds vectors of {self.space.id}, and {embedder.space.model} makes vectors of "
+                f"{embedder.space.id}: the two cannot be compared. Leave the model out to use the index's own, or make "
+                "another index with --index.",
+                expected=error.expected,
+                actual=error.actual,
+            ) from error
+
+    def search(
+        self,
+        *,
+        text: str | None = None,
+        image: ImageInput | None = None,
+        item: str | None = None,
+        project: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        limit: int = 10,
+        min_confidence: float = 0.0,
+    ) -> Hits:
+        """Find pictures by exactly one of: words, an example, an item of the index.
+
+        Args:
+            text: Words, as a caption would say them.
+            image: A picture's bytes or path.
+            item: The id of an item; in `project`, or in the configuration's project.
+            project: Only items of this project.
+            metadata: Only items with all of these values.
+            limit: At most so many hits.
+            min_confidence: Leave out hits that are less sure, 0 to 1; 0.5 is where "related" begins.
+
+        Returns:
+            Hits, best first; none if nothing matches.
+        """
+        where = Filter(project=project, metadata=metadata or {})
+        query = self._query(text, image, item, project)
+        return self._searcher.search(query, limit=limit, where=where, min_confidence=min_confidence)
+
+    def ingest(
+        self,
+        sources: Sequence[Source | str | Path],
+        *,
+        project: str | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Report:
+        """Bring the index up to date with folders, files or other sources; safe to interrupt and to run again."""
+        run = Ingest(self._target(project))
+        return run.run(app.open_sources(sources), on_progress=on_progress)
+
+    def survey(
+        self,
+        sources: Sequence[Source | str | Path],
+        *,
+        project: str | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Survey:
+        """What `ingest` would do, and how long it would take, without doing it."""
+        return survey(app.open_sources(sources), self._target(project), on_progress=on_progress)
+
+    def duplicates(
+        self,
+        *,
+        project: str | None = None,
+        min_similarity: float | None = None,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Iterator[DuplicateGroup]:
+        """Groups of items that show one picture; see `lookalike.duplicates.find_duplicates`."""
+        return find_duplicates(
+            self._store, where=Filter(project=project), min_similarity=min_similarity, on_progress=on_progress
+        )
+
+    def count(self, sources: Sequence[Source | str | Path]) -> int:
+        """How many objects the sources list; reads none of them."""
+        return sum(1 for source in app.open_sources(sources) for _ in source.objects())
+
+    def failures(self) -> Iterator[LedgerEntry]:
+        """Every object that could not be indexed, with the reason, by project and place."""
+        return (entry for entry in self._store.ledger.under(None, "") if entry.outcome is Outcome.FAILED)
+
+    def items(self, *, project: str | None = None) -> Iterator[Item]:
+        """Every item, by project and id."""
+        return self._store.items(Filter(project=project))
+
+    def delete(self, ids: Sequence[str], *, project: str | None = None) -> int:
+        """Remove items; the number that there were."""
+        return self._store.delete([(project or self._config.project, item_id) for item_id in ids])
+
+    def compact(self) -> int:
+        """Give back the space of vectors that no item uses any more; the number freed."""
+        return self._store.compact()
+
+    def stats(self) -> StoreStats:
+        """What the index holds."""
+        return self._store.stats()
+
+    def close(self) -> None:
+        """Let go of the files; a writer makes room for the next."""
+        self._store.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @staticmethod
+    def _embedder_for_new(config: Config | None) -> tuple[Config, app.Embedder]:
+        config = config or Config.from_environ()
+        config = replace(config, model=app.choose_model(config))
+        embedder = app.Embedder.open(config=config)
+        if "image" not in embedder.space.modalities:
+            raise UnsupportedModel(
+                f"{config.model} embeds no pictures, so there is nothing to index with it. Use {app.CLIP}.",
+                model=config.model,
+            )
+        return config, embedder
+
+    def _target(self, project: str | None) -> Target:
+        return Target(
+            store=self._store,
+            ledger=self._store.ledger,
+            embedder=self._bulk_embedder,
+            project=project or self._config.project,
+            threads=app.available_threads(self._config),
+        )
+
+    @cached_property
+    def _searcher(self) -> Searcher:
+        return Searcher(self._store, self._bank)
+
+    def _bank(self) -> Rows:
+        """Vectors of the caption bank, embedded once per model and kept in the cache folder."""
+        tower = self.embedder.tower
+        path = self._config.cache_dir / "banks" / f"{digest_of([tower.fingerprint, *CAPTION_BANK])[:32]}.npy"
+        try:
+            bank: Rows = np.load(path, allow_pickle=False)
+        except (OSError, ValueError):  # not there, or half written
+            bank = self.embedder.embed_texts(CAPTION_BANK).values
+            _save(path, bank)
+        return bank
+
+    def _query(self, text: str | None, image: ImageInput | None, item: str | None, project: str | None) -> Query:
+        match text, image, item:
+            case str(), None, None:
+                found = self.embedder.embed_texts([text], names=["query"])
+                return Query(found.values[0], found.space, "text", warnings=found.warnings)
+            case None, bytes() | str() | Path(), None:
+                found = self.embedder.embed_images([image])
+                return Query(found.values[0], found.space, "image")
+            case None, None, str():
+                return item_query(self._store, project or self._config.project, item)
+            case _:
+                raise InputError("Search by exactly one of: text (words), image (bytes or a path), item (an id).")
+
+
+def _save(path: Path, rows: Rows) -> None:
+    """Keep rows for the next process; a cache that cannot be written costs time, not the search."""
+    part = path.with_suffix(f".{uuid.uuid4().hex}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            np.save(file, rows, allow_pickle=False)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,261 @@
+"""From a source to a store: list, read, hash, decode, embed, store; every object ends with an outcome on record.
+
+    objects -> unchanged? -> read + sha256 -> known content? -> decode + embed -> store -> ledger
+
+Reading and embedding run on worker threads, a bounded window of chunks ahead; deciding and writing happen on the
+calling thread, chunk by chunk in the source's order. That makes a run deterministic, embeds each content once, and
+leaves at any kill a store and a ledger that the next run goes on from: an item is written before its outcome is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from lookalike.embed import Embedder
+from lookalike.errors import InputError
+from lookalike.ports import Ledger, Source, VectorReader, VectorWriter
+from lookalike.progress import Progress, Report, Tally
+from lookalike.types import Item, LedgerEntry, Outcome, Rows, SourceObject, Vectors
+
+CHUNK_SIZE = 16
+"""Objects that are embedded together: enough to fill the model's batch, few enough to commit often."""
+
+Value = TypeVar("Value")
+
+LOOKUP_SIZE = 512
+"""Objects whose ledger entries are asked for together."""
+
+
+class WritableStore(VectorReader, VectorWriter, Protocol):
+    """A store that can be written and asked what it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An object after reading: its bytes and their sha256, or why there are none."""
+
+    obj: SourceObject
+    content: str = ""
+    data: bytes = b""
+    reason: str = ""
+
+
+def read_objects(source: Source, objects: Sequence[SourceObject], max_bytes: int) -> list[Picture]:
+    """Read and hash; an object that cannot be read is returned with the reason."""
+    pictures = []
+    for obj in objects:
+        try:
+            if obj.problem:
+                raise InputError(obj.problem, item=obj.uri)
+            data = source.read(obj, max_bytes=max_bytes)
+        except InputError as error:
+            pictures.append(Picture(obj, reason=error.reason))
+        else:
+            pictures.append(Picture(obj, hashlib.sha256(data).hexdigest(), data))
+    return pictures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a run writes, and with what.
+
+    Attributes:
+        store: Where items and vectors go.
+        ledger: Where outcomes go.
+        embedder: Makes the vectors; should use one core per call, so that `threads` of them fill the machine.
+        project: The project of every item.
+        threads: Worker threads.
+    """
+
+    store: WritableStore
+    ledger: Ledger
+    embedder: Embedder
+    project: str = "default"
+    threads: int = 2
+
+
+class Ingest:
+    """Brings a store up to date with sources: new, changed and removed objects.
+
+    Raises:
+        SpaceMismatch: The target's embedder writes into another space than its store's.
+    """
+
+    def __init__(self, target: Target) -> None:
+        target.store.stats().space.require(target.embedder.space, doing="Indexing")
+        self._target = target
+
+    def run(self, sources: Sequence[Source], *, on_progress: Callable[[Progress], None] | None = None) -> Report:
+        """Ingest everything that the sources list and that is not stored as it is now.
+
+        Safe to interrupt at any point and to run again. Objects that failed before are tried again. Items whose
+        object is gone are removed, unless a source lists nothing at all: that looks like a drive that is not mounted.
+
+        Raises:
+            StoreError: The store cannot be written; what it acknowledged before is safe.
+            ModelError: The model cannot be used.
+        """
+        target, tally = self._target, Tally(on_progress)
+        with ThreadPoolExecutor(target.threads, thread_name_prefix="ingest") as pool:
+            try:
+                for source in sources:
+                    seen: set[int] = set()
+                    _Flow(target, source, pool, tally).run(
+                        changed(source, target.ledger, target.project, seen, tally.skip)
+                    )
+                    self._remove_gone(source, seen, tally)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return tally.report()
+
+    def _remove_gone(self, source: Source, seen: set[int], tally: Tally) -> None:
+        target, prefix = self._target, source.prefix
+        if not prefix.endswith("/"):  # a single file: there is nothing below it
+            return
+        gone = (entry for entry in target.ledger.under(target.project, prefix) if hash(entry.uri) not in seen)
+        if not seen:
+            kept = sum(1 for _ in gone)
+            if kept:
+                tally.warn(
+                    f"{prefix} has no pictures now, and {kept} are indexed from it: kept them, "
+                    "in case its drive is not mounted."
+                )
+            return
+        for batch in chunked(gone, LOOKUP_SIZE):
+            target.store.delete([(target.project, entry.item_id) for entry in batch])
+            target.ledger.forget(target.project, [entry.uri for entry in batch])
+            tally.count({Outcome.REMOVED: len(batch)})
+
+
+class _Flow:
+    """One source on its way through the stages, as two bounded queues: chunks being read, chunks being embedded."""
+
+    def __init__(self, target: Target, source: Source, pool: ThreadPoolExecutor, tally: Tally) -> None:
+        self._target = target
+        self._source = source
+        self._pool = pool
+        self._tally = tally
+        self._reading: deque[Future[list[Picture]]] = deque()
+        self._embedding: deque[tuple[list[Picture], list[Picture], Future[Vectors]]] = deque()
+        self._in_flight: set[str] = set()
+        self._bad: dict[str, str] = {}
+
+    def run(self, objects: Iterable[SourceObject]) -> None:
+        window = self._target.threads + 1
+        max_bytes = self._target.embedder.policy.max_bytes
+        for chunk in chunked(objects, CHUNK_SIZE):
+            self._reading.append(self._pool.submit(read_objects, self._source, chunk, max_bytes))
+            if len(self._reading) > window:
+                self._embed(self._reading.popleft().result())
+            if len(self._embedding) > window:
+                self._store(*self._embedding.popleft())
+        while self._reading:
+            self._embed(self._reading.popleft().result())
+        while self._embedding:
+            self._store(*self._embedding.popleft())
+
+    def _embed(self, pictures: list[Picture]) -> None:
+        distinct = list(dict.fromkeys(picture.content for picture in pictures if picture.content))
+        _, stored = self._target.store.vectors(distinct)
+        skip = self._in_flight.union(stored, self._bad)
+        fresh = []
+        for picture in pictures:
+            if picture.content and picture.content not in skip:
+                skip.add(picture.content)
+                fresh.append(picture)
+        self._in_flight.update(picture.content for picture in fresh)
+        future = self._pool.submit(
+            self._target.embedder.embed_images,
+            [picture.data for picture in fresh],
+            names=[picture.obj.uri for picture in fresh],
+            on_error="collect",
+        )
+        self._embedding.append((pictures, fresh, future))
+
+    def _store(self, pictures: list[Picture], fresh: list[Picture], future: Future[Vectors]) -> None:
+        vectors = future.result()
+        for failure in vectors.failures:
+            self._bad[fresh[failure.position].content] = failure.reason
+        contents = [fresh[position].content for position in vectors.positions.tolist()]
+        self._in_flight.difference_update(picture.content for picture in fresh)
+        entries = self._outcomes(pictures, set(contents))
+        self._write(entries, contents, vectors.values)
+        self._tally.finish(entries, sum(len(picture.data) for picture in pictures))
+
+    def _outcomes(self, pictures: list[Picture], new: set[str]) -> list[LedgerEntry]:
+        project = self._target.project
+        before = self._target.store.get([(project, picture.obj.uri) for picture in pictures])
+        entries = []
+        for picture, item in zip(pictures, before, strict=True):
+            reason = picture.reason or self._bad.get(picture.content, "")
+            outcome = Outcome.STORED
+            if reason:
+                outcome = Outcome.FAILED
+            elif picture.content in new:
+                new.discard(picture.content)  # the next one with these bytes is the duplicate
+            elif item is None or item.content != picture.content:
+                outcome = Outcome.DUPLICATE
+            entries.append(
+                LedgerEntry(
+                    project=project,
+                    item_id=picture.obj.uri,
+                    uri=picture.obj.uri,
+                    stamp=picture.obj.stamp,
+                    outcome=outcome,
+                    content=picture.content,
+                    reason=reason,
+                )
+            )
+        return entries
+
+    def _write(self, entries: list[LedgerEntry], contents: list[str], values: Rows) -> None:
+        items = [
+            Item(id=entry.item_id, content=entry.content, project=entry.project, uri=entry.uri)
+            for entry in entries
+            if entry.outcome is not Outcome.FAILED
+        ]
+        spoiled = [(entry.project, entry.item_id) for entry in entries if entry.outcome is Outcome.FAILED]
+        if items:
+            self._target.store.add(items, contents, np.ascontiguousarray(values))
+        if spoiled:
+            # A picture that was fine and is now broken must not go on being found by what it was.
+            self._target.store.delete(spoiled)
+        self._target.ledger.record(entries)
+
+
+def changed(
+    source: Source, ledger: Ledger, project: str, seen: set[int], on_unchanged: Callable[[int], None]
+) -> Iterator[SourceObject]:
+    """The objects of a source that are not stored as they are now; adds the hash of every uri to `seen`."""
+    for batch in chunked(source.objects(), LOOKUP_SIZE):
+        known = ledger.known(project, [obj.uri for obj in batch])
+        seen.update(hash(obj.uri) for obj in batch)
+        fresh = [obj for obj in batch if not _is_unchanged(obj, known.get(obj.uri))]
+        if len(fresh) < len(batch):
+            on_unchanged(len(batch) - len(fresh))
+        yield from fresh
+
+
+def _is_unchanged(obj: SourceObject, entry: LedgerEntry | None) -> bool:
+    return (
+        entry is not None
+        and entry.outcome in (Outcome.STORED, Outcome.DUPLICATE)
+        and bool(obj.stamp)
+        and entry.stamp == obj.stamp
+    )
+
+
+def chunked(values: Iterable[Value], size: int) -> Iterator[list[Value]]:
+    """Lists of at most `size` values."""
+    iterator = iter(values)
+    while chunk := list(itertools.islice(iterator, size)):
+        yield chunk

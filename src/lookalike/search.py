@@ -1,0 +1,128 @@
+"""From a query to hits: what was asked, where to look, and how sure the answer is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from lookalike.confidence import image_confidence, text_confidence
+from lookalike.errors import InputError, ItemNotFound
+from lookalike.ports import Catalogue, VectorReader
+from lookalike.spaces import Space
+from lookalike.types import Filter, Hit, Hits, QueryKind, Rows, Scored
+
+SAMPLE_SIZE = 1024
+"""How many pictures of the collection stand for the rest: the mean's error is 3 % of a standard deviation."""
+
+
+class Searchable(VectorReader, Catalogue, Protocol):
+    """A store that can be searched and walked."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """What to look for.
+
+    Attributes:
+        vector: (dim,) float32 of unit length.
+        space: Where it belongs.
+        kind: "text" or "image": what its similarities are compared with.
+        exclude: (project, id) of an item to leave out of the answer: the one that was asked with.
+        warnings: Sentences about the query itself.
+    """
+
+    vector: Rows
+    space: Space
+    kind: QueryKind
+    exclude: tuple[str, str] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def item_query(store: Searchable, project: str, item_id: str) -> Query:
+    """A query by a picture that is in the store, with the vector that it has there."""
+    (item,) = store.get([(project, item_id)])
+    if item is None:
+        raise ItemNotFound(f"There is no item {item_id!r} in project {project!r} of this index.")
+    rows, _ = store.vectors([item.content])
+    return Query(rows[0], store.stats().space, "image", exclude=(project, item_id))
+
+
+class Searcher:
+    """Searches one store and says how sure it is.
+
+    Args:
+        store: Where to look.
+        bank: Makes the (m, dim) unit vectors of `confidence.CAPTION_BANK`, in the store's space: a text's background.
+            Called once, at the first text query.
+    """
+
+    def __init__(self, store: Searchable, bank: Callable[[], Rows]) -> None:
+        self._store = store
+        self._make_bank = bank
+        self._sample: Rows | None = None
+        self._sampled_of = 0
+
+    def search(
+        self, query: Query, *, limit: int = 10, where: Filter | None = None, min_confidence: float = 0.0
+    ) -> Hits:
+        """The items nearest to a query.
+
+        Args:
+            query: What to look for.
+            limit: At most so many hits.
+            where: Which items count.
+            min_confidence: Leave out hits below, 0 to 1; 0.5 is where "related" begins.
+
+        Returns:
+            Hits by falling similarity; none if nothing in the collection matches.
+
+        Raises:
+            SpaceMismatch: The query was made by a model of another space.
+            InputError: `limit` or `min_confidence` is out of range.
+        """
+        if limit < 1:
+            raise InputError(f"limit is {limit}; ask for at least one hit.")
+        if not 0 <= min_confidence <= 1:
+            raise InputError(f"min_confidence is {min_confidence}; it must lie between 0 and 1.")
+        stats_space = self._store.stats().space
+        stats_space.require(query.space, doing="Searching")
+        extra = 1 if query.exclude else 0
+        scored, considered = self._store.search(query.vector, limit=limit + extra, where=where or Filter())
+        kept = [found for found in scored if (found.item.project, found.item.id) != query.exclude][:limit]
+        confidences = self._confidences(query, kept)
+        hits = tuple(
+            Hit(item=found.item, similarity=found.similarity, confidence=confidence)
+            for found, confidence in zip(kept, confidences, strict=True)
+            if confidence >= min_confidence
+        )
+        return Hits(hits=hits, space=stats_space, considered=considered, warnings=query.warnings)
+
+    def _confidences(self, query: Query, scored: Sequence[Scored]) -> list[float]:
+        if not scored:
+            return []
+        similarities = np.array([found.similarity for found in scored])
+        if query.kind == "image":
+            sample = np.einsum("nd,d->n", self._background(), query.vector).astype(np.float64)
+            return [float(value) for value in image_confidence(similarities, sample)]
+        contents = [found.item.content for found in scored]
+        distinct = list(dict.fromkeys(contents))
+        rows, found_contents = self._store.vectors(distinct)
+        row_of = {content: row for row, content in enumerate(found_contents)}
+        vectors = rows[[row_of[content] for content in contents]]
+        return [float(value) for value in text_confidence(similarities, self._bank, vectors)]
+
+    @cached_property
+    def _bank(self) -> Rows:
+        return self._make_bank()
+
+    def _background(self) -> Rows:
+        """A sample of the collection, drawn again when the collection has changed by more than a fifth."""
+        contents = self._store.stats().contents
+        if self._sample is None or abs(contents - self._sampled_of) * 5 > self._sampled_of:
+            _, self._sample = self._store.sample(SAMPLE_SIZE, seed=0)
+            self._sampled_of = contents
+        return self._sample
