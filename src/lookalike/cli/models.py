@@ -1,0 +1,204 @@
+"""`lookalike models`: which models there are, fetching them, checking them, finding their files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lookalike.cli.output import amount
+from lookalike.config import Config
+from lookalike.encoders.weights import FileCheck, HubSettings, ModelFolder, locate, verify
+from lookalike.errors import ModelError, ModelNotFound
+from lookalike.spaces import KNOWN_MODELS, KnownModel
+
+if TYPE_CHECKING:
+    from lookalike.encoders.hub import Progress
+
+_COLOUR = {"ok": "green", "unpinned": "yellow", "wrong digest": "red", "missing": "red"}
+
+
+@click.group()
+def models() -> None:
+    """List, fetch and check models.
+
+    NAME is a name of the list, an alias of it, a folder, or owner/name[@revision] of the Hugging Face hub.
+    """
+
+
+@models.command("list")
+@click.pass_obj
+def list_models(config: Config) -> None:
+    """Show the models known by name, and whether they are on this machine."""
+    from rich.console import Console
+
+    rows = [_row(model, config.hub) for model in KNOWN_MODELS]
+    console = Console()
+    if not console.is_terminal:
+        for row in rows:
+            click.echo("\t".join(row))
+        return
+    console.print(_table(rows))
+    click.echo("Fetch one with `lookalike models pull NAME`; every model of the hub with CLIP's or BERT's architecture")
+    click.echo("and a model.safetensors works too: give its owner/name, or a folder.")
+
+
+@models.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.pass_obj
+def pull(config: Config, names: tuple[str, ...]) -> None:
+    """Fetch models, or what is missing or damaged of them, and print where they are."""
+    from lookalike.encoders.hub import fetch
+
+    for name in names:
+        with ExitStack() as stack:
+            folder = fetch(name, config.hub, _reporter(stack))
+        click.echo(f"{folder.name}\t{folder.path}")
+
+
+@models.command("verify")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.pass_context
+def verify_models(ctx: click.Context, names: tuple[str, ...]) -> None:
+    """Hash every file again and compare; of all models that are here if no NAME is given.
+
+    Exits with 1 if a file is missing or not the one that was published.
+    """
+    settings: HubSettings = ctx.obj.hub
+    folders = [_present(name, settings) for name in names] if names else _all_present(settings)
+    if not folders:
+        click.echo("No model is on this machine yet. Fetch one with `lookalike models pull clip`.")
+    sound = [_print_checks(folder) for folder in folders]
+    if not all(sound):
+        ctx.exit(1)
+
+
+@models.command()
+@click.argument("name")
+@click.pass_obj
+def path(config: Config, name: str) -> None:
+    """Print the folder of a model that is on this machine."""
+    click.echo(_present(name, config.hub).path)
+
+
+def _row(model: KnownModel, settings: HubSettings) -> tuple[str, ...]:
+    try:
+        folder = locate(model.name, settings)
+    except ModelError:
+        state = "damaged"
+    else:
+        state = "here" if folder else "not here"
+        if folder and not model.n_bytes:
+            return _cells(model, _size_of(folder.path), state)
+    return _cells(model, model.n_bytes, state)
+
+
+def _cells(model: KnownModel, n_bytes: int, state: str) -> tuple[str, ...]:
+    modalities = " + ".join(model.modalities)
+    size = amount(n_bytes) if n_bytes else "?"
+    return (model.name, ", ".join(model.aliases), modalities, str(model.dim), size, model.licence, state, model.note)
+
+
+def _table(rows: list[tuple[str, ...]]) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("model", overflow="fold", ratio=1)
+    table.add_column("embeds", no_wrap=True)
+    for heading in ("dim", "size"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("licence", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    colours = {"here": "green", "damaged": "red"}
+    for name, aliases, modalities, dim, size, licence, state, note in rows:
+        title = Text.assemble((name, "bold"), "\n", note, "\n", (f"also: {aliases}", "dim"))
+        table.add_row(title, modalities, dim, size, licence, Text(state, style=colours.get(state, "dim")))
+        table.add_section()
+    return table
+
+
+def _size_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _present(name: str, settings: HubSettings) -> ModelFolder:
+    folder = locate(name, settings)
+    if folder is None:
+        raise ModelNotFound(
+            f"{name} is not on this machine, or not whole. Fetch it with `lookalike models pull {name}`.", model=name
+        )
+    return folder
+
+
+def _all_present(settings: HubSettings) -> list[ModelFolder]:
+    fetchable = (model.name for model in KNOWN_MODELS if model.revision)
+    return [folder for name in fetchable if (folder := locate(name, settings))]
+
+
+def _print_checks(folder: ModelFolder) -> bool:
+    """Print a model's files; True if all are sound."""
+    click.secho(folder.name, bold=True, nl=False)
+    click.secho(f"  {folder.path}", dim=True)
+    checks = verify(folder)
+    for check in checks:
+        click.echo(f"  {click.style(f'{check.status:12}', fg=_COLOUR[check.status])}  {_explained(check)}")
+    sound = all(check.status in ("ok", "unpinned") for check in checks)
+    if not sound:
+        remedy = f"run `lookalike models pull {folder.name}`" if folder.revision else "copy the folder again"
+        click.secho(f"  {folder.name} is damaged: {remedy}.", fg="red")
+    return sound
+
+
+def _explained(check: FileCheck) -> str:
+    if check.status == "wrong digest":
+        return f"{check.name}\n                expected  {check.expected}\n                actual    {check.actual}"
+    return f"{check.name}  {click.style(check.actual[:12], dim=True)}"
+
+
+def _reporter(stack: ExitStack) -> Callable[[Progress], None]:
+    """What shows a download: bars on a terminal, a line per file elsewhere; on stderr, for stdout has the path."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    return _bars(stack, console) if console.is_terminal else _lines()
+
+
+def _lines() -> Callable[[Progress], None]:
+    def show(step: Progress) -> None:
+        if step.note:
+            click.echo(step.note, err=True)
+        elif step.done_bytes == step.total_bytes:
+            click.echo(f"{step.file}\t{amount(step.done_bytes)}", err=True)
+
+    return show
+
+
+def _bars(stack: ExitStack, console: Any) -> Callable[[Progress], None]:
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
+    bars = Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+    stack.enter_context(bars)
+    tasks: dict[str, Any] = {}
+
+    def show(step: Progress) -> None:
+        if step.note:
+            console.print(step.note, style="yellow", markup=False, highlight=False)
+            return
+        if step.file not in tasks:
+            tasks[step.file] = bars.add_task(step.file, total=step.total_bytes)
+        bars.update(tasks[step.file], completed=step.done_bytes, total=step.total_bytes)
+
+    return show
