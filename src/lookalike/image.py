@@ -81,7 +81,6 @@ _DECODER_ERRORS = (
     MemoryError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
     Warning,
 )
 
@@ -149,7 +148,7 @@ def decode(data: bytes, policy: ImagePolicy = ImagePolicy(), *, item: str = "") 
         item: The picture's name, for messages.
 
     Returns:
-        A loaded picture of mode RGB that holds nothing of `data`.
+        A loaded picture of mode RGB, without metadata.
 
     Raises:
         TooLarge: More bytes or more pixels than the policy lets in.
@@ -175,25 +174,68 @@ def decode(data: bytes, policy: ImagePolicy = ImagePolicy(), *, item: str = "") 
         raise UnsupportedMedia(f"This is a HEIC picture. {error}", item=item) from error
     except LookalikeError:
         raise
+    except Image.DecompressionBombError as error:
+        raise TooLarge(
+            f"The {kind} file unpacks to more than Pillow lets in ({error}).",
+            actual=2 * (Image.MAX_IMAGE_PIXELS or 0) + 1,
+            limit=2 * (Image.MAX_IMAGE_PIXELS or 0),
+            item=item,
+        ) from error
     except _DECODER_ERRORS as error:
         raise ImageError(f"The {kind} file is cut off or damaged ({error}).", item=item) from error
 
 
 def _decode(data: bytes, kind: str, policy: ImagePolicy, item: str) -> Image.Image:
+    if not _has_end(data, kind):
+        raise ImageError(f"The {kind} file is cut off: its end is missing.", item=item)
     # Not Image.open: that consults limits of the whole process, and warns where it should refuse.
     image = _OPENERS[kind](BytesIO(data))
-    n_pixels = image.width * image.height
-    if n_pixels > policy.max_pixels:
-        raise TooLarge(
-            f"The picture has {image.width:,} x {image.height:,} pixels, {policy.max_pixels:,} are allowed.",
-            actual=n_pixels,
-            limit=policy.max_pixels,
-            item=item,
-        )
+    for size in (image.size, *_hidden_sizes(image, data)):
+        _require_budget(size, policy, item)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # It would consult that limit as well, before making room for the pixels.
+        image.im = Image.new(image.mode, _tiff_size(image), None).im
     image.load()
     turn = _TRANSPOSES.get(_take_orientation(image)) if policy.orientation == "apply" else None
     rgb = _to_rgb(image)
+    rgb.info = {}
     return rgb if turn is None else rgb.transpose(turn)
+
+
+def _has_end(data: bytes, kind: str) -> bool:
+    """False if the marker that ends a file is missing, for the formats whose decoders do not insist on it."""
+    if kind == "image/png":
+        return b"IEND" in data
+    if kind == "image/jp2":
+        # Neither marker can occur within compressed data: start of data, end of codestream.
+        return data.find(b"\xff\xd9", data.find(b"\xff\x93")) >= 0
+    return True
+
+
+def _hidden_sizes(image: Image.Image, data: bytes) -> Iterator[tuple[int, int]]:
+    """Sizes besides the picture's own that make a decoder take memory: they are in the file's hands as well."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        yield int(image.tag_v2.get(TiffImagePlugin.TILEWIDTH, 0)), int(image.tag_v2.get(TiffImagePlugin.TILELENGTH, 0))
+    elif isinstance(image, Jpeg2KImagePlugin.Jpeg2KImageFile):
+        # The codestream's size counts, whatever the box around it says.
+        codestream = data.index(b"\xff\x4f\xff\x51") + 8
+        right, bottom, left, top = struct.unpack_from(">4I", data, codestream)
+        yield right - left, bottom - top
+
+
+def _tiff_size(image: TiffImagePlugin.TiffImageFile) -> tuple[int, int]:
+    return image.tag_v2[TiffImagePlugin.IMAGEWIDTH], image.tag_v2[TiffImagePlugin.IMAGELENGTH]
+
+
+def _require_budget(size: tuple[int, int], policy: ImagePolicy, item: str) -> None:
+    width, height = size
+    if width * height > policy.max_pixels:
+        raise TooLarge(
+            f"The picture has {width:,} x {height:,} pixels, {policy.max_pixels:,} are allowed.",
+            actual=width * height,
+            limit=policy.max_pixels,
+            item=item,
+        )
 
 
 def _take_orientation(image: Image.Image) -> int:
@@ -216,7 +258,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
-    """The high bytes of 16-bit grey, as Pillow scales it; Pillow would clip mode "I" at 255."""
+    """The high bytes of 16-bit grey, as Pillow has it for 16-bit colour; its `convert` would clip grey at 255."""
     levels = np.asarray(image)
     grey = (levels.clip(0, 65535) >> 8).astype(np.uint8)
     transparent = image.info.get("transparency")
@@ -228,6 +270,10 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
 def _on_white(image: Image.Image) -> Image.Image:
     if image.mode == "La":
         image = image.convert("LA")
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, tuple) and max(transparent) > 255:
+        # Of 16-bit colour the high bytes have been kept.
+        image.info["transparency"] = tuple(level >> 8 for level in transparent)
     rgba = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
 

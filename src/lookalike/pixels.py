@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,8 @@ class PixelSpec:
         resize_to: Resize to exactly this (height, width) instead, squashing.
         resample: The filter, as Pillow numbers them (3 is bicubic).
         crop: Cut this (height, width) out of the centre; black is put around a picture that is smaller.
+        centre: Which of two middles an odd surplus has: "floor" as in transformers, or "half_even" as in torchvision,
+            OpenAI's own code and open_clip. One pixel apart where (surplus % 4) == 3.
         rescale_factor: What the levels 0 to 255 are multiplied by.
         mean: Subtracted, for red, green and blue.
         std: Divided by, for red, green and blue.
@@ -89,6 +91,7 @@ class PixelSpec:
     resize_to: Size | None = None
     resample: int = Resampling.BICUBIC
     crop: Size | None = (224, 224)
+    centre: Literal["floor", "half_even"] = "floor"
     rescale_factor: float | None = 1 / 255
     mean: Triple | None = CLIP_MEAN
     std: Triple | None = CLIP_STD
@@ -153,7 +156,7 @@ def prepare(image: Image, spec: PixelSpec) -> Pixels:
     """
     if image.mode != "RGB":
         raise ImageError(f"The picture is {image.mode}, not RGB: open it with lookalike.image.decode.")
-    levels = np.asarray(_crop_centre(_resize(image, spec), spec.crop))  # (height, width, 3) uint8
+    levels = np.asarray(_crop_centre(_resize(image, spec), spec))  # (height, width, 3) uint8
     table = _table(spec)
     pixels = np.empty((3, *levels.shape[:2]), np.float32)
     for channel in range(3):
@@ -188,13 +191,19 @@ def _resize_centre(image: Image, size: tuple[int, int], crop: Size, resample: in
     return image.resize((width, height), resample, box=(left, top, right, bottom))
 
 
-def _crop_centre(image: Image, crop: Size | None) -> Image:
-    if crop is None:
+def _crop_centre(image: Image, spec: PixelSpec) -> Image:
+    if spec.crop is None:
         return image
-    height, width = crop
-    # Floor, also below zero: then Pillow puts the odd pixel of the black border where the reference does.
-    left, top = (image.width - width) // 2, (image.height - height) // 2
+    height, width = spec.crop
+    left, top = _start(image.width - width, spec), _start(image.height - height, spec)
     return image.crop((left, top, left + width, top + height))
+
+
+def _start(surplus: int, spec: PixelSpec) -> int:
+    """Where the crop begins; below zero, where the picture begins within the crop."""
+    if spec.centre == "floor":
+        return surplus // 2
+    return round(surplus / 2) if surplus > 0 else -(-surplus // 2)
 
 
 @lru_cache(maxsize=8)
