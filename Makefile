@@ -1,0 +1,96 @@
+# Every target sets up what it needs from a bare checkout: Python 3.11 or newer with venv and pip, nothing else.
+# Stamp files make a second run instant; a change of pyproject.toml or of a lock installs again.
+
+PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
+PIP_INSTALL := -m pip install --quiet --quiet --no-input --disable-pip-version-check --progress-bar off
+PY := .venv/bin/python
+
+# The environment of the caller must not reach into ours.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX
+MAKEFLAGS += --no-builtin-rules
+
+BENCHMARKS := $(filter-out benchmarks/report.py benchmarks/__init__.py $(wildcard benchmarks/_*.py),$(wildcard benchmarks/*.py))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format parity bench report lock clean
+
+help: ## List the targets
+	@echo "make <target>:"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
+
+demo: .venv/.runtime ## Render a small catalogue, index it, search it, write a page (offline, minutes)
+	@$(PY) examples/demo.py
+
+test: .venv/.dev ## Run the tests
+	@$(PY) -m pytest $(ARGS)
+
+check: .venv/.dev ## Lint, formatting, types
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --quiet --check . || { echo "Some files are not formatted: run 'make format'."; exit 1; }
+	@$(PY) -m mypy
+
+format: .venv/.dev ## Format the code and fix what ruff can fix
+	@$(PY) -m ruff check --quiet --fix . ; $(PY) -m ruff format .
+
+parity: .venv-parity/.ready ## Compare with transformers on torch, in an environment of its own
+	@set -e; for script in pixels_and_tokens encoders; do .venv-parity/bin/python parity/$$script.py; done
+
+bench: .venv-parity/.ready ## Run the benchmarks against their peers and write docs/benchmarks.md
+	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; .venv-parity/bin/python $$script; done
+	@.venv-parity/bin/python benchmarks/report.py
+
+report: .venv/.runtime ## Write docs/benchmarks.md from benchmarks/results
+	@$(PY) benchmarks/report.py
+
+clean: ## Remove environments, caches and build outputs
+	rm -rf .venv .venv-parity .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis dist demo-output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- environments -------------------------------------------------------------------------------------------------
+
+%/.created:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "lookalike needs Python 3.11 or newer and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@echo "Creating $(@D)"
+	@"$(PYTHON)" -m venv $(@D) || \
+	  { echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu: apt-get install python3-venv." >&2; exit 1; }
+	@touch $@
+
+.PRECIOUS: %/.created
+
+# --no-build-isolation: the build backend comes from the lock, like everything else.
+INSTALL_CHECKOUT = --no-deps --no-build-isolation --editable .
+
+.venv/.runtime: requirements/runtime.lock pyproject.toml | .venv/.created
+	@echo "Installing lookalike and its runtime into .venv"
+	@$(PY) $(PIP_INSTALL) --requirement requirements/runtime.lock
+	@$(PY) $(PIP_INSTALL) $(INSTALL_CHECKOUT)
+	@touch $@
+
+.venv/.dev: requirements/dev.lock .venv/.runtime
+	@echo "Installing the development tools into .venv"
+	@$(PY) $(PIP_INSTALL) --requirement requirements/dev.lock
+	@touch $@
+
+# Two steps, since parity/requirements.txt has no hashes and pip wants all or none.
+.venv-parity/.ready: requirements/runtime.lock parity/requirements.txt pyproject.toml | .venv-parity/.created
+	@echo "Installing lookalike, torch and transformers into .venv-parity (hundreds of megabytes)"
+	@.venv-parity/bin/python $(PIP_INSTALL) --requirement requirements/runtime.lock
+	@.venv-parity/bin/python $(PIP_INSTALL) $(INSTALL_CHECKOUT)
+	@.venv-parity/bin/python $(PIP_INSTALL) --requirement parity/requirements.txt
+	@touch $@
+
+# --- the lock -----------------------------------------------------------------------------------------------------
+
+PIP_COMPILE = .venv-lock/bin/python -m piptools compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+  --no-header --no-annotate --no-emit-options --resolver=backtracking $(ARGS)
+
+lock: .venv-lock/.created ## Pin the newest allowed versions again: requirements/*.lock (Python 3.11; ARGS=--upgrade)
+	@.venv-lock/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "Lock with the oldest supported Python: make clean, then make lock PYTHON=python3.11." >&2; exit 1; }
+	@.venv-lock/bin/python $(PIP_INSTALL) pip-tools==7.6.2
+	@.venv-lock/bin/python requirements/inputs.py build project local heic dev >.venv-lock/dev.in
+	@$(PIP_COMPILE) --output-file requirements/dev.lock .venv-lock/dev.in
+	@.venv-lock/bin/python requirements/inputs.py build project local >.venv-lock/runtime.in
+	@echo "-c ../requirements/dev.lock" >>.venv-lock/runtime.in
+	@$(PIP_COMPILE) --output-file requirements/runtime.lock .venv-lock/runtime.in

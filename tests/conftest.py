@@ -1,0 +1,80 @@
+"""What every test stands on: no network beyond this machine, none of the user's own folders, the shared material."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SHARED = Path(os.environ.get("LOOKALIKE_SHARED") or Path(__file__).resolve().parents[1].parent / "shared")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference material that is not part of the project: beside the checkout, or $LOOKALIKE_SHARED."""
+    if not (SHARED / "golden").is_dir():
+        pytest.skip(
+            "the reference material is not here: put it beside the checkout as 'shared', or set $LOOKALIKE_SHARED"
+        )
+    return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No setting of the user reaches a test, and no test (nor a process that it starts) reaches the user's folders."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.upper().startswith(("LOOKALIKE_", "HF_", "XDG_", "EMBEDDING")) or name.upper().endswith("_PROXY"):
+                patch.delenv(name)
+        patch.setenv("LOOKALIKE_CACHE_DIR", str(home / "cache" / "lookalike"))
+        patch.setenv("LOOKALIKE_INDEX", str(home / "photos.lookalike"))
+        patch.setenv("LOOKALIKE_SHARED", str(SHARED))
+        patch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+        patch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+        patch.setenv("XDG_DATA_HOME", str(home / "data"))
+        patch.setenv("HF_HOME", str(home / "cache" / "huggingface"))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loopback_only() -> Iterator[None]:
+    """A connection or a name look-up beyond this machine fails the test that tries it."""
+
+    def guarded(method: Any) -> Any:
+        def connect(self: socket.socket, address: Any) -> Any:
+            if self.family in {socket.AF_INET, socket.AF_INET6}:
+                require_loopback(address[0])
+            return method(self, address)
+
+        return connect
+
+    def getaddrinfo(host: str | bytes | None, *args: Any, **kwargs: Any) -> Any:
+        require_loopback(host)
+        return look_up(host, *args, **kwargs)
+
+    look_up = socket.getaddrinfo
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded(socket.socket.connect))
+        patch.setattr(socket.socket, "connect_ex", guarded(socket.socket.connect_ex))
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        yield
+
+
+def require_loopback(host: str | bytes | None) -> None:
+    """Fail the test unless the host is this machine."""
+    name = host.decode() if isinstance(host, bytes) else host
+    if not name or name == "localhost" or name.endswith(".localhost"):
+        return
+    try:
+        beyond = not ip_address(name.split("%")[0]).is_loopback
+    except ValueError:  # a name: looking it up would ask a server
+        beyond = True
+    if beyond:
+        pytest.fail(f"a test tried to reach {name}; tests stay on this machine")
