@@ -120,6 +120,12 @@ class Filter:
         """True if every item passes."""
         return self.project is None and not self.metadata
 
+    def admits(self, item: Item) -> bool:
+        """Whether this item passes."""
+        return self.project in (None, item.project) and all(
+            name in item.metadata and str(item.metadata[name]) == str(value) for name, value in self.metadata.items()
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:

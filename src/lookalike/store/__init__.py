@@ -1,0 +1,1 @@
+"""Stores: where items and vectors are kept and searched."""

@@ -1,0 +1,180 @@
+"""The SQLite file of a store: its settings, connections for many readers, transactions of the one writer."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from lookalike.errors import StoreNotFound, StoreReadOnly, StoreTooNew
+from lookalike.spaces import Space
+from lookalike.store.faults import speaking_sql
+from lookalike.store.faults import writing as writing_files
+from lookalike.store.sql import statements
+
+FILE = "items.sqlite"
+FORMAT = 1
+"""The layout that this version writes; a store with a greater one is refused."""
+
+BUSY_TIMEOUT_S = 10.0
+WRITER_CACHE_KIB = 131_072
+"""Digests arrive in random order: their tree must stay in memory, or every row costs a read from the disk."""
+
+READER_CACHE_KIB = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a reader must know before it reads anything else; the columns of table `state`."""
+
+    version: int
+    generation: int
+    slots: int
+    screened: int
+    items: int
+
+
+class Database:
+    """Connections to the SQLite file of one folder.
+
+    Reading connections are lent for one operation each, so any number of threads may read at once. Every operation
+    is one transaction: what it sees does not change under it.
+
+    Args:
+        folder: The store's folder.
+        write: Whether this process holds the store's lock and may write.
+    """
+
+    def __init__(self, folder: Path, *, write: bool) -> None:
+        self.folder = folder
+        self._write = write
+        self._write_lock = threading.Lock()
+        self.path = folder / FILE
+        self._idle: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._stamp: tuple[int, ...] = ()
+        self._writer: sqlite3.Connection | None = None
+
+    def create(self, space: Space) -> None:
+        """Write the tables of an empty store; the file appears complete or not at all."""
+        sql = statements("items.sql")
+        unfinished = self.path.with_suffix(".new")
+        with speaking_sql(self.folder), writing_files(self.folder):
+            unfinished.unlink(missing_ok=True)
+            connection = sqlite3.connect(unfinished, isolation_level=None)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.executescript(f"BEGIN; {sql['create']} COMMIT;")
+                connection.execute("BEGIN")
+                connection.execute(sql["first_meta"], (FORMAT, space.to_json()))
+                connection.execute(sql["first_state"])
+                connection.execute("COMMIT")
+            finally:
+                connection.close()
+            unfinished.replace(self.path)
+
+    def space(self) -> Space:
+        """The space that the store is bound to. StoreTooNew if this version cannot read the rest."""
+        with self.reading() as connection:
+            written, space = connection.execute(statements("items.sql")["read_meta"]).fetchone()
+        if written > FORMAT:
+            raise StoreTooNew(
+                f"{self.folder} has format {written} and this version of lookalike reads up to {FORMAT}. "
+                "Nothing was changed. Upgrade: pip install --upgrade lookalike.",
+                store=str(self.folder),
+            )
+        return Space.from_json(space)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection within a read transaction."""
+        with speaking_sql(self.folder):
+            connection = self._borrow()
+            try:
+                connection.execute("BEGIN")
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.close()
+                raise
+            with self._lock:
+                self._idle.append(connection)
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The writer's connection within a transaction: committed and on the disk at the end, or undone."""
+        if not self._write:
+            raise StoreReadOnly(
+                f"{self.folder} was opened for reading only: open it for writing first.", store=str(self.folder)
+            )
+        with self._write_lock, speaking_sql(self.folder):
+            if self._writer is None:
+                self._writer = self._connect("rw")
+                self._writer.execute("PRAGMA synchronous = FULL")
+                self._writer.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+            connection = self._writer
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # SQLite has undone the transaction by itself after some errors, a full disk among them.
+                with suppress(sqlite3.OperationalError):
+                    connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close every connection that is not lent."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _borrow(self) -> sqlite3.Connection:
+        stamp = self._frozen_stamp()
+        with self._lock:
+            if stamp != self._stamp:
+                stale, self._idle, self._stamp = self._idle, [], stamp
+                for connection in stale:
+                    connection.close()
+            if self._idle:
+                return self._idle.pop()
+        connection = self._connect(self._reading_mode())
+        connection.execute("PRAGMA query_only = 1")
+        connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
+        return connection
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?{mode if '=' in mode else f'mode={mode}'}",
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,  # lent to one thread at a time
+        )
+
+    def _reading_mode(self) -> str:
+        if os.access(self.folder, os.W_OK) and os.access(self.path, os.W_OK):
+            return "rw"
+        return "mode=ro" if self._has_log() else "immutable=1"
+
+    def _has_log(self) -> bool:
+        log = self.path.with_name(f"{FILE}-wal")
+        return log.exists() and log.stat().st_size > 0
+
+    def _frozen_stamp(self) -> tuple[int, ...]:
+        """Changes when a file that was opened as immutable has changed after all; constant where we may write."""
+        if os.access(self.folder, os.W_OK):
+            return ()
+        if not self.path.exists():
+            raise StoreNotFound(f"There is no index in {self.folder} any more.", store=str(self.folder))
+        status = self.path.stat()
+        return (status.st_mtime_ns, status.st_size, int(self._has_log()))

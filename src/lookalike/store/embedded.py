@@ -1,0 +1,292 @@
+"""The embedded store: one folder, exact search, one writer and any number of readers, in this process and others.
+
+    items.sqlite        items, contents, state and ledger (write-ahead log, synchronous)
+    vectors-<n>.f16     the vector of each content, by slot; n is the generation, one more with each compaction
+    codes-<n>.i8        their short codes, read first by a search; derived, so never the only copy of anything
+    lock                held by the writer
+
+Vectors are on the disk before the transaction that names them commits. A reader looks at table `state` first, so it
+sees whole batches only, new ones at its next call. `open_store` checks headers and lengths; `check` reads everything.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from lookalike.errors import InputError, StoreError, StoreNotFound
+from lookalike.spaces import Space
+from lookalike.store import items as item_rows
+from lookalike.store import lock
+from lookalike.store.database import Database, State
+from lookalike.store.faults import writing
+from lookalike.store.ledger import SqliteLedger
+from lookalike.store.nearest import Table, nearest
+from lookalike.store.postings import Postings
+from lookalike.store.segments import damaged
+from lookalike.store.table import VectorFiles
+from lookalike.types import Filter, Item, Rows, Scored, StoreStats
+from lookalike.vectors import normalise, require_unit_rows
+
+PAGE = 1000
+"""Items to a transaction when all are walked: a long one would keep the write-ahead log from being emptied."""
+
+OVERTAKEN = 5
+"""How often a read is begun anew because a compaction has removed the files under it."""
+
+
+def create(folder: Path, space: Space) -> EmbeddedStore:
+    """A new, empty store, open for writing.
+
+    Raises:
+        StoreError: There is one already.
+        StoreReadOnly: The folder cannot be made or written.
+        StoreFull: The disk is full.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    handle = lock.acquire(folder)
+    try:
+        database = Database(folder, write=True)
+        if database.path.exists():
+            raise StoreError(
+                f"There is an index in {folder} already: open it, or choose another folder.", store=str(folder)
+            )
+        VectorFiles(folder, space.dim).create(generation=1)
+        database.create(space)
+        return EmbeddedStore(database, space, handle)
+    except BaseException:
+        lock.release(handle)
+        raise
+
+
+def open_store(folder: Path, *, write: bool = False) -> EmbeddedStore:
+    """The store in a folder.
+
+    Raises:
+        StoreNotFound: There is none.
+        StoreLocked: `write` was asked for, and another process is writing.
+        StoreReadOnly: `write` was asked for, and the folder cannot be written.
+        StoreTooNew: A newer version of lookalike wrote it.
+        StoreCorrupt: A file of it is missing, cut off or not what was written.
+    """
+    database = Database(folder, write=write)
+    if not database.path.is_file():
+        raise StoreNotFound(f"There is no index in {folder}. Make one: lookalike index FOLDER.", store=str(folder))
+    handle = lock.acquire(folder) if write else None
+    try:
+        store = EmbeddedStore(database, database.space(), handle)
+        store.verify()
+    except BaseException:
+        database.close()
+        if handle is not None:
+            lock.release(handle)
+        raise
+    return store
+
+
+class EmbeddedStore:
+    """VectorReader, VectorWriter and Catalogue over one folder; use `create` or `open_store`.
+
+    Every method may be called from several threads at once.
+
+    Attributes:
+        space: The space that every vector belongs to.
+        ledger: What became of each source object.
+    """
+
+    def __init__(self, database: Database, space: Space, handle: int | None) -> None:
+        self.space = space
+        self.ledger = SqliteLedger(database)
+        self._database = database
+        self._handle = handle
+        self._files = VectorFiles(database.folder, space.dim)
+        self._postings = Postings()
+        self._view: tuple[State, Table] | None = None
+        self._view_lock = threading.Lock()
+
+    def __enter__(self) -> EmbeddedStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files and, if this is the writer, let another one in."""
+        self._database.close()
+        self._view = None
+        if self._handle is not None:
+            lock.release(self._handle)
+            self._handle = None
+
+    def search(self, query: Rows, *, limit: int, where: Filter) -> tuple[list[Scored], int]:
+        """The items nearest to a (dim,) float32 unit vector; see ports.VectorReader."""
+        if limit < 1:
+            raise InputError(f"A search must ask for at least one answer; limit is {limit}.")
+        require_unit_rows(query[None, :], dim=self.space.dim, names=["query"])
+        with self._snapshot() as (connection, state, table):
+            posting = None if where.is_empty else self._postings.select(connection, state, where)
+            slots, scores = nearest(query, table, limit=limit, among=None if posting is None else posting.slots)
+            found: list[Scored] = []
+            for slot, score in zip(slots.tolist(), scores.tolist(), strict=True):
+                if len(found) >= limit and score < found[-1].similarity:
+                    break
+                found += [
+                    Scored(item, score) for item in item_rows.items_of_slot(connection, slot) if where.admits(item)
+                ]
+        found.sort(key=lambda scored: (-scored.similarity, scored.item.project, scored.item.id))
+        return found[:limit], state.items if posting is None else len(posting.items)
+
+    def get(self, keys: Sequence[tuple[str, str]]) -> list[Item | None]:
+        """The items of these (project, id) pairs, in order; None where there is none."""
+        with self._database.reading() as connection:
+            return [item_rows.read_item(connection, key) for key in keys]
+
+    def vectors(self, contents: Sequence[str]) -> tuple[Rows, list[str]]:
+        """The stored vectors of these contents, (m, dim) unit rows, and the m contents that were found, in order."""
+        with self._snapshot() as (connection, _, table):
+            known = item_rows.slots_of(connection, contents)
+            found = [content for content in contents if content in known]
+            slots = np.array([known[content] for content in found], dtype=np.int64)
+            return normalise(table.rows[slots]), found
+
+    def stats(self) -> StoreStats:
+        """What the store holds."""
+        with self._database.reading() as connection:
+            state = item_rows.read_state(connection)
+            dead = len(item_rows.slots(connection, "read_dead"))
+            return StoreStats(
+                items=state.items,
+                contents=state.slots - dead,
+                dead_slots=dead,
+                n_bytes=sum(path.stat().st_size for path in self._database.folder.iterdir() if path.is_file()),
+                projects=item_rows.projects(connection),
+                space=self.space,
+            )
+
+    def items(self, where: Filter) -> Iterator[Item]:
+        """Every item that passes, by (project, id)."""
+        with self._database.reading() as connection:
+            names = list(item_rows.projects(connection))
+        for name in names if where.project is None else [where.project]:
+            for item in self._items_of(name):
+                if where.admits(item):
+                    yield item
+
+    def sample(self, n: int, *, seed: int) -> tuple[list[str], Rows]:
+        """At most n contents in use, drawn evenly, and their vectors; the same for the same seed and store."""
+        with self._snapshot() as (connection, state, table):
+            alive = np.delete(np.arange(state.slots), table.dead)
+            drawn = np.sort(np.random.default_rng(seed).choice(alive, min(n, len(alive)), replace=False))
+            return item_rows.contents_of(connection, drawn), normalise(table.rows[drawn])
+
+    def add(self, items: Sequence[Item], contents: Sequence[str], vectors: Rows) -> None:
+        """Store items and the vectors of new contents, all or nothing; see ports.VectorWriter.
+
+        Raises:
+            InputError: A vector is not a finite float32 unit row, or an item's content has none; it is named.
+            StoreFull: The disk is full; the store is as it was.
+        """
+        require_unit_rows(vectors, dim=self.space.dim, names=contents)
+        if len(set(contents)) != len(contents):
+            raise InputError("The contents of one call must be distinct.")
+        with self._database.writing() as connection:
+            state = item_rows.read_state(connection)
+            slots, new = item_rows.insert_contents(connection, contents, first=state.slots)
+            fresh = {slots[contents[position]] for position in new}
+            slots |= item_rows.slots_of(connection, {item.content for item in items}.difference(slots))
+            used = item_rows.insert_items(connection, items, slots)
+            item_rows.mark_use(connection, used, unused=fresh - used)
+            if new:
+                state = self._files.append(connection, state, vectors[new])
+            item_rows.write_state(connection, state)
+        if self._files.screen_is_due(state):
+            self._refit()
+
+    def delete(self, keys: Sequence[tuple[str, str]]) -> int:
+        """Delete these (project, id) pairs; the number that existed. Vectors stay until `compact`."""
+        with self._database.writing() as connection:
+            state = item_rows.read_state(connection)
+            deleted = item_rows.delete_items(connection, keys)
+            if deleted:
+                item_rows.write_state(connection, state)
+            return deleted
+
+    def compact(self) -> int:
+        """Give back the space of vectors that no item uses; the number freed. Readers go on undisturbed."""
+        with self._database.writing() as connection:
+            before = item_rows.read_state(connection)
+            kept = item_rows.slots(connection, "contents_alive")
+            if len(kept) == before.slots:
+                return 0
+            state = self._files.rewrite(connection, before, kept)
+            item_rows.renumber(connection, kept)
+            if self._files.screen_is_due(state):
+                state = self._files.refit(connection, state)
+            item_rows.write_state(connection, state)
+        self._files.sweep(state)
+        return before.slots - state.slots
+
+    def verify(self) -> None:
+        """Look at every file's header and length; cheap, `open_store` does it. StoreCorrupt, naming the file."""
+        with self._snapshot():
+            pass
+
+    def check(self) -> None:
+        """Read everything: every row against its checksum, every code, the database's own check. Slow.
+
+        Raises:
+            StoreCorrupt: Something is not what was written; the message names the file.
+        """
+        with self._snapshot() as (connection, state, table):
+            item_rows.check(connection, self._database.path)
+            self._files.check(connection, state, table)
+
+    def _refit(self) -> None:
+        with self._database.writing() as connection:
+            state = self._files.refit(connection, item_rows.read_state(connection))
+            item_rows.write_state(connection, state)
+        self._files.sweep(state)
+
+    def _items_of(self, project: str) -> Iterator[Item]:
+        start = ""
+        while True:
+            with self._database.reading() as connection:
+                page = item_rows.page_of_items(connection, project, start=start, limit=PAGE)
+            yield from page
+            if len(page) < PAGE:
+                return
+            start = page[-1].id + "\0"  # the next string there can be
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[tuple[sqlite3.Connection, State, Table]]:
+        """A read transaction, its state, and the vectors that this state counts."""
+        missing: FileNotFoundError | None = None
+        for _ in range(OVERTAKEN):
+            with self._database.reading() as connection:
+                state = item_rows.read_state(connection)
+                try:
+                    table = self._table(connection, state)
+                except FileNotFoundError as error:
+                    missing = error
+                    continue
+                yield connection, state, table
+                return
+        raise damaged(Path(str(missing and missing.filename)), "is missing") from missing
+
+    def _table(self, connection: sqlite3.Connection, state: State) -> Table:
+        with self._view_lock:
+            view = self._view
+        if view is None or view[0] != state:
+            view = (state, self._files.view(connection, state))
+            with self._view_lock:
+                self._view = view
+        return view[1]

@@ -1,0 +1,84 @@
+"""What goes wrong below the store, told once in the store's own errors."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lookalike.errors import InputError, StoreCorrupt, StoreError, StoreFull, StoreLocked, StoreReadOnly
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+_PRIMARY = 0xFF  # the low byte of an extended SQLite result code
+
+
+def full(folder: Path) -> StoreFull:
+    """The error for a disk without room."""
+    return StoreFull(
+        f"No room is left on the disk for {folder}. What was stored before is safe; free some space and go on.",
+        store=str(folder),
+    )
+
+
+def read_only(folder: Path) -> StoreReadOnly:
+    """The error for a folder that cannot be written."""
+    return StoreReadOnly(
+        f"{folder} cannot be written by this user. Search it as it is, or copy it to a folder of your own.",
+        store=str(folder),
+    )
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Translate what the operating system says about a write into this folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise full(folder) from error
+        if error.errno in _READ_ONLY:
+            raise read_only(folder) from error
+        raise StoreError(f"{folder} could not be written: {error.strerror or error}.", store=str(folder)) from error
+
+
+@contextmanager
+def speaking_sql(folder: Path) -> Iterator[None]:
+    """Translate what SQLite says about the database of this folder."""
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{error.object!r} cannot be stored: it is not valid Unicode. Rename it, or give it another id."
+        ) from error
+    except sqlite3.Error as error:
+        raise _translated(error, folder) from error
+
+
+def _translated(error: sqlite3.Error, folder: Path) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+    match code:
+        case sqlite3.SQLITE_FULL:
+            return full(folder)
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
+            return read_only(folder)
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreLocked(f"{folder} is busy: another process is writing. Try again.", store=str(folder))
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return StoreCorrupt(
+                f"{folder / 'items.sqlite'} is damaged ({error}). Nothing was changed. Restore the folder from a "
+                "backup, or move it away and index the pictures again.",
+                store=str(folder),
+            )
+        case sqlite3.SQLITE_IOERR if _disk_is_full(error):
+            return full(folder)
+        case _:
+            return StoreError(f"The database of {folder} failed: {error}.", store=str(folder))
+
+
+def _disk_is_full(error: sqlite3.Error) -> bool:
+    # A file size limit (RLIMIT_FSIZE, some network disks) reaches SQLite as a failed write, not as a full disk.
+    return getattr(error, "sqlite_errorname", "") in {"SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE"}

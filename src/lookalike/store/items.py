@@ -1,0 +1,221 @@
+"""Items and contents as rows of the database: what a writer's transaction does, and what a reader asks."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lookalike.errors import InputError
+from lookalike.store.database import State
+from lookalike.store.segments import damaged
+from lookalike.store.sql import statements
+from lookalike.types import Item
+from lookalike.vectors import Slots
+
+_SQL = statements("items.sql")
+
+Key = tuple[str, str]
+"""(project, id)."""
+
+
+def read_state(connection: sqlite3.Connection) -> State:
+    """What the transaction sees."""
+    return State(*connection.execute(_SQL["read_state"]).fetchone())
+
+
+def write_state(connection: sqlite3.Connection, state: State) -> None:
+    """Make `state` the one that readers find, under the next version number."""
+    connection.execute(_SQL["write_state"], (state.generation, state.slots, state.screened))
+
+
+def read_item(connection: sqlite3.Connection, key: Key) -> Item | None:
+    """The item of this (project, id)."""
+    project = _project(connection, key[0])
+    row = None if project is None else connection.execute(_SQL["get_item"], (project, key[1])).fetchone()
+    return None if row is None else _item(row)
+
+
+def items_of_slot(connection: sqlite3.Connection, slot: int) -> list[Item]:
+    """Every item whose content is at this slot."""
+    return [_item(row) for row in connection.execute(_SQL["items_of_slot"], (slot,))]
+
+
+def page_of_items(connection: sqlite3.Connection, project: str, *, start: str, limit: int) -> list[Item]:
+    """At most `limit` items of a project, by id, from id `start` on."""
+    code = _project(connection, project)
+    return [_item(row) for row in connection.execute(_SQL["page_of_items"], (code, start, limit))]
+
+
+def projects(connection: sqlite3.Connection) -> dict[str, int]:
+    """Number of items by project, by name; projects without items are left out."""
+    return dict(connection.execute(_SQL["read_projects"]).fetchall())
+
+
+def slots_of(connection: sqlite3.Connection, contents: Iterable[str]) -> dict[str, int]:
+    """The slots of those contents that are stored."""
+    found = {}
+    for content in contents:
+        row = connection.execute(_SQL["slot_of_content"], (bytes.fromhex(content),)).fetchone()
+        if row is not None:
+            found[content] = row[0]
+    return found
+
+
+def contents_of(connection: sqlite3.Connection, slots: Iterable[int]) -> list[str]:
+    """The contents at these slots, in order."""
+    return [connection.execute(_SQL["content_of_slot"], (int(slot),)).fetchone()[0].hex() for slot in slots]
+
+
+def slots(connection: sqlite3.Connection, name: str) -> Slots:
+    """The slots that statement `name` lists: "read_dead" or "contents_alive"."""
+    return np.array([row[0] for row in connection.execute(_SQL[name])], dtype=np.int64)
+
+
+def insert_contents(
+    connection: sqlite3.Connection, contents: Sequence[str], *, first: int
+) -> tuple[dict[str, int], list[int]]:
+    """Give slots, from `first` on, to those contents that have none.
+
+    Returns:
+        The slots of all these contents, and the positions of the new ones.
+    """
+    known = slots_of(connection, contents)
+    new = [position for position, content in enumerate(contents) if content not in known]
+    fresh = {contents[position]: first + offset for offset, position in enumerate(new)}
+    rows = [(slot, bytes.fromhex(content)) for content, slot in fresh.items()]
+    connection.executemany(_SQL["insert_content"], rows)
+    return known | fresh, new
+
+
+def insert_items(connection: sqlite3.Connection, items: Sequence[Item], slots_by_content: dict[str, int]) -> set[int]:
+    """Insert or replace items, and count their projects and tags; the slots that they use."""
+    by_key = {(item.project, item.id): item for item in items}  # of one key, the last counts
+    items = list(by_key.values())
+    codes = {name: _project_for(connection, name) for name in {item.project for item in items}}
+    rows = _item_rows(connection, items, codes, slots_by_content)
+    connection.execute("SAVEPOINT items")
+    inserted = connection.executemany(_SQL["insert_item"], rows).rowcount
+    if inserted < len(rows):
+        # Some exist. Ingest of new pictures, the common case, has not paid for looking each one up.
+        connection.execute("ROLLBACK TO items")
+        delete_items(connection, list(by_key))
+        connection.executemany(_SQL["insert_item"], rows)
+    connection.execute("RELEASE items")
+    for name, code in codes.items():
+        connection.execute(_SQL["count_project"], (sum(item.project == name for item in items), code))
+    _insert_tags(connection, items, [row[0] for row in rows])
+    return {row[3] for row in rows}
+
+
+def delete_items(connection: sqlite3.Connection, keys: Sequence[Key]) -> int:
+    """Delete these items; the number that existed. Contents that lose their last item become dead."""
+    deleted = 0
+    for name, item_id in dict.fromkeys(keys):
+        code = _project(connection, name)
+        row = None if code is None else connection.execute(_SQL["item_row"], (code, item_id)).fetchone()
+        if row is None:
+            continue
+        item, slot, metadata = row
+        connection.execute(_SQL["delete_item"], (item,))
+        for pair in json.loads(metadata).items():
+            (tag,) = connection.execute(_SQL["read_tag"], pair).fetchone()
+            connection.execute(_SQL["delete_item_tag"], (tag, item))
+        connection.execute(_SQL["insert_removal"], (item,))
+        connection.execute(_SQL["count_project"], (-1, code))
+        connection.execute(_SQL["mark_dead"], {"slot": slot})
+        deleted += 1
+    return deleted
+
+
+def mark_use(connection: sqlite3.Connection, used: set[int], unused: set[int]) -> None:
+    """Record that items use these slots, and that these have none unless the database knows better."""
+    if connection.execute(_SQL["count_dead"]).fetchone()[0]:
+        connection.executemany(_SQL["mark_alive"], ((slot,) for slot in used))
+    connection.executemany(_SQL["mark_dead"], ({"slot": slot} for slot in unused))
+
+
+def renumber(connection: sqlite3.Connection, kept: Slots) -> None:
+    """Drop dead contents and move each kept slot to its position in `kept`, which is ascending."""
+    connection.execute(_SQL["drop_dead"])
+    # Ascending, so that each target has been vacated before.
+    moves = [(new, old) for new, old in enumerate(kept.tolist()) if new != old]
+    connection.executemany(_SQL["move_content"], moves)
+    connection.executemany(_SQL["move_items"], moves)
+    connection.execute(_SQL["clear_dead"])
+    connection.execute(_SQL["clear_removals"])
+
+
+def check(connection: sqlite3.Connection, path: Path) -> None:
+    """SQLite's own check of the whole file. StoreCorrupt if it finds anything."""
+    (verdict,) = connection.execute(_SQL["check_database"]).fetchone()
+    if verdict != "ok":
+        raise damaged(path, f"is damaged ({verdict})")
+
+
+def _item(row: tuple[str, str, bytes, str, str, str]) -> Item:
+    project, item_id, digest, uri, caption, metadata = row
+    return Item(
+        id=item_id,
+        content=digest.hex(),
+        project=project,
+        uri=uri,
+        caption=caption,
+        metadata=json.loads(metadata) if metadata != "{}" else {},
+    )
+
+
+def _item_rows(
+    connection: sqlite3.Connection, items: Sequence[Item], codes: dict[str, int], slots_by_content: dict[str, int]
+) -> list[tuple[int, int, str, int, str, str, str]]:
+    (last,) = connection.execute(_SQL["last_item"]).fetchone()
+    return [
+        (number, codes[item.project], item.id, slot, item.uri, item.caption, _metadata(item))
+        for number, item in enumerate(items, last + 1)
+        for slot in [_slot(item, slots_by_content)]
+    ]
+
+
+def _slot(item: Item, slots_by_content: dict[str, int]) -> int:
+    try:
+        return slots_by_content[item.content]
+    except KeyError:
+        raise InputError(
+            f"Its content {item.content[:12]} has no vector: it is neither stored nor among the contents handed in.",
+            item=item.id,
+        ) from None
+
+
+def _metadata(item: Item) -> str:
+    # Values are compared as strings, so strings they are from the start.
+    return json.dumps({str(k): str(v) for k, v in item.metadata.items()}, ensure_ascii=False) if item.metadata else "{}"
+
+
+def _insert_tags(connection: sqlite3.Connection, items: Sequence[Item], numbers: Sequence[int]) -> None:
+    codes: dict[tuple[str, str], int] = {}
+    rows = []
+    for item, number in zip(items, numbers, strict=True):
+        for name, value in item.metadata.items():
+            pair = (str(name), str(value))
+            if pair not in codes:
+                codes[pair] = _tag_for(connection, pair)
+            rows.append((codes[pair], number))
+    connection.executemany(_SQL["insert_item_tag"], rows)
+
+
+def _project(connection: sqlite3.Connection, name: str) -> int | None:
+    row = connection.execute(_SQL["read_project"], (name,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _project_for(connection: sqlite3.Connection, name: str) -> int:
+    code = _project(connection, name)
+    return int(connection.execute(_SQL["insert_project"], (name,)).lastrowid or 0) if code is None else code
+
+
+def _tag_for(connection: sqlite3.Connection, pair: tuple[str, str]) -> int:
+    row = connection.execute(_SQL["read_tag"], pair).fetchone()
+    return int(connection.execute(_SQL["insert_tag"], pair).lastrowid or 0) if row is None else int(row[0])

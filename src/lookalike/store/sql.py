@@ -1,0 +1,16 @@
+"""Statements by name, from the `.sql` files beside this one."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+
+
+@functools.cache
+def statements(file: str) -> Mapping[str, str]:
+    """The statements of a file in which each one stands under a line `-- name --`."""
+    text = files(__package__).joinpath(file).read_text(encoding="utf-8")
+    parts = re.split(r"^-- (\w+) --$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
