@@ -1,0 +1,86 @@
+"""Settings: defaults, variables, and clear refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lookalike.config import Config
+from lookalike.errors import ConfigError
+
+
+def test_everything_has_a_default() -> None:
+    """An empty environment is enough."""
+    config = Config.from_environ({})
+    assert (config.model, config.precision, config.orientation, config.threads) == ("auto", "exact", "apply", 0)
+    assert config.index == Path("~/.local/share/lookalike/photos.lookalike").expanduser()
+    assert config.hub.hub_cache == Path("~/.cache/huggingface/hub").expanduser()
+    assert not config.hub.offline
+    assert config.hub.token is None
+
+
+def test_variables_win_over_defaults() -> None:
+    """Each variable sets its setting; folders may start with ~."""
+    config = Config.from_environ(
+        {
+            "LOOKALIKE_MODEL": "tiny",
+            "LOOKALIKE_PRECISION": "int8",
+            "LOOKALIKE_ORIENTATION": "ignore",
+            "LOOKALIKE_THREADS": "3",
+            "LOOKALIKE_INDEX": "~/pictures.lookalike",
+            "LOOKALIKE_PROJECT": "shop",
+            "LOOKALIKE_MAX_BYTES": "1000",
+            "LOOKALIKE_MAX_PIXELS": "2000",
+            "LOOKALIKE_CACHE_DIR": "/somewhere",
+        }
+    )
+    assert (config.model, config.precision, config.orientation, config.threads) == ("tiny", "int8", "ignore", 3)
+    assert config.index == Path("~/pictures.lookalike").expanduser()
+    assert (config.project, config.max_bytes, config.max_pixels) == ("shop", 1000, 2000)
+    assert config.cache_dir == Path("/somewhere")
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"HF_HOME": "/hf"}, "/hf/hub"),
+        ({"HF_HOME": "/hf", "HF_HUB_CACHE": "/cache"}, "/cache"),
+        ({"XDG_CACHE_HOME": "/xdg"}, "/xdg/huggingface/hub"),
+    ],
+)
+def test_the_hub_cache_is_where_hugging_face_keeps_it(environ: dict[str, str], expected: str) -> None:
+    """HF_HUB_CACHE before HF_HOME before XDG_CACHE_HOME, as huggingface_hub has it."""
+    assert Config.from_environ(environ).hub.hub_cache == Path(expected)
+
+
+@pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
+@pytest.mark.parametrize(("value", "expected"), [("1", True), ("true", True), ("ON", True), ("0", False), ("", False)])
+def test_offline_variables_are_understood(name: str, value: str, expected: bool) -> None:
+    """Either variable switches every download off."""
+    assert Config.from_environ({name: value}).hub.offline is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LOOKALIKE_PRECISION", "fp16"),
+        ("LOOKALIKE_ORIENTATION", "upright"),
+        ("LOOKALIKE_THREADS", "two"),
+        ("LOOKALIKE_THREADS", "-1"),
+        ("LOOKALIKE_MAX_BYTES", "1e6"),
+        ("HF_HUB_OFFLINE", "maybe"),
+    ],
+)
+def test_a_wrong_value_is_named(name: str, value: str) -> None:
+    """The sentence names the variable and the value."""
+    with pytest.raises(ConfigError, match=name) as caught:
+        Config.from_environ({name: value})
+    assert value in str(caught.value)
+
+
+def test_a_token_is_never_shown() -> None:
+    """Neither repr nor str of the settings contains it."""
+    config = Config.from_environ({"HF_TOKEN": "hf_secret"})
+    assert config.hub.token == "hf_secret"
+    assert "hf_secret" not in f"{config!r} {config}"

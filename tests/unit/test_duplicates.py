@@ -1,0 +1,87 @@
+"""Duplicates: equal bytes, and pictures that were saved again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lookalike import duplicates
+from lookalike.duplicates import find_duplicates
+from lookalike.encoders.fake import FakeEncoder
+from lookalike.errors import InputError
+from lookalike.store.memory import MemoryStore
+from lookalike.types import Filter, Item
+
+SPACE = FakeEncoder().tower.space
+
+
+def fill(groups: list[list[str]], *, spread: float = 0.0) -> MemoryStore:
+    """A store where the items of each group share a direction, `spread` apart."""
+    rng = np.random.default_rng(0)
+    store = MemoryStore(SPACE)
+    number = 0
+    for names in groups:
+        centre = rng.normal(size=SPACE.dim)
+        for name in names:
+            row = centre + spread * rng.normal(size=SPACE.dim)
+            content = f"{number:064x}"
+            store.add([Item(id=name, content=content)], [content], (row / np.linalg.norm(row)).astype(np.float32)[None])
+            number += 1
+    return store
+
+
+def names(store: MemoryStore, **options: float) -> list[list[str]]:
+    return [[item.id for item in group.items] for group in find_duplicates(store, **options)]  # type: ignore[arg-type]
+
+
+def test_equal_bytes_are_exact_duplicates() -> None:
+    """Items of one content are a group, the largest first, whatever their project."""
+    store = fill([["a"], ["b"], ["c"]])
+    zero, one = f"{0:064x}", f"{1:064x}"
+    store.add(
+        [Item(id="a2", content=zero), Item(id="a3", content=zero, project="x"), Item(id="b2", content=one)],
+        [],
+        np.empty((0, SPACE.dim), np.float32),
+    )
+    groups = list(find_duplicates(store))
+    assert [[item.id for item in group.items] for group in groups] == [["a", "a2", "a3"], ["b", "b2"]]
+    assert {group.reason for group in groups} == {"exact"}
+    assert [len(group.items) for group in find_duplicates(store, where=Filter(project="default"))] == [2, 2]
+
+
+def test_near_duplicates_are_grouped_and_others_left_alone() -> None:
+    """Pictures linked by a pair above the threshold are one group with its weakest link."""
+    store = fill([["a1", "a2", "a3"], ["b"], ["c1", "c2"], ["d"]], spread=0.02)
+    assert names(store) == []
+    groups = list(find_duplicates(store, min_similarity=0.95))
+    assert [[item.id for item in group.items] for group in groups] == [["a1", "a2", "a3"], ["c1", "c2"]]
+    assert all(0.95 <= group.similarity < 1 for group in groups)
+    assert {group.reason for group in groups} == {"near"}
+
+
+def test_groups_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs across blocks are compared too, each once."""
+    groups = [[f"{group}-{member}" for member in range(1 + group % 4)] for group in range(60)]
+    store = fill(groups, spread=0.02)
+    whole = names(store, min_similarity=0.95)
+    assert sum(map(len, whole)) == sum(len(group) for group in groups if len(group) > 1)
+    monkeypatch.setattr(duplicates, "BLOCK_ROWS", 7)
+    shares: list[float] = []
+    blocks = [
+        [item.id for item in group.items]
+        for group in find_duplicates(store, min_similarity=0.95, on_progress=shares.append)
+    ]
+    assert blocks == whole
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_a_wrong_threshold_is_refused() -> None:
+    """The sentence names the value."""
+    with pytest.raises(InputError, match=r"1\.5"):
+        list(find_duplicates(MemoryStore(SPACE), min_similarity=1.5))
+
+
+def test_an_empty_store_has_none() -> None:
+    """No items, no groups, no error."""
+    assert list(find_duplicates(MemoryStore(SPACE), min_similarity=0.9)) == []

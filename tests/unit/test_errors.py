@@ -1,0 +1,59 @@
+"""The error tree: drawn as it is, sentences with their facts."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from lookalike import errors
+from lookalike.errors import InputError, ItemNotFound, LookalikeError, MissingDependency, RateLimited, TooLarge
+
+CLASSES = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, LookalikeError)]
+
+
+def test_the_drawn_tree_is_the_tree() -> None:
+    """The module's docstring draws every class, under the class that it derives from."""
+    drawn: dict[str, str] = {}
+    path: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        found = re.match(r"^    ((?:[│ ]   )*)(?:[├└]── )?([A-Z]\w+)\b", line)
+        if found:
+            depth = len(found[1]) // 4 + ("──" in line)
+            path[depth:] = [found[2]]
+            drawn[found[2]] = path[depth - 1] if depth else "Exception"
+    assert drawn == {kind.__name__: kind.__bases__[0].__name__ for kind in CLASSES}
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_class_says_what_it_means_and_whether_to_retry(kind: type[LookalikeError]) -> None:
+    """A one-sentence docstring, and a plain bool."""
+    assert (kind.__doc__ or "").split("\n")[0].endswith(".")
+    assert isinstance(kind.retryable, bool)
+
+
+def test_only_waiting_helps_with_what_is_retryable() -> None:
+    """Retryable is what another try can cure without anybody changing anything."""
+    assert {kind.__name__ for kind in CLASSES if kind.retryable} == {"RateLimited", "Unavailable", "StoreLocked"}
+
+
+def test_an_error_about_an_item_names_it() -> None:
+    """The message starts with the item; item and reason stay apart as attributes."""
+    error = TooLarge("has 9 bytes; 5 are allowed.", item="a.jpg", actual=9, limit=5)
+    assert str(error) == "a.jpg: has 9 bytes; 5 are allowed."
+    assert (error.item, error.reason, error.actual, error.limit) == (
+        "a.jpg",
+        "has 9 bytes; 5 are allowed.",
+        9,
+        5,
+    )
+    assert isinstance(error, ValueError)
+    assert str(InputError("limit is 0.")) == "limit is 0."
+
+
+def test_messages_are_readable_whatever_the_base_class() -> None:
+    """ItemNotFound is a KeyError, whose text would otherwise be quoted."""
+    assert str(ItemNotFound("There is no item 'x'.")) == "There is no item 'x'."
+    assert "lookalike[local]" in str(MissingDependency("onnxruntime", extra="local"))
+    assert RateLimited("Wait.", provider="hub", retry_after_s=3.0).retry_after_s == 3.0
