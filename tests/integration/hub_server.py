@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import socket
+import struct
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,14 +25,15 @@ class Fault:
     """How one request for a file goes wrong; the next request takes the next fault, or none.
 
     Attributes:
-        kind: "truncate" closes the connection early, "stall" stops sending and waits, "corrupt" flips bits,
-            "status" answers with an error, "whole" ignores Range, "page" sends a small HTML page instead.
+        kind: "truncate" closes the connection early, "reset" does so rudely, "stall" falls silent and closes,
+            "pause" falls silent until released and goes on, "corrupt" flips bits, "status" answers with an error,
+            "whole" ignores Range, "page" sends a small HTML page instead.
         at: Byte of the body where it happens.
         status: For "status".
         headers: Further headers.
     """
 
-    kind: Literal["truncate", "stall", "corrupt", "status", "whole", "page"]
+    kind: Literal["truncate", "reset", "stall", "pause", "corrupt", "status", "whole", "page"]
     at: int = 0
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -92,9 +95,13 @@ class Hub:
     def requests_for(self, file: str) -> list[Seen]:
         """The requests that were meant to deliver this file's content."""
         content = next(files[file] for files in self.repositories.values() if file in files)
-        is_apart = self.states_digests and len(content) >= LFS_BYTES
-        wanted = f"/storage/{hashlib.sha256(content).hexdigest()}" if is_apart else f"/{file}"
-        return [seen for seen in self.seen if seen.path.endswith(wanted)]
+        if not self.states_digests:
+            wanted = f"/{file}"
+        elif len(content) >= LFS_BYTES:
+            wanted = f"/storage/{hashlib.sha256(content).hexdigest()}"
+        else:
+            wanted = f"/cached/[^/]+/[^/]+/{file}"
+        return [seen for seen in self.seen if re.search(f"{wanted}$", seen.path)]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -204,8 +211,13 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self.wfile.write(content[start : fault.at])
                 self.wfile.flush()
-                if fault.kind == "stall":
+                if fault.kind in ("stall", "pause"):
                     self.hub.released.wait(timeout=20)
+                if fault.kind == "pause":
+                    self.wfile.write(content[fault.at :])
+                    return
+                if fault.kind == "reset":  # no lingering: unsent data is dropped and the peer gets an RST
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.close_connection = True
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True  # the client was killed: what some tests are about

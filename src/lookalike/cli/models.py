@@ -32,7 +32,7 @@ def models() -> None:
 @models.command("list")
 @click.pass_obj
 def list_models(config: Config) -> None:
-    """Show the models known by name, and whether they are on this machine."""
+    """Show the known models and whether they are here."""
     from rich.console import Console
 
     rows = [_row(model, config.hub) for model in KNOWN_MODELS]
@@ -50,7 +50,10 @@ def list_models(config: Config) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.pass_obj
 def pull(config: Config, names: tuple[str, ...]) -> None:
-    """Fetch models, or what is missing or damaged of them, and print where they are."""
+    """Fetch models, and print where they are.
+
+    What is here and whole is not fetched again; a download that was cut short goes on where it stopped.
+    """
     from lookalike.encoders.hub import fetch
 
     for name in names:
@@ -63,7 +66,9 @@ def pull(config: Config, names: tuple[str, ...]) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.pass_context
 def verify_models(ctx: click.Context, names: tuple[str, ...]) -> None:
-    """Hash every file again and compare; of all models that are here if no NAME is given.
+    """Hash every file again and compare.
+
+    Without a NAME: of all models that are here.
 
     Exits with 1 if a file is missing or not the one that was published.
     """
@@ -71,7 +76,7 @@ def verify_models(ctx: click.Context, names: tuple[str, ...]) -> None:
     folders = [_present(name, settings) for name in names] if names else _all_present(settings)
     if not folders:
         click.echo("No model is on this machine yet. Fetch one with `lookalike models pull clip`.")
-    sound = [_print_checks(folder) for folder in folders]
+    sound = [_print_checks(folder) for folder in folders]  # all of them, before the verdict
     if not all(sound):
         ctx.exit(1)
 
@@ -80,7 +85,7 @@ def verify_models(ctx: click.Context, names: tuple[str, ...]) -> None:
 @click.argument("name")
 @click.pass_obj
 def path(config: Config, name: str) -> None:
-    """Print the folder of a model that is on this machine."""
+    """Print the folder of a model that is here."""
     click.echo(_present(name, config.hub).path)
 
 

@@ -26,6 +26,7 @@ from lookalike.encoders.hub_answers import (
     absence,
     content_range,
     listing_of,
+    pause_note,
     pinned_listing,
     refusal,
     stated_digest,
@@ -280,7 +281,7 @@ class _Download:
 
     def _retried(self, file: str, action: Callable[[], T]) -> T:
         def tell(error: ProviderError, pause_s: float) -> None:
-            self._report(Progress(file=file, note=f"{error} Trying again in {pause_s:.0f} s."))
+            self._report(Progress(file=file, note=pause_note(error, pause_s)))
 
         return self._policy.run(action, until=self._until, on_pause=tell)
 

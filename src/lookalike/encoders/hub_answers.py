@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from lookalike.encoders.digests import is_sha1, is_sha256
 from lookalike.encoders.retry import retry_after_s
 from lookalike.encoders.weights import WEIGHTS_FILE, HubModel, HubSettings
-from lookalike.errors import LookalikeError, ModelNotFound, RateLimited, Refused, Unavailable, UnsupportedModel
+from lookalike.errors import (
+    LookalikeError,
+    ModelNotFound,
+    ProviderError,
+    RateLimited,
+    Refused,
+    Unavailable,
+    UnsupportedModel,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +128,11 @@ def refusal(status: int, headers: Mapping[str, str], asked: Asked) -> LookalikeE
     """The error that an answer stands for which is neither a success nor a redirect."""
     if status == 429 or (status == 503 and "retry-after" in headers):
         pause_s = retry_after_s(headers.get("retry-after"), asked.now_s)
-        wish = f"for {pause_s:.0f} s" if pause_s is not None else "for a while"
+        wish = f"{pause_s:.0f} s" if pause_s is not None else "a while"
+        more = "" if asked.with_token else " With HF_TOKEN set, the hub allows more."
         return RateLimited(
-            f"{asked.host} asks to be left alone {wish} (HTTP {status}). Run the same command again later; with "
-            "HF_TOKEN set, the hub allows more.",
+            f"{asked.host} asks to be left alone for {wish} (HTTP {status}): run the same command again after that, "
+            f"it goes on where it stopped.{more}",
             provider=asked.host,
             status=status,
             retry_after_s=pause_s,
@@ -146,6 +155,17 @@ def absence(repository: HubModel, settings: HubSettings) -> str:
         f"cache into {settings.hub_cache}; or give the path of a folder with config.json, tokenizer.json and "
         "model.safetensors in place of the name."
     )
+
+
+def pause_note(error: ProviderError, pause_s: float) -> str:
+    """What to tell somebody who watches a download that pauses before its next try."""
+    if isinstance(error, RateLimited):
+        reason = "asks for a pause"
+    elif error.status is not None:
+        reason = f"failed (HTTP {error.status})"
+    else:
+        reason = "cannot be reached, or the connection broke"
+    return f"{error.provider} {reason}: trying again in {pause_s:.0f} s."
 
 
 def _lasting_refusal(status: int, code: str, asked: Asked) -> LookalikeError:

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from lookalike.encoders.digests import DigestCache, digest_like, is_sha1, is_sha256
-from lookalike.errors import CorruptModel, ModelNotFound, UnsupportedModel
+from lookalike.errors import CorruptModel, ModelError, ModelNotFound, UnsupportedModel
 from lookalike.spaces import KNOWN_MODELS, PinnedFile, known_model
 
 WEIGHTS_FILE = "model.safetensors"
@@ -141,6 +143,18 @@ def hub_model(model: str) -> HubModel:
     return HubModel(name=match[1], revision=match[2] or "main", files=UNKNOWN_MODEL_FILES, is_pinned=False)
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise ModelError(
+            f"{error.filename} may not be read by this user: change its permissions, or set HF_HUB_CACHE to a folder "
+            "of your own."
+        ) from error
+
+
+@_readable()
 def locate(model: str, settings: HubSettings) -> ModelFolder | None:
     """Like `find`, but reads no file's content: `weights_sha256` is empty and damage goes unnoticed."""
     known = known_model(model)
@@ -158,6 +172,7 @@ def locate(model: str, settings: HubSettings) -> ModelFolder | None:
     return ModelFolder(name=repository.name, path=snapshot, revision=commit, weights_sha256="")
 
 
+@_readable()
 def find(model: str, settings: HubSettings) -> ModelFolder | None:
     """The folder of a model that is on this machine, without any network.
 
@@ -172,6 +187,7 @@ def find(model: str, settings: HubSettings) -> ModelFolder | None:
         ModelNotFound: The name can stand for no model, or the folder holds none.
         UnsupportedModel: The folder's weights are of a kind that is not read.
         CorruptModel: A file is not the pinned one.
+        ModelError: The folder may not be read.
     """
     folder = locate(model, settings)
     if folder is None:
