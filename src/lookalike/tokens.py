@@ -156,7 +156,7 @@ def _clip_document(folder: Path) -> dict[str, Any]:
     """CLIP's pipeline as in transformers, models/clip/tokenization_clip.py."""
     begin, end = "<|startoftext|>", "<|endoftext|>"
     vocab = _read_json(folder, "vocab.json")
-    merges = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+    merges = _read_text(folder, "merges.txt").split("\n")
     split = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
     model = {
         "type": "BPE",
@@ -191,8 +191,8 @@ def _clip_document(folder: Path) -> dict[str, Any]:
 
 def _bert_document(folder: Path) -> dict[str, Any]:
     """BERT's pipeline as in transformers, models/bert/tokenization_bert.py."""
-    options = _read_json(folder, "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
-    lines = (folder / "vocab.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    options = _options(folder)
+    lines = _read_text(folder, "vocab.txt").removesuffix("\n").split("\n")
     vocab = {token.rstrip(): place for place, token in enumerate(lines)}
     return {
         "version": "1.0",
@@ -216,32 +216,42 @@ def _bert_document(folder: Path) -> dict[str, Any]:
     }
 
 
+def _options(folder: Path) -> dict[str, Any]:
+    return _read_json(folder, "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+
+
+def _read_text(folder: Path, name: str) -> str:
+    try:
+        return (folder / name).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise _corrupt(folder, name, f"is not UTF-8 ({error})") from error
+
+
 def _read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
-        value = json.loads((folder / name).read_bytes())
-    except ValueError as error:
-        raise CorruptModel(
-            f"{folder / name} is not JSON ({error}): fetch the model again.", model=folder.name, file=name
-        ) from error
+        value = json.loads(_read_text(folder, name))
+    except json.JSONDecodeError as error:
+        raise _corrupt(folder, name, f"is not JSON ({error})") from error
     if not isinstance(value, dict):
-        raise CorruptModel(
-            f"{folder / name} is not a JSON object: fetch the model again.", model=folder.name, file=name
-        )
+        raise _corrupt(folder, name, "is not a JSON object")
     return value
+
+
+def _corrupt(folder: Path, name: str, what: str) -> CorruptModel:
+    return CorruptModel(f"{folder / name} {what}: fetch the model again.", model=folder.name, file=name)
 
 
 def _token_id(folder: Path, vocab: dict[str, int], token: str) -> int:
     if token not in vocab:
-        raise CorruptModel(
-            f"The vocabulary in {folder} lacks {token}: fetch the model again.", model=folder.name, file="vocab"
-        )
+        raise _corrupt(folder, "vocab.json" if (folder / "vocab.json").is_file() else "vocab.txt", f"lacks {token}")
     return vocab[token]
 
 
 def _added_tokens(folder: Path, vocab: dict[str, int], tokens: tuple[str, ...]) -> list[dict[str, Any]]:
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    ids = [(_token_id(folder, vocab, token), token) for token in tokens]
-    return [{"id": id_, "content": token, **flags} for id_, token in sorted(ids)]
+    declared = _options(folder).get("added_tokens_decoder", {})
+    ids = sorted((_token_id(folder, vocab, token), token) for token in tokens)
+    return [{"id": id_, "content": token, **flags, **declared.get(str(id_), {})} for id_, token in ids]
 
 
 def _post_processor(folder: Path, vocab: dict[str, int], begin: str, end: str) -> dict[str, Any]:
