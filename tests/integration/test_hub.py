@@ -273,7 +273,7 @@ def test_a_mirror_whose_file_changed_starts_over(settings: HubSettings) -> None:
 
 def test_the_token_stays_with_the_hub(hub: Hub, settings: HubSettings) -> None:
     """The token goes to the hub and along redirects within it, never to the host that stores the weights."""
-    fetch(NAME, replace(settings, token="hf_secret"))  # noqa: S106  # an invented one
+    fetch(NAME, replace(settings, token="hf_secret"))
     sent = {(seen.host, seen.headers.get("authorization")) for seen in hub.seen}
     assert sent == {("127.0.0.1", "Bearer hf_secret"), ("localhost", None)}
     assert any(seen.path.startswith("/cached/") for seen in hub.seen)
@@ -344,7 +344,7 @@ def test_an_endpoint_that_is_no_address_is_a_setting_to_correct(settings: HubSet
 def test_a_token_with_a_line_break_is_refused_without_being_shown(settings: HubSettings) -> None:
     """The likeliest damage to a token is named; the token is not."""
     with pytest.raises(ConfigError, match="HF_TOKEN") as caught:
-        fetch(NAME, replace(settings, token="hf_secret\nx"))  # noqa: S106  # an invented one
+        fetch(NAME, replace(settings, token="hf_secret\nx"))
     assert "secret" not in str(caught.value)
 
 

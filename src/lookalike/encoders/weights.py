@@ -162,7 +162,7 @@ def locate(model: str, settings: HubSettings) -> ModelFolder | None:
         return _local_folder(BUILT_IN / known.name, name=known.name, model=model)
     # A name of the table means the pinned files, whatever folders happen to be around.
     path = Path(model)
-    if known is None and _is_folder(path):
+    if known is None and model and _is_folder(path):
         return _local_folder(path, name=path.resolve().name, model=model)
     repository = hub_model(model)
     commit = commit_of(repository, settings)
