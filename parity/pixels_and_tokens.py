@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 from lookalike.image import ImagePolicy, decode  # noqa: E402
 from lookalike.pixels import PixelSpec, prepare  # noqa: E402
 from lookalike.tokens import Tokenizer  # noqa: E402
-from tests.golden.corpus import DATA, TEXTS, TOKENIZERS, VARIANTS, copy_tokenizer, pixel_cases  # noqa: E402
+from tests.golden.corpus import DATA, TEXTS, TOKENIZERS, VARIANTS, copy_tokenizer, pixel_cases, reading_name  # noqa: E402
 
 REFERENCES = {"clip": CLIPTokenizer, "minilm": BertTokenizer}
 N_RANDOM_TEXTS = 1_000
@@ -89,7 +89,7 @@ def main() -> int:
                 found, n = compare_tokens(prefix, copy_tokenizer(options.shared, prefix, names, Path(folder)))
             print(f"tokens: {prefix} from {', '.join(names)}: {len(TEXTS) + N_RANDOM_TEXTS} texts, {n} different")
             n_different += n
-            ids.setdefault(prefix, found)
+            ids[reading_name(prefix, names)] = found
     if options.write:
         (DATA / "pixels.json").write_text(json.dumps({"versions": versions, "sha256": digests}, indent=1) + "\n")
         (DATA / "tokens.json").write_text(json.dumps({"versions": versions, "ids": ids}) + "\n")

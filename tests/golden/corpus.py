@@ -46,7 +46,7 @@ class Picture:
 
 
 AWKWARD_SIZES = (
-    *((w, h) for w in range(1, 21) for h in (1, 3, 7, 13, 19)),
+    *((w, h) for w in range(1, 21) for h in (1, 7, 19)),
     (224, 224),
     (224, 230),  # int(224 * (230 / 224)) would be 229
     (230, 224),
@@ -147,6 +147,11 @@ VARIANTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "minilm": (("tokenizer.json",), ("vocab.txt",), ("vocab.txt", "tokenizer_config.json")),
 }
 """The sets of files from which each tokenizer can be read."""
+
+
+def reading_name(prefix: str, names: tuple[str, ...]) -> str:
+    """The name of one tokenizer as read from one set of files."""
+    return " ".join((prefix, *names))
 
 
 def copy_tokenizer(shared: Path, prefix: str, names: tuple[str, ...], folder: Path) -> Path:
