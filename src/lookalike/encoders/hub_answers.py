@@ -76,7 +76,8 @@ def listing_of(answer: object, repository: HubModel, *, host: str) -> Listing:
             "check HF_ENDPOINT.",
             provider=host,
         )
-    offered = {entry.get("rfilename"): entry for entry in siblings if isinstance(entry, dict)}
+    entries = [entry for entry in siblings if isinstance(entry, dict)]
+    offered = {name: entry for entry in entries if isinstance(name := entry.get("rfilename"), str)}
     absent = [file.name for file in repository.files if not file.optional and file.name not in offered]
     if absent:
         raise UnsupportedModel(_lacking(repository, absent), model=repository.name, file=absent[0])
