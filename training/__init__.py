@@ -1,0 +1,1 @@
+"""How the built-in model is made: the picture catalogue and the training script. Not part of the wheel."""
