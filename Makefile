@@ -9,7 +9,8 @@ PY := .venv/bin/python
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX
 MAKEFLAGS += --no-builtin-rules
 
-BENCHMARKS := $(filter-out benchmarks/report.py benchmarks/__init__.py $(wildcard benchmarks/_*.py),$(wildcard benchmarks/*.py))
+# The scripts that are run, as opposed to what they import.
+BENCHMARKS = $(filter-out benchmarks/report.py,$(shell grep -l __main__ benchmarks/*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format parity bench report lock clean
@@ -19,7 +20,7 @@ help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
 
 demo: .venv/.runtime ## Render a small catalogue, index it, search it, write a page (offline, minutes)
-	@$(PY) examples/demo.py
+	@$(PY) -m examples.demo
 
 test: .venv/.dev ## Run the tests
 	@$(PY) -m pytest $(ARGS)

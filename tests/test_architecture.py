@@ -87,7 +87,8 @@ IMPORTS = {m: {name for node in ast.walk(tree) for name in imported(m, node)} fo
 
 def place(module: str) -> str:
     """The name that the ladder has for a module: "store" for lookalike.store.scan, "" for lookalike itself."""
-    return [*module.split("."), ""][1]
+    name = [*module.split("."), ""][1]
+    return "cli" if name == "__main__" else name  # `python -m lookalike` is the command line by another name
 
 
 def inner_arrows() -> Iterator[tuple[str, str]]:
