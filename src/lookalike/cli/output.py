@@ -94,8 +94,8 @@ def _place(hit: Hit) -> str:
 
 
 def _print_thumbnails(hits: Hits, terminal: Mapping[str, str]) -> None:
-    from lookalike.cli import thumbnails
+    from lookalike.cli.thumbnails import row_of
 
-    row = thumbnails.row_of([Path(hit.item.uri) for hit in hits if hit.item.uri], terminal)
+    row = row_of([Path(hit.item.uri) for hit in hits if hit.item.uri], terminal)
     if row:
         click.echo(row)
