@@ -1,7 +1,7 @@
 """Turn images and text into embeddings, and find pictures by words or by example.
 
 embedder = lookalike.Embedder.open("tiny")
-vectors = embedder.embed_texts(["a red dress"])        # (1, 256) float32 unit rows, and .space
+vectors = embedder.embed_texts(["a red dress"])        # (1, 128) float32 unit rows, and .space
 
 with lookalike.Index.open("photos.lookalike") as index:
     for hit in index.search(text="a red dress", limit=5):
