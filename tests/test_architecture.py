@@ -252,6 +252,17 @@ def test_errors_are_sentences_and_are_documented() -> None:
         assert re.search(rf"\b{cls.__name__}\b", docs), f"{cls.__name__} is in no file of docs/"
 
 
+def test_a_test_states_its_rule() -> None:
+    """Every test has a docstring that is a sentence: what holds, not what the code does."""
+    bare = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                sentence = (ast.get_docstring(node) or "").rstrip()
+                bare += [] if sentence.endswith(".") else [f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"]
+    assert bare == []
+
+
 def test_importing_pulls_no_optional_library() -> None:
     """`import lookalike`, and touching every public name, loads no library of an extra."""
     code = "import sys, lookalike; [getattr(lookalike, n) for n in lookalike.__all__]; print(*sys.modules, sep='\\n')"
