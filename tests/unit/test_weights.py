@@ -330,3 +330,12 @@ class TestDigestCache:
         assert digest_like(plain, file) == plain
         assert digest_like("0" * 40, file) == git
         assert digest_like("", file) == digest_like("0" * 64, file) == sha256_of(file)
+
+
+def test_the_documentation_has_every_pin() -> None:
+    """docs/models.md names each known model with its aliases, commit, digests and sizes."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    for model in spaces.KNOWN_MODELS:
+        facts = [f"| `{model.name}` |", f"| {model.dim} |", model.licence, model.revision, *model.aliases]
+        facts += [str(fact) for file in model.files for fact in (file.name, file.sha256, file.n_bytes) if fact]
+        assert [fact for fact in facts if fact not in text] == []
