@@ -6,6 +6,7 @@ by one level in 0.4 % of the values). Every setting comes from the model's own `
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -34,7 +35,10 @@ MAX_EDGE = 4096
 """The longest edge, in pixels, that a model may ask for."""
 
 MAX_RESIZED_PIXELS = 2**25
-"""Above this area (100 MB; an aspect ratio of 668 at 224) only the part that the crop keeps is resized."""
+"""Above this area (100 MB; an aspect ratio of 668 at 224) only the part that the crop keeps is resized.
+
+There alone the result is not the reference's bit for bit: the reference would take gigabytes.
+"""
 
 _TYPES = ("CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor")
 # Present in published files, without any effect on the pixels of an RGB picture.
@@ -149,7 +153,8 @@ def prepare(image: Image, spec: PixelSpec) -> Pixels:
         spec: The model's settings.
 
     Returns:
-        (3, height, width) float32, C-contiguous, red first; equal to the reference's bit for bit.
+        (3, height, width) float32, C-contiguous, red first; equal bit for bit to what the reference makes with the
+        same version of Pillow (Pillow 13 changed the order of passes for tall pictures).
 
     Raises:
         ImageError: The picture is not RGB.
@@ -181,7 +186,10 @@ def _resize(image: Image, spec: PixelSpec) -> Image:
 
 
 def _resize_centre(image: Image, size: tuple[int, int], crop: Size, resample: int) -> Image:
-    """The middle of what `image.resize(size)` would be, as large as the crop, within a level of it."""
+    """The middle of what `image.resize(size)` would be, as large as the crop.
+
+    Not to the last bit: Pillow rounds between its two passes, and chooses their order by the sizes.
+    """
     spans = []
     for source, edge, wanted in zip(image.size, size, crop[::-1], strict=True):
         kept = min(edge, wanted)
@@ -280,12 +288,12 @@ def _edge(key: str, value: object) -> int:
 def _resample(config: Mapping[str, object]) -> int:
     value = config.get("resample", Resampling.BICUBIC)
     if isinstance(value, bool) or not isinstance(value, int) or value not in set(Resampling):
-        raise _unsupported("resample", value, "It must be one of Pillow's filters, 0 to 5.")
+        raise _unsupported("resample", value, "It must be the number of one of Pillow's filters.")
     return value
 
 
 def _number(key: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise _unsupported(key, value, "It must be a number.")
     return float(value)
 
