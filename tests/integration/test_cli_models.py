@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -53,13 +54,16 @@ def test_list_shows_every_known_model_and_whether_it_is_here(settings: Settings)
     assert clip[2:7] == ["image + text", "512", "607.4 MB", "MIT", "not here"]
 
 
-def test_list_is_a_table_on_a_terminal(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person sees headings, every model and what to do next, within the width of the terminal."""
+@pytest.mark.parametrize("columns", [60, 120])
+def test_list_fits_a_terminal(settings: Settings, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """A person sees every model, its facts and what to do next, within the width of the terminal."""
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "100")
-    output = run(settings, "list").output
-    assert all(model.licence in output for model in KNOWN_MODELS)
-    assert "licence" in output and "lookalike models pull" in output
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = click.unstyle(run(settings, "list").output)
+    assert all(len(line) <= columns for line in text.splitlines())
+    words = " ".join(text.split())
+    assert all(model.note in words and f"{model.dim} dimensions" in words for model in KNOWN_MODELS)
+    assert "lookalike models pull NAME" in words
 
 
 def test_pull_prints_where_the_model_is(settings: Settings) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
@@ -138,7 +141,7 @@ def test_progress_tells_bytes_and_totals(hub: Hub, settings: HubSettings) -> Non
 def test_a_broken_transfer_goes_on_where_it_stopped(hub: Hub, settings: HubSettings, kind: str) -> None:
     """After a cut or a silence, only the rest is asked for."""
     hub.faults["model.safetensors"] = [Fault(kind=kind, at=100_000)]
-    folder = fetch(NAME, replace(settings, timeout_s=0.2), policy=Pauses().policy())
+    folder = fetch(NAME, replace(settings, timeout_s=0.5), policy=Pauses().policy())
     assert (folder.path / "model.safetensors").read_bytes() == WEIGHTS
     ranges = [seen.headers.get("range") for seen in hub.requests_for("model.safetensors")]
     assert ranges[0] is None
@@ -364,6 +367,37 @@ def test_the_proxy_variables_are_obeyed(hub: Hub, settings: HubSettings, monkeyp
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(Unavailable):
         fetch("acme/other", replace(settings, endpoint="http://127.0.0.1:1"), policy=Pauses().policy(tries=1))
+
+
+@pytest.fixture
+def untrusted(tmp_path: Path) -> Iterator[str]:
+    """The address of a TLS server whose certificate nobody signed."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command to make a certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -days 2"
+    subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def shake_hands() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(ssl.SSLError, OSError):
+                context.wrap_socket(connection, server_side=True).close()
+
+        thread = threading.Thread(target=shake_hands)
+        thread.start()
+        yield f"https://localhost:{server.getsockname()[1]}"
+        thread.join(timeout=5)
+
+
+def test_an_untrusted_certificate_is_refused_at_once(settings: HubSettings, untrusted: str) -> None:
+    """A certificate does not get better by asking again, and what a proxy that opens TLS needs is named."""
+    pauses = Pauses()
+    with pytest.raises(Refused, match="SSL_CERT_FILE"):
+        fetch(NAME, replace(settings, endpoint=untrusted), policy=pauses.policy())
+    assert pauses == []
 
 
 CHILD = """

@@ -18,7 +18,14 @@ from lookalike.spaces import KNOWN_MODELS, KnownModel
 if TYPE_CHECKING:
     from lookalike.encoders.hub import Progress
 
-_COLOUR = {"ok": "green", "unpinned": "yellow", "wrong digest": "red", "missing": "red"}
+_COLOUR = {
+    "ok": "green",
+    "unpinned": "yellow",
+    "wrong digest": "red",
+    "missing": "red",
+    "here": "green",
+    "damaged": "red",
+}
 
 
 @click.group()
@@ -41,9 +48,13 @@ def list_models(config: Config) -> None:
         for row in rows:
             click.echo("\t".join(row))
         return
-    console.print(_table(rows))
-    click.echo("Fetch one with `lookalike models pull NAME`; every model of the hub with CLIP's or BERT's architecture")
-    click.echo("and a model.safetensors works too: give its owner/name, or a folder.")
+    for row in rows:
+        _print_row(console, row)
+    console.print(
+        "Fetch one with `lookalike models pull NAME`. Any CLIP or BERT-type sentence model with a model.safetensors "
+        "works too: give its owner/name on the Hugging Face hub, or its folder.",
+        highlight=False,
+    )
 
 
 @models.command()
@@ -107,24 +118,16 @@ def _cells(model: KnownModel, n_bytes: int, state: str) -> tuple[str, ...]:
     return (model.name, ", ".join(model.aliases), modalities, str(model.dim), size, model.licence, state, model.note)
 
 
-def _table(rows: list[tuple[str, ...]]) -> Any:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def _print_row(console: Any, row: tuple[str, ...]) -> None:
+    """One model, readable at any width: its name and state, then what it is for, then the figures."""
+    from rich.padding import Padding
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("model", overflow="fold", ratio=1)
-    table.add_column("embeds", no_wrap=True)
-    for heading in ("dim", "size"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("licence", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    colours = {"here": "green", "damaged": "red"}
-    for name, aliases, modalities, dim, size, licence, state, note in rows:
-        title = Text.assemble((name, "bold"), "\n", note, "\n", (f"also: {aliases}", "dim"))
-        table.add_row(title, modalities, dim, size, licence, Text(state, style=colours.get(state, "dim")))
-        table.add_section()
-    return table
+    name, aliases, modalities, dim, size, licence, state, note = row
+    console.print(Text.assemble((name, "bold"), "  ", (state, _COLOUR.get(state, "dim"))))
+    console.print(Padding(Text(note), (0, 0, 0, 2)))
+    facts = f"{modalities} · {dim} dimensions · {size} · {licence} · also called {aliases}"
+    console.print(Padding(Text(facts, style="dim"), (0, 0, 1, 2)))
 
 
 def _size_of(folder: Path) -> int:

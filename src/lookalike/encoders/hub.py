@@ -193,7 +193,7 @@ class _Download:
     def _receive(self, file: RemoteFile, commit: str, partial: Path) -> tuple[str, str]:
         """One attempt to complete `partial`: its sha256, and the digest that the hub states or ""."""
         done_bytes, resume = resume_point(partial, file.n_bytes, has_digest=bool(file.digest))
-        if done_bytes and done_bytes == file.n_bytes:
+        if file.digest and done_bytes == file.n_bytes:
             return sha256_of(partial), file.digest
         url = f"{self._endpoint}/{self._repository.name}/resolve/{commit}/{quote(file.name)}"
         with self._answer(url, file=file.name, headers=resume) as response:
