@@ -104,6 +104,18 @@ def test_verify_hashes_and_tells_damage_by_exit_code(settings: Settings) -> None
     assert "lookalike models pull acme/clip" in damaged.stdout
 
 
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_pull_repairs_what_verify_finds(settings: Settings, name: str) -> None:
+    """The remedy that `verify` names works, for weights and small files alike; offline it changes nothing."""
+    path = Path(run(settings, "pull", NAME).stdout.split("\t")[1].strip())
+    (path / name).write_bytes(b"damage")
+    run(Settings(replace(settings.hub, offline=True)), "pull", NAME)
+    assert run(settings, "verify", NAME).exit_code == 1
+    assert run(settings, "pull", NAME).exit_code == 0
+    assert run(settings, "verify", NAME).exit_code == 0
+    assert (path / name).read_bytes() == FILES[name]
+
+
 def test_verify_goes_on_after_a_damaged_model(settings: Settings, tmp_path: Path) -> None:
     """Every model named is looked at before the verdict."""
     path = Path(run(settings, "pull", NAME).stdout.split("\t")[1].strip())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lookalike import spaces
-from lookalike.encoders import digests
+from lookalike.encoders import digests, weights
 from lookalike.encoders.digests import DigestCache, digest_like, sha256_of
 from lookalike.encoders.weights import UNKNOWN_MODEL_FILES, HubSettings, find, hub_model, locate, verify
 from lookalike.errors import CorruptModel, ModelNotFound, UnsupportedModel
@@ -134,6 +134,20 @@ class TestFolders:
         """A folder that happens to be called "clip" does not replace the pinned model."""
         monkeypatch.chdir(folder.rename(folder.with_name("clip")).parent)
         assert find("clip", settings) is None
+
+    def test_pins_of_the_built_in_model_bind_the_package_only(
+        self, folder: Path, settings: HubSettings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The package's own files are held against the table; a folder of the user's may share the name."""
+        pins = (PinnedFile("model.safetensors", sha256(b"published")),)
+        model = KnownModel(
+            name="mine", revision="", files=pins, aliases=(), dim=8, modalities=("text",), licence="MIT", note=""
+        )
+        monkeypatch.setattr(spaces, "KNOWN_MODELS", (model,))
+        assert find(str(folder), settings) is not None
+        monkeypatch.setattr(weights, "BUILT_IN", folder.parent)
+        with pytest.raises(CorruptModel, match="Install lookalike again"):
+            find("mine", settings)
 
     def test_a_folder_without_a_model_names_what_it_lacks(self, tmp_path: Path, settings: HubSettings) -> None:
         """The files that are missing are in the message."""

@@ -63,11 +63,16 @@ def list_models(config: Config) -> None:
 def pull(config: Config, names: tuple[str, ...]) -> None:
     """Fetch models, and print where they are.
 
-    What is here and whole is not fetched again; a download that was cut short goes on where it stopped.
+    What is here is hashed, and fetched again only if it is damaged; a download that was cut short goes on where it
+    stopped.
     """
     from lookalike.encoders.hub import fetch
+    from lookalike.encoders.hub_cache import drop_damaged
 
     for name in names:
+        here = locate(name, config.hub)
+        if here is not None and here.revision and not config.hub.offline:
+            drop_damaged(here, config.hub)
         with ExitStack() as stack:
             folder = fetch(name, config.hub, _reporter(stack))
         click.echo(f"{folder.name}\t{folder.path}")
@@ -84,10 +89,10 @@ def verify_models(ctx: click.Context, names: tuple[str, ...]) -> None:
     Exits with 1 if a file is missing or not the one that was published.
     """
     settings: HubSettings = ctx.obj.hub
-    folders = [_present(name, settings) for name in names] if names else _all_present(settings)
+    folders = {name: _present(name, settings) for name in names} if names else _all_present(settings)
     if not folders:
         click.echo("No model is on this machine yet. Fetch one with `lookalike models pull clip`.")
-    sound = [_print_checks(folder) for folder in folders]  # all of them, before the verdict
+    sound = [_print_checks(name, folder) for name, folder in folders.items()]  # all of them, before the verdict
     if not all(sound):
         ctx.exit(1)
 
@@ -143,13 +148,13 @@ def _present(name: str, settings: HubSettings) -> ModelFolder:
     return folder
 
 
-def _all_present(settings: HubSettings) -> list[ModelFolder]:
-    fetchable = (model.name for model in KNOWN_MODELS if model.revision)
-    return [folder for name in fetchable if (folder := locate(name, settings))]
+def _all_present(settings: HubSettings) -> dict[str, ModelFolder]:
+    published = (model.name for model in KNOWN_MODELS if model.files)
+    return {name: folder for name in published if (folder := locate(name, settings))}
 
 
-def _print_checks(folder: ModelFolder) -> bool:
-    """Print a model's files; True if all are sound."""
+def _print_checks(name: str, folder: ModelFolder) -> bool:
+    """Print the files of the model that was asked for by this name; True if all are sound."""
     click.secho(folder.name, bold=True, nl=False)
     click.secho(f"  {folder.path}", dim=True)
     checks = verify(folder)
@@ -157,7 +162,7 @@ def _print_checks(folder: ModelFolder) -> bool:
         click.echo(f"  {click.style(f'{check.status:12}', fg=_COLOUR[check.status])}  {_explained(check)}")
     sound = all(check.status in ("ok", "unpinned") for check in checks)
     if not sound:
-        remedy = f"run `lookalike models pull {folder.name}`" if folder.revision else "copy the folder again"
+        remedy = f"run `lookalike models pull {name}`" if folder.revision else "install or copy it again"
         click.secho(f"  {folder.name} is damaged: {remedy}.", fg="red")
     return sound
 

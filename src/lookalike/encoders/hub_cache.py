@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lookalike.encoders.weights import HubSettings, ModelFolder, verify
 from lookalike.errors import ModelError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -114,6 +115,14 @@ def link(blob: Path, pointer: Path) -> None:
     fresh = pointer.with_name(f"{pointer.name}.{uuid.uuid4().hex}")
     fresh.symlink_to(target)
     fresh.replace(pointer)
+
+
+def drop_damaged(folder: ModelFolder, settings: HubSettings) -> None:
+    """Hash every file of a model of the hub cache, and unlink the damaged ones, so that `hub.fetch` gets them again."""
+    with disk_errors(folder.name, settings.hub_cache):
+        for check in verify(folder):
+            if check.status == "wrong digest":
+                (folder.path / check.name).unlink()
 
 
 def write_reference(repository: Path, revision: str, commit: str) -> None:

@@ -30,6 +30,8 @@ _OTHER_WEIGHTS = ("pytorch_model.bin", "model.safetensors.index.json", "open_cli
 BUILT_IN = Path(__file__).resolve().parents[1] / "models"
 """Where the package keeps the models that it carries."""
 
+_REINSTALL = "Install lookalike again"
+
 # What a repository outside the table may hold that lookalike reads; the weights come last (see `hub.fetch`).
 UNKNOWN_MODEL_FILES = (
     PinnedFile("config.json"),
@@ -196,7 +198,7 @@ def find(model: str, settings: HubSettings) -> ModelFolder | None:
     for file in _pins(folder):
         path = folder.path / file.name
         if file.sha256 is not None and path.is_file():
-            require_digest(file, digests.sha256_of(path), model=folder.name, path=path)
+            _require_digest(file, digests.sha256_of(path), folder)
     weights_sha256 = digests.sha256_of(folder.path / WEIGHTS_FILE)
     return ModelFolder(name=folder.name, path=folder.path, revision=folder.revision, weights_sha256=weights_sha256)
 
@@ -230,21 +232,24 @@ def commit_of(repository: HubModel, settings: HubSettings) -> str:
     return repository.revision if (folder / "snapshots" / repository.revision).is_dir() else ""
 
 
-def require_digest(file: PinnedFile, actual: str, *, model: str, path: Path) -> None:
-    """Raise CorruptModel unless a file has its pinned sha256."""
-    if file.sha256 is None or actual == file.sha256:
+def _require_digest(file: PinnedFile, actual: str, folder: ModelFolder) -> None:
+    if actual == file.sha256:
         return
+    remedy = f"Run `lookalike models pull {folder.name}` to fetch it again" if folder.revision else _REINSTALL
     raise CorruptModel(
-        f"{path} is not the file that {model} was published with: sha256 {actual}, expected {file.sha256}. "
-        f"Run `lookalike models pull {model}` to fetch it again.",
-        model=model,
+        f"{folder.path / file.name} is not the file that {folder.name} was published with: sha256 {actual}, expected "
+        f"{file.sha256}. {remedy}.",
+        model=folder.name,
         file=file.name,
     )
 
 
 def _pins(folder: ModelFolder) -> tuple[PinnedFile, ...]:
     known = known_model(folder.name)
-    return known.files if known is not None and folder.revision == known.revision else ()
+    # Any folder may be called "tiny": without a revision, only the package's own is what the table means.
+    is_known = known is not None and folder.revision == known.revision
+    is_published = bool(folder.revision) or folder.path.parent == BUILT_IN
+    return known.files if known is not None and is_known and is_published else ()
 
 
 def _is_folder(path: Path) -> bool:
@@ -266,7 +271,7 @@ def _local_folder(path: Path, *, name: str, model: str) -> ModelFolder:
             file=WEIGHTS_FILE,
         )
     if path.parent == BUILT_IN:
-        reason = f"The built-in model {name} is missing from this installation ({path}): install lookalike again."
+        reason = f"The built-in model {name} is missing from this installation ({path}). {_REINSTALL}."
     else:
         reason = f"{path} is not a model's folder: it has no {' and no '.join(absent)}."
     raise ModelNotFound(reason, model=model, file=absent[0])
