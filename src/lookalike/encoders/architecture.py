@@ -1,0 +1,275 @@
+"""What a model's `config.json` says about its shape, or why the model cannot be run. No array is read here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lookalike.errors import CorruptModel, ModelNotFound, UnsupportedModel
+
+Activation = Literal["quick_gelu", "gelu"]
+
+DEFAULT_BERT_TOKENS = 512
+"""Where neither `sentence_bert_config.json` nor the position table limits it (BERT, arXiv:1810.04805, section 3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A pile of transformer blocks.
+
+    Attributes:
+        width: Length of a token's state.
+        layers: Number of blocks.
+        heads: Attention heads; `width` is a multiple of it.
+        inner: Width inside the feed-forward half.
+        activation: Between its two layers: "quick_gelu" is x * sigmoid(1.702 x), "gelu" the exact one with erf.
+        epsilon: Added to the variance in every layer normalisation.
+    """
+
+    width: int
+    layers: int
+    heads: int
+    inner: int
+    activation: Activation
+    epsilon: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipVision:
+    """CLIP's image tower: pictures of `image_size` pixels square, in patches of `patch_size`, to `dim` numbers."""
+
+    stack: Stack
+    image_size: int
+    patch_size: int
+    dim: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipText:
+    """CLIP's text tower.
+
+    Attributes:
+        stack: Its blocks.
+        vocabulary: Number of token ids.
+        max_tokens: Most tokens of a text, begin and end included.
+        dim: Length of a vector.
+        end_id: The text is pooled where this id first stands; None to pool at the greatest id, as the original does.
+    """
+
+    stack: Stack
+    vocabulary: int
+    max_tokens: int
+    dim: int
+    end_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BertText:
+    """A sentence model: BERT, its last states averaged.
+
+    Attributes:
+        stack: Its blocks.
+        vocabulary: Number of token ids.
+        max_tokens: Most tokens of a text, begin and end included.
+        positions: Rows of the position table, at least `max_tokens`.
+        token_types: Rows of the token type table; only the first is used.
+    """
+
+    stack: Stack
+    vocabulary: int
+    max_tokens: int
+    positions: int
+    token_types: int
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self.stack.width
+
+
+TextArchitecture = ClipText | BertText
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """A model: its image tower, if it has one, and its text tower."""
+
+    vision: ClipVision | None
+    text: TextArchitecture
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self.text.dim
+
+    @property
+    def pooling(self) -> str:
+        """How tokens become one vector: "projection" (CLIP) or "mean"."""
+        return "projection" if isinstance(self.text, ClipText) else "mean"
+
+
+def read_architecture(folder: Path) -> Architecture:
+    """The architecture of the model in a Hugging Face folder.
+
+    Raises:
+        ModelNotFound: `config.json` is missing.
+        CorruptModel: A file cannot be read, or contradicts itself.
+        UnsupportedModel: Neither CLIP nor a BERT-type sentence model with mean pooling, or an option not built in.
+    """
+    settings = Settings.of(folder, "config.json")
+    match settings.value("model_type"):
+        case "clip":
+            return _clip(settings)
+        case "bert":
+            return Architecture(vision=None, text=_bert(settings, folder))
+        case other:
+            raise settings.unsupported("model_type", other, "Supported: 'clip', and 'bert' sentence models.")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One JSON object of a model's file, read with complaints that name the file, the key and the remedy."""
+
+    model: str
+    file: str
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, folder: Path, name: str) -> Settings:
+        """The content of a file in a model's folder.
+
+        Raises:
+            ModelNotFound: It is not there.
+            CorruptModel: It is not a JSON object.
+        """
+        path = folder / name
+        try:
+            values = json.loads(path.read_bytes())
+        except FileNotFoundError as error:
+            raise ModelNotFound(
+                f"{folder} holds no {name}: fetch the model again, or name the folder that holds its files.",
+                model=folder.name,
+                file=name,
+            ) from error
+        except (OSError, ValueError) as error:
+            raise CorruptModel(
+                f"{path} cannot be read ({error}): fetch the model again.", model=folder.name, file=name
+            ) from error
+        if not isinstance(values, dict):
+            raise CorruptModel(f"{path} is not a JSON object: fetch the model again.", model=folder.name, file=name)
+        return cls(folder.name, name, values)
+
+    def inner(self, *keys: str) -> Settings:
+        """The objects under these keys laid over each other, the last on top; what is absent or null is empty."""
+        merged: dict[str, Any] = {}
+        for key in keys:
+            part = self.values.get(key) or {}
+            if not isinstance(part, dict):
+                raise self.unsupported(key, part, "It must be an object.")
+            merged |= part
+        return Settings(self.model, self.file, merged)
+
+    def value(self, key: str, default: object = None) -> Any:
+        """What stands under a key; the default where it is absent or null."""
+        found = self.values.get(key)
+        return default if found is None else found
+
+    def count(self, key: str, default: int) -> int:
+        """A whole number, 1 or more."""
+        found = self.value(key, default)
+        if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+            raise self.unsupported(key, found, "It must be a whole number above 0.")
+        return found
+
+    def require(self, key: str, wanted: object, why: str) -> None:
+        """Raise UnsupportedModel unless the key has this value or is absent."""
+        if (found := self.value(key, wanted)) != wanted:
+            raise self.unsupported(key, found, why)
+
+    def unsupported(self, key: str, value: object, why: str) -> UnsupportedModel:
+        """The error for a setting that is not built in."""
+        return UnsupportedModel(
+            f"{self.model}: {key!r} in {self.file} is {value!r}, which is not supported. {why}",
+            model=self.model,
+            file=self.file,
+        )
+
+
+def _clip(settings: Settings) -> Architecture:
+    # Files of 2021 and 2022 keep what differs from the defaults in `*_config_dict`.
+    text, vision = (settings.inner(f"{half}_config", f"{half}_config_dict") for half in ("text", "vision"))
+    dim = settings.count("projection_dim", 512)
+    vision.require("num_channels", 3, "Pictures have three channels.")
+    end_id = text.value("eos_token_id", 49407)
+    return Architecture(
+        vision=ClipVision(
+            stack=_stack(vision, Stack(width=768, layers=12, heads=12, inner=3072, **_CLIP)),
+            image_size=vision.count("image_size", 224),
+            patch_size=vision.count("patch_size", 32),
+            dim=dim,
+        ),
+        text=ClipText(
+            stack=_stack(text, Stack(width=512, layers=12, heads=8, inner=2048, **_CLIP)),
+            vocabulary=text.count("vocab_size", 49408),
+            max_tokens=text.count("max_position_embeddings", 77),
+            dim=dim,
+            # The first published configurations say 2, which is not the id of the end token: transformers
+            # (modeling_clip.py) then pools at the greatest id, which is, as the original does.
+            end_id=None if end_id == 2 else end_id,
+        ),
+    )
+
+
+_CLIP: dict[str, Any] = {"activation": "quick_gelu", "epsilon": 1e-5}
+
+
+def _bert(settings: Settings, folder: Path) -> BertText:
+    settings.require("position_embedding_type", "absolute", "Only absolute positions are built in.")
+    settings.require("is_decoder", False, "A decoder attends in another way.")
+    _require_mean_pooling(folder)
+    positions = settings.count("max_position_embeddings", DEFAULT_BERT_TOKENS)
+    longest = positions
+    if (folder / "sentence_bert_config.json").is_file():
+        sentence = Settings.of(folder, "sentence_bert_config.json")
+        longest = sentence.count("max_seq_length", positions)
+    return BertText(
+        stack=_stack(settings, Stack(width=768, layers=12, heads=12, inner=3072, activation="gelu", epsilon=1e-12)),
+        vocabulary=settings.count("vocab_size", 30522),
+        max_tokens=min(longest, positions),
+        positions=positions,
+        token_types=settings.count("type_vocab_size", 2),
+    )
+
+
+def _require_mean_pooling(folder: Path) -> None:
+    """Raise UnsupportedModel if the folder asks for anything but the mean of the states; without a word, it is that."""
+    if not (folder / "1_Pooling" / "config.json").is_file():
+        return
+    pooling = Settings.of(folder, "1_Pooling/config.json")
+    modes = [key for key, on in pooling.values.items() if key.startswith("pooling_mode_") and on is True]
+    mode = pooling.value("pooling_mode")
+    if modes not in ([], ["pooling_mode_mean_tokens"]) or mode not in (None, "mean"):
+        raise pooling.unsupported("pooling_mode", mode or modes, "Only the mean of the tokens is built in.")
+
+
+def _stack(settings: Settings, default: Stack) -> Stack:
+    activation = settings.value("hidden_act", default.activation)
+    if activation not in ("quick_gelu", "gelu"):
+        raise settings.unsupported("hidden_act", activation, "Supported: 'quick_gelu' and 'gelu'.")
+    epsilon = settings.value("layer_norm_eps", default.epsilon)
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
+        raise settings.unsupported("layer_norm_eps", epsilon, "It must be a small number above 0.")
+    stack = Stack(
+        width=settings.count("hidden_size", default.width),
+        layers=settings.count("num_hidden_layers", default.layers),
+        heads=settings.count("num_attention_heads", default.heads),
+        inner=settings.count("intermediate_size", default.inner),
+        activation=activation,
+        epsilon=float(epsilon),
+    )
+    if stack.width % stack.heads:
+        raise settings.unsupported("num_attention_heads", stack.heads, f"{stack.width} is not a multiple of it.")
+    return stack

@@ -1,0 +1,41 @@
+"""BERT-type sentence models as ONNX graphs (arXiv:1810.04805, 1908.10084; transformers, modeling_bert.py)."""
+
+from __future__ import annotations
+
+from lookalike.encoders.architecture import BertText
+from lookalike.encoders.checkpoint import Checkpoint
+from lookalike.encoders.graph_blocks import Attention, Blocks, Layout
+from lookalike.encoders.graph_ops import GraphWriter
+
+
+def write_text(graph: GraphWriter, checkpoint: Checkpoint, tower: BertText, layout: Layout) -> str:
+    """Inputs "ids" and "positions" (tokens,) int64, "shares" (n, tokens) float32 and the layout's -> the mean states.
+
+    A row of "shares" has 1 / length at the tokens of one text and 0 elsewhere.
+    """
+    prefix = "bert." if "bert.embeddings.word_embeddings.weight" in checkpoint.names else ""
+    blocks = Blocks(graph, checkpoint, tower.stack)
+    state = _embeddings(blocks, f"{prefix}embeddings", tower)
+    for number in range(tower.stack.layers):
+        state = _block(blocks, f"{prefix}encoder.layer.{number}", state, layout)
+    return graph.node("MatMul", "shares", state)
+
+
+def _embeddings(blocks: Blocks, prefix: str, tower: BertText) -> str:
+    graph, width = blocks.graph, tower.stack.width
+    read = blocks.checkpoint.array
+    words = graph.array(read(f"{prefix}.word_embeddings.weight", (tower.vocabulary, width)))
+    # One text is one segment, so every token is of the first type.
+    kind = read(f"{prefix}.token_type_embeddings.weight", (tower.token_types, width))[0]
+    places = graph.array(read(f"{prefix}.position_embeddings.weight", (tower.positions, width))[: tower.max_tokens])
+    typed = graph.node("Add", graph.node("Gather", words, "ids"), graph.array(kind))
+    return blocks.add_norm(typed, graph.node("Gather", places, "positions"), f"{prefix}.LayerNorm").normed
+
+
+def _block(blocks: Blocks, prefix: str, state: str, layout: Layout) -> str:
+    parts = ("self.query", "self.key", "self.value", "output.dense")
+    names = Attention(*(f"{prefix}.attention.{part}" for part in parts))
+    attended = blocks.attention(state, names, layout)
+    middle = blocks.add_norm(attended, state, f"{prefix}.attention.output.LayerNorm", bias=names.out).normed
+    moved = blocks.feed_forward(middle, f"{prefix}.intermediate.dense", f"{prefix}.output.dense")
+    return blocks.add_norm(moved, middle, f"{prefix}.output.LayerNorm", bias=f"{prefix}.output.dense").normed

@@ -1,0 +1,140 @@
+"""Transformer blocks for ONNX Runtime's fused operators, with the weights of a checkpoint.
+
+All tokens of a batch stand below each other, (tokens, width), with none for padding: only attention needs to know
+where a sequence begins, so only there are the states spread out and gathered again (`Layout`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from lookalike.encoders.architecture import Stack
+from lookalike.encoders.checkpoint import Checkpoint
+from lookalike.encoders.graph_ops import MICROSOFT, GraphWriter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How the tokens of a batch become sequences and one row for each; all map names of nodes to names of nodes.
+
+    Attributes:
+        spread: (tokens, width) -> (n, length, width).
+        gather: (n, length, width) -> (tokens, width).
+        pooled: (tokens, width) -> (n, width): the row of each sequence's pooled token.
+        mask: (n, length) int32, 0 where a sequence has ended; empty if all are equally long.
+        causal: Whether a token sees only those before it.
+    """
+
+    spread: Callable[[str], str]
+    gather: Callable[[str], str]
+    pooled: Callable[[str], str]
+    mask: str
+    causal: bool
+
+
+class State(NamedTuple):
+    """What goes from block to block: the sum of all so far, and that sum normalised for what comes next."""
+
+    total: str
+    normed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Names of an attention's tensors in the checkpoint."""
+
+    query: str
+    key: str
+    value: str
+    out: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Writes the parts of a stack's blocks."""
+
+    graph: GraphWriter
+    checkpoint: Checkpoint
+    stack: Stack
+
+    def vector(self, name: str, length: int) -> str:
+        """A constant vector of the checkpoint."""
+        return self.graph.array(self.checkpoint.array(name, (length,)))
+
+    def project(self, x: str, name: str, shape: tuple[int, int]) -> str:
+        """x times the transpose of a weight matrix of this shape (outputs, inputs); no bias."""
+        return self.graph.node("MatMul", x, self.graph.array(self.checkpoint.array(f"{name}.weight", shape).T))
+
+    def norm(self, x: str, name: str) -> str:
+        """Layer normalisation."""
+        width = self.stack.width
+        scale, shift = self.vector(f"{name}.weight", width), self.vector(f"{name}.bias", width)
+        return self.graph.node("LayerNormalization", x, scale, shift, axis=-1, epsilon=self.stack.epsilon)
+
+    def add_norm(self, x: str, residual: str, norm: str, *, bias: str = "") -> State:
+        """x + residual + the named bias, and the same normalised by the named layer."""
+        width = self.stack.width
+        parts = [self.vector(f"{norm}.weight", width), self.vector(f"{norm}.bias", width)]
+        if bias:
+            parts.append(self.vector(f"{bias}.bias", width))
+        normed, _, _, total = self.graph.nodes(
+            "SkipLayerNormalization", x, residual, *parts, domain=MICROSOFT, outputs=4, epsilon=self.stack.epsilon
+        )
+        return State(total, normed)
+
+    def add(self, x: str, residual: str, *, bias: str) -> str:
+        """x + residual + the named bias."""
+        return self.graph.node(
+            "Add", self.graph.node("Add", x, self.vector(f"{bias}.bias", self.stack.width)), residual
+        )
+
+    def attention(self, x: str, names: Attention, layout: Layout) -> str:
+        """Every token's attention to its sequence, projected, without the bias of the last projection."""
+        query, key, value = (layout.spread(self._square(x, name)) for name in (names.query, names.key, names.value))
+        # Padding stands behind a sequence, where a causal attention does not look.
+        mask = "" if layout.causal else layout.mask
+        mixed = self._attend((query, key, value), names, mask=mask, causal=layout.causal)
+        return self._square(layout.gather(mixed), names.out)
+
+    def pooled_attention(self, x: str, names: Attention, layout: Layout) -> str:
+        """As `attention`, for the pooled token of each sequence alone: (n, width)."""
+        width = self.stack.width
+        query = self.graph.reshape(self._square(layout.pooled(x), names.query), -1, 1, width)
+        key, value = (layout.spread(self._square(x, name)) for name in (names.key, names.value))
+        # No token comes after the pooled one, so causality asks for nothing more than the mask.
+        mixed = self._attend((query, key, value), names, mask=layout.mask, causal=False)
+        return self._square(self.graph.reshape(mixed, -1, width), names.out)
+
+    def feed_forward(self, x: str, first: str, second: str) -> str:
+        """Two projections and the activation between, without the bias of the second."""
+        width, inner = self.stack.width, self.stack.inner
+        hidden = self.project(x, first, (inner, width))
+        bias = self.vector(f"{first}.bias", inner)
+        if self.stack.activation == "gelu":
+            hidden = self.graph.node("BiasGelu", hidden, bias, domain=MICROSOFT)
+        else:
+            hidden = self.graph.node("Add", hidden, bias)
+            hidden = self.graph.node("QuickGelu", hidden, domain=MICROSOFT, alpha=1.702)
+        return self.project(hidden, second, (width, inner))
+
+    def _square(self, x: str, name: str) -> str:
+        return self.project(x, name, (self.stack.width, self.stack.width))
+
+    def _attend(self, states: tuple[str, str, str], names: Attention, *, mask: str, causal: bool) -> str:
+        """(n, queries, width) and twice (n, length, width), all without their biases -> (n, queries, width)."""
+        width = self.stack.width
+        biases = [self.checkpoint.array(f"{name}.bias", (width,)) for name in (names.query, names.key, names.value)]
+        bias = self.graph.array(np.concatenate(biases))
+        return self.graph.node(
+            "MultiHeadAttention",
+            *states,
+            bias,
+            mask,
+            domain=MICROSOFT,
+            num_heads=self.stack.heads,
+            unidirectional=int(causal),
+        )

@@ -1,0 +1,96 @@
+"""CLIP's two towers as ONNX graphs (arXiv:2103.00020; the reference is transformers, modeling_clip.py)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from lookalike.encoders.architecture import ClipText, ClipVision
+from lookalike.encoders.checkpoint import Checkpoint
+from lookalike.encoders.graph_blocks import Attention, Blocks, Layout, State
+from lookalike.encoders.graph_ops import GraphWriter
+
+
+def write_vision(graph: GraphWriter, checkpoint: Checkpoint, tower: ClipVision) -> str:
+    """Input "pixels" (n, 3, size, size) float32 -> the node with the vectors, (n, dim), not yet of unit length."""
+    stack = tower.stack
+    length = (tower.image_size // tower.patch_size) ** 2 + 1
+    blocks = Blocks(graph, checkpoint, stack)
+    first = graph.ints(0)
+
+    def pooled(x: str) -> str:
+        rows = graph.node("Gather", graph.reshape(x, -1, length, stack.width), first, axis=1)
+        return graph.reshape(rows, -1, stack.width)
+
+    layout = Layout(
+        spread=lambda x: graph.reshape(x, -1, length, stack.width),
+        gather=lambda x: graph.reshape(x, -1, stack.width),
+        pooled=pooled,
+        mask="",
+        causal=False,
+    )
+    embedded = graph.reshape(_patches(graph, checkpoint, tower), -1, stack.width)
+    total = blocks.norm(embedded, "vision_model.pre_layrnorm")
+    last = _encoder(blocks, "vision_model", total, layout)
+    return blocks.project(
+        blocks.norm(last, "vision_model.post_layernorm"), "visual_projection", (tower.dim, stack.width)
+    )
+
+
+def write_text(graph: GraphWriter, checkpoint: Checkpoint, tower: ClipText, layout: Layout) -> str:
+    """Inputs "ids" and "positions" (tokens,) int64 and the layout's -> the node with the vectors, not yet unit."""
+    width = tower.stack.width
+    prefix = "text_model.embeddings"
+    words = graph.array(checkpoint.array(f"{prefix}.token_embedding.weight", (tower.vocabulary, width)))
+    places = graph.array(checkpoint.array(f"{prefix}.position_embedding.weight", (tower.max_tokens, width)))
+    total = graph.node("Add", graph.node("Gather", words, "ids"), graph.node("Gather", places, "positions"))
+    blocks = Blocks(graph, checkpoint, tower.stack)
+    last = _encoder(blocks, "text_model", total, layout)
+    return blocks.project(blocks.norm(last, "text_model.final_layer_norm"), "text_projection", (tower.dim, width))
+
+
+def _patches(graph: GraphWriter, checkpoint: Checkpoint, tower: ClipVision) -> str:
+    """(n, 1 + patches, width): the class token and the patches, each with its position added."""
+    width, size = tower.stack.width, tower.patch_size
+    side = tower.image_size // size
+    prefix = "vision_model.embeddings"
+    # A convolution whose stride is its kernel is one matrix product over the cut-up picture.
+    grid = graph.reshape("pixels", -1, 3, side, size, side, size)
+    flat = graph.reshape(graph.node("Transpose", grid, perm=[0, 2, 4, 1, 3, 5]), -1, 3 * size * size)
+    kernel = checkpoint.array(f"{prefix}.patch_embedding.weight", (width, 3, size, size)).reshape(width, -1)
+    patches = graph.reshape(graph.node("MatMul", flat, graph.array(kernel.T)), -1, side * side, width)
+    places = checkpoint.array(f"{prefix}.position_embedding.weight", (side * side + 1, width))
+    first = checkpoint.array(f"{prefix}.class_embedding", (width,)) + places[0]
+    placed = graph.node("Add", patches, graph.array(places[1:]))
+    n_pictures = graph.node("Shape", "pixels", start=0, end=1)
+    shape = graph.node("Concat", n_pictures, graph.ints(1, width), axis=0)
+    return graph.node("Concat", graph.node("Expand", graph.array(first), shape), placed, axis=1)
+
+
+def _encoder(blocks: Blocks, prefix: str, total: str, layout: Layout) -> str:
+    """The states before the first block -> (n, width): the pooled token's state after the last."""
+    block = partial(_block, blocks, f"{prefix}.encoder.layers")
+    state = State(total, blocks.norm(total, f"{prefix}.encoder.layers.0.layer_norm1"))
+    for number in range(blocks.stack.layers - 1):
+        state = block(number, state, layout)
+    return _last_block(blocks, f"{prefix}.encoder.layers.{blocks.stack.layers - 1}", state, layout)
+
+
+def _block(blocks: Blocks, prefix: str, number: int, state: State, layout: Layout) -> State:
+    mine = f"{prefix}.{number}"
+    attended = blocks.attention(state.normed, _names(mine), layout)
+    state = blocks.add_norm(attended, state.total, f"{mine}.layer_norm2", bias=f"{mine}.self_attn.out_proj")
+    moved = blocks.feed_forward(state.normed, f"{mine}.mlp.fc1", f"{mine}.mlp.fc2")
+    return blocks.add_norm(moved, state.total, f"{prefix}.{number + 1}.layer_norm1", bias=f"{mine}.mlp.fc2")
+
+
+def _last_block(blocks: Blocks, prefix: str, state: State, layout: Layout) -> str:
+    """The last block for the pooled token alone: nothing reads the others' states any more."""
+    attended = blocks.pooled_attention(state.normed, _names(prefix), layout)
+    total = layout.pooled(state.total)
+    state = blocks.add_norm(attended, total, f"{prefix}.layer_norm2", bias=f"{prefix}.self_attn.out_proj")
+    moved = blocks.feed_forward(state.normed, f"{prefix}.mlp.fc1", f"{prefix}.mlp.fc2")
+    return blocks.add(moved, state.total, bias=f"{prefix}.mlp.fc2")
+
+
+def _names(prefix: str) -> Attention:
+    return Attention(*(f"{prefix}.self_attn.{part}_proj" for part in ("q", "k", "v", "out")))

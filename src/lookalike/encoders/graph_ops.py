@@ -1,0 +1,112 @@
+"""An ONNX graph, written node by node; its weights go straight to a file. The only file that imports `onnx`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.errors import MissingDependency
+
+Array = NDArray[Any]
+InputType = Literal["float32", "int64", "int32"]
+
+OPSET = 21
+IR_VERSION = 10
+MICROSOFT = "com.microsoft"
+"""The domain of ONNX Runtime's fused operators (docs/ContribOperators.md in its repository)."""
+
+INLINE_BYTES = 1024
+"""Smaller arrays stay in the graph itself, where shape inference and constant folding see them."""
+
+ALIGNMENT = 64
+
+
+class GraphWriter:
+    """Collects nodes; every method that adds one returns the name of its (first) output.
+
+    Use as a context manager; `save` inside it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Start a graph at `path`; the weights go into a file beside it, with ".weights" added to its name."""
+        try:
+            import onnx
+        except ImportError as error:
+            raise MissingDependency("onnx", extra="local") from error
+        self._onnx: ModuleType = onnx
+        self._path = path
+        self._weights = path.with_name(path.name + ".weights").open("wb")
+        self._nodes: list[Any] = []
+        self._inputs: list[Any] = []
+        self._arrays: list[Any] = []
+        self._n_names = 0
+
+    def __enter__(self) -> GraphWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._weights.close()
+
+    def input(self, name: str, kind: InputType, shape: tuple[str | int, ...]) -> str:
+        """Declare an input of the graph; a letter in the shape is a size that varies."""
+        self._inputs.append(self._onnx.helper.make_tensor_value_info(name, self._element(kind), shape))
+        return name
+
+    def array(self, values: Array) -> str:
+        """A constant."""
+        name = self._new_name("w")
+        if values.nbytes < INLINE_BYTES:
+            self._arrays.append(self._onnx.numpy_helper.from_array(np.ascontiguousarray(values), name))
+            return name
+        self._weights.write(b"\0" * (-self._weights.tell() % ALIGNMENT))
+        tensor = self._onnx.TensorProto(name=name, data_type=self._element(values.dtype.name), dims=values.shape)
+        tensor.data_location = self._onnx.TensorProto.EXTERNAL
+        place = {"location": Path(self._weights.name).name, "offset": self._weights.tell(), "length": values.nbytes}
+        for key, value in place.items():
+            tensor.external_data.add(key=key, value=str(value))
+        self._weights.write(np.ascontiguousarray(values).data)
+        self._arrays.append(tensor)
+        return name
+
+    def ints(self, *values: int) -> str:
+        """A constant list of whole numbers."""
+        return self.array(np.array(values, np.int64))
+
+    def node(self, kind: str, *inputs: str, domain: str = "", outputs: int = 1, **attributes: object) -> str:
+        """Any operator; an empty input is one that is left out."""
+        return self.nodes(kind, *inputs, domain=domain, outputs=outputs, **attributes)[0]
+
+    def nodes(self, kind: str, *inputs: str, domain: str = "", outputs: int = 1, **attributes: object) -> list[str]:
+        """As `node`, with the names of all its outputs."""
+        names = [self._new_name(kind) for _ in range(outputs)]
+        self._nodes.append(self._onnx.helper.make_node(kind, inputs, names, domain=domain, **attributes))
+        return names
+
+    def reshape(self, x: str, *shape: int) -> str:
+        """The same values in another shape; 0 keeps a size, -1 is whatever is left."""
+        return self.node("Reshape", x, self.ints(*shape))
+
+    def save(self, output: str, *, dim: int) -> None:
+        """Write the graph, with this (n, dim) float32 node as its output, named "vectors"."""
+        helper = self._onnx.helper
+        self._nodes.append(helper.make_node("Identity", [output], ["vectors"]))
+        vectors = helper.make_tensor_value_info("vectors", self._element("float32"), ("n", dim))
+        graph = helper.make_graph(self._nodes, "lookalike", self._inputs, [vectors], self._arrays)
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="lookalike")
+        self._weights.flush()
+        self._path.write_bytes(model.SerializeToString())
+
+    def _element(self, dtype: str) -> int:
+        element: int = self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return element
+
+    def _new_name(self, kind: str) -> str:
+        self._n_names += 1
+        return f"{kind}_{self._n_names}"

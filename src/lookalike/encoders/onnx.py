@@ -1,0 +1,201 @@
+"""Local models: a Hugging Face folder to an Encoder that runs on ONNX Runtime.
+
+A tower is compiled once per machine (`compiled`): the graph is optimised for the processor and its weights are packed
+the way the kernels read them, in a file that every process maps instead of loading. Opening a compiled tower reads
+neither the checkpoint nor the libraries that are needed to build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lookalike.encoders.architecture import Architecture, ClipText, Settings, read_architecture
+from lookalike.encoders.batches import plan, pooled_part, text_feed
+from lookalike.encoders.cores import available_cores
+from lookalike.encoders.towers import LazyTower, Recipe
+from lookalike.errors import CorruptModel, InputError, UnsupportedModel
+from lookalike.pixels import PixelSpec, prepare
+from lookalike.spaces import Modality, Orientation, Precision, Space, Tower
+from lookalike.tokens import Tokenizer
+from lookalike.types import Pixels, Rows, Tokens
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PICTURES_PER_RUN = 8
+"""Larger batches run no faster: their states no longer fit the processor's caches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """How a local model runs.
+
+    Attributes:
+        precision: "exact" (float32) or "int8".
+        orientation: Whether the EXIF orientation of a picture is applied or ignored.
+        threads: Cores for one call; 0 for all that the container allows.
+    """
+
+    precision: Precision = "exact"
+    orientation: Orientation = "apply"
+    threads: int = 0
+
+
+def open_encoder(
+    folder: Path, *, name: str, weights_sha256: str, cache_dir: Path, options: EngineOptions | None = None
+) -> OnnxEncoder:
+    """Open a model from a Hugging Face folder.
+
+    Args:
+        folder: Holds config.json, model.safetensors, the tokenizer's files and, for a model that sees,
+            preprocessor_config.json. Once compiled, model.safetensors is not read any more.
+        name: The model's name.
+        weights_sha256: sha256 (hex) of model.safetensors.
+        cache_dir: Where compiled graphs are kept.
+        options: How it runs.
+
+    Raises:
+        ModelNotFound: A file is missing.
+        CorruptModel: A file is damaged, or does not fit the others.
+        UnsupportedModel: An architecture or option that is not built in.
+        MissingDependency: A library of the extra "local" is not installed.
+    """
+    options = options or EngineOptions()
+    architecture = read_architecture(folder)
+    modalities: tuple[Modality, ...] = ("image", "text") if architecture.vision else ("text",)
+    recipes = {
+        modality: Recipe(
+            folder=folder,
+            name=name,
+            weights_sha256=weights_sha256,
+            architecture=architecture,
+            modality=modality,
+            precision=options.precision,
+            cache_dir=cache_dir,
+        )
+        for modality in modalities
+    }
+    spec = _pixel_spec(folder, architecture)
+    tokenizer = _tokenizer(folder, architecture)
+    space = Space(
+        model=name,
+        weights=weights_sha256,
+        preprocessing=spec.digest if spec else "",
+        pooling=architecture.pooling,
+        dim=architecture.dim,
+        modalities=modalities,
+    )
+    tower = Tower(
+        space=space,
+        precision=options.precision,
+        runtime="onnxruntime",
+        orientation=options.orientation,
+        recipe=(("tokenizer", tokenizer.digest),),
+    )
+    threads = options.threads or available_cores()
+    towers = {modality: LazyTower(recipe, threads=threads) for modality, recipe in recipes.items()}
+    return OnnxEncoder(tower, architecture, towers, spec=spec, tokenizer=tokenizer)
+
+
+class OnnxEncoder:
+    """A local model; see `ports.Encoder`. Its towers are opened when they are first needed, each for itself."""
+
+    def __init__(
+        self,
+        tower: Tower,
+        architecture: Architecture,
+        towers: Mapping[Modality, LazyTower],
+        *,
+        spec: PixelSpec | None,
+        tokenizer: Tokenizer,
+    ) -> None:
+        self._tower = tower
+        self._text = architecture.text
+        self._towers = towers
+        self._spec = spec
+        self._tokenizer = tokenizer
+
+    @property
+    def tower(self) -> Tower:
+        """The recipe; its fingerprint covers everything below."""
+        return self._tower
+
+    def prepare_image(self, image: Image) -> Pixels:
+        """An upright RGB picture of any size -> (3, height, width) float32."""
+        return prepare(image, self._pixel_spec())
+
+    def prepare_text(self, text: str) -> Tokens:
+        """A text of any length -> its token ids, cut to what the model reads."""
+        return self._tokenizer.encode(text)
+
+    def encode_images(self, pixels: Pixels) -> Rows:
+        """(n, 3, height, width) float32 -> (n, dim) unit rows.
+
+        Raises:
+            InputError: The array has another shape or type.
+            UnsupportedModel: The model embeds no pictures.
+        """
+        expected = (3, *self._pixel_spec().output_size)
+        if pixels.dtype != np.float32 or pixels.ndim != 4 or pixels.shape[1:] != expected:
+            raise InputError(
+                f"Pictures are {pixels.dtype} of shape {pixels.shape}, where the model reads float32 of shape "
+                f"(n, {', '.join(map(str, expected))}): prepare each with prepare_image and stack them."
+            )
+        rows = np.empty((len(pixels), self._tower.space.dim), np.float32)
+        for start in range(0, len(pixels), PICTURES_PER_RUN):
+            part = slice(start, start + PICTURES_PER_RUN)
+            rows[part] = self._towers["image"].run({"pixels": np.ascontiguousarray(pixels[part])})
+        return rows
+
+    def encode_texts(self, tokens: Sequence[Tokens]) -> Rows:
+        """n tokenised texts of any lengths -> (n, dim) unit rows, in the same order.
+
+        Raises:
+            InputError: Token ids that are not this model's.
+        """
+        texts = [pooled_part(text.ids, self._text) for text in tokens]
+        rows = np.empty((len(texts), self._tower.space.dim), np.float32)
+        for places in plan([len(ids) for ids in texts]):
+            rows[places] = self._towers["text"].run(text_feed([texts[i] for i in places], self._text))
+        return rows
+
+    def _pixel_spec(self) -> PixelSpec:
+        if self._spec is None:
+            model = self._tower.space.model
+            raise UnsupportedModel(f"{model} embeds texts only: open a CLIP model for pictures.", model=model)
+        return self._spec
+
+
+def _pixel_spec(folder: Path, architecture: Architecture) -> PixelSpec | None:
+    """How pictures are prepared; None for a model of texts."""
+    if architecture.vision is None:
+        return None
+    settings = Settings.of(folder, "preprocessor_config.json")
+    spec = PixelSpec.from_config(settings.values)
+    edge = architecture.vision.image_size
+    if spec.output_size != (edge, edge):
+        raise settings.unsupported(
+            "crop_size",
+            spec.output_size,
+            f"The model reads {edge} x {edge} pixels, and its positions are not stretched.",
+        )
+    return spec
+
+
+def _tokenizer(folder: Path, architecture: Architecture) -> Tokenizer:
+    text = architecture.text
+    tokenizer = Tokenizer.from_folder(folder, max_tokens=text.max_tokens)
+    end_id = text.end_id if isinstance(text, ClipText) else None
+    if tokenizer.end_id >= text.vocabulary or end_id not in (None, tokenizer.end_id):
+        raise CorruptModel(
+            f"The tokenizer in {folder} ends a text with token {tokenizer.end_id}; config.json says that the model has "
+            f"{text.vocabulary} tokens{'' if end_id is None else f' and ends with {end_id}'}: fetch the model again.",
+            model=folder.name,
+            file="tokenizer.json",
+        )
+    return tokenizer

@@ -1,0 +1,157 @@
+"""One tower of a local model: its recipe, how it is compiled, and how it is opened and found sound."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+
+import numpy as np
+
+from lookalike.encoders import compiled, runtime
+from lookalike.encoders.architecture import Architecture
+from lookalike.encoders.batches import Feed, text_feed
+from lookalike.encoders.compiled import Compiled, Facts
+from lookalike.errors import CorruptModel
+from lookalike.spaces import Modality, Precision, digest_of
+from lookalike.types import Rows
+
+GRAPH_VERSION = 1
+"""Raise it when the same checkpoint would give another graph: what was compiled before is then built again."""
+
+CANARY_TOLERANCE = 1e-3
+"""How far the vector of the canary may be from the one at build time before the files count as damaged."""
+
+CANARY_TOKENS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that a tower is built from.
+
+    Attributes:
+        folder: The model's Hugging Face folder.
+        name: The model's name.
+        weights_sha256: sha256 (hex) of its checkpoint.
+        architecture: What its config.json says.
+        modality: Which of its towers.
+        precision: "exact" or "int8".
+        cache_dir: Where compiled towers are kept.
+    """
+
+    folder: Path
+    name: str
+    weights_sha256: str
+    architecture: Architecture
+    modality: Modality
+    precision: Precision
+    cache_dir: Path
+
+    @property
+    def compiled_folder(self) -> Path:
+        """Where it is when it is compiled: a name of its own for all that decides the content."""
+        decides = [
+            self.weights_sha256,
+            asdict(self.architecture),
+            self.modality,
+            self.precision,
+            GRAPH_VERSION,
+            runtime.version(),
+            compiled.processor(),
+        ]
+        model = self.name.rsplit("/", 1)[-1]
+        return self.cache_dir / f"{model}-{self.modality}-{self.precision}-{digest_of(decides)[:16]}"
+
+
+class LazyTower:
+    """A tower that is opened at its first use. Any number of threads may run it at once."""
+
+    def __init__(self, recipe: Recipe, *, threads: int) -> None:
+        self._recipe = recipe
+        self._threads = threads
+        self._lock = Lock()
+        self._session: runtime.Session | None = None
+
+    def run(self, feed: Feed) -> Rows:
+        """(n, dim) float32 unit rows for the inputs of the tower's graph."""
+        if self._session is None:
+            with self._lock:  # two threads may need a tower that neither has opened
+                self._session = self._session or _open(self._recipe, self._threads)
+        return self._session.run(feed)
+
+
+def facts_of(recipe: Recipe) -> Facts:
+    """What was measured when the tower was compiled; compiles it if need be."""
+    ready = _ready(recipe)
+    ready.release()
+    return ready.facts
+
+
+def _ready(recipe: Recipe, replacing: Compiled | None = None) -> Compiled:
+    folder = recipe.compiled_folder
+    if replacing is None and (found := compiled.find(folder)) is not None:
+        return found
+    return compiled.build_once(folder, partial(_build, recipe), replacing=replacing)
+
+
+def _open(recipe: Recipe, threads: int) -> runtime.Session:
+    """A session that answers the canary as it did when it was built; built again if it does not."""
+    ready = _ready(recipe)
+    session = _open_sound(recipe, ready, threads)
+    if session is None:
+        ready = _ready(recipe, replacing=ready)
+        session = _open_sound(recipe, ready, threads)
+    ready.release()
+    if session is None:
+        raise CorruptModel(
+            f"The compiled model in {ready.folder} is damaged again right after it was built: this machine's disk or "
+            "memory is at fault, or another machine writes there.",
+            model=recipe.name,
+            file=str(ready.folder),
+        )
+    return session
+
+
+def _open_sound(recipe: Recipe, ready: Compiled, threads: int) -> runtime.Session | None:
+    try:
+        session = runtime.Session(ready.folder, threads=threads)
+    except CorruptModel:
+        return None
+    distance = np.abs(session.run(_canary(recipe))[0] - np.array(ready.facts["canary"], np.float32)).max()
+    # Written so that a NaN fails too.
+    return session if distance <= CANARY_TOLERANCE else None
+
+
+def _build(recipe: Recipe, folder: Path) -> Facts:
+    """Compile a tower into an empty folder."""
+    from lookalike.encoders.checkpoint import open_checkpoint
+    from lookalike.encoders.graph import write_graph
+
+    with TemporaryDirectory(dir=folder.parent, prefix=".graph-") as scratch, open_checkpoint(recipe.folder) as tensors:
+        source = Path(scratch) / runtime.GRAPH_FILE
+        write_graph(source, tensors, recipe.architecture, tower=recipe.modality, precision=recipe.precision)
+        runtime.optimise(source, folder)
+    session = runtime.Session(folder, threads=0)
+    canary = session.run(_canary(recipe))[0]
+    if not np.isfinite(canary).all():
+        raise CorruptModel(
+            f"{recipe.name} gives vectors that are not finite: its checkpoint is damaged. Fetch the model again.",
+            model=recipe.name,
+            file="model.safetensors",
+        )
+    return {"canary": canary.tolist(), "built": uuid.uuid4().hex}
+
+
+def _canary(recipe: Recipe) -> Feed:
+    """One input with a bit of everything, the same in every process."""
+    architecture = recipe.architecture
+    if recipe.modality == "image" and architecture.vision is not None:
+        size = architecture.vision.image_size
+        wave = np.sin(np.arange(3 * size * size, dtype=np.float32) / 7)
+        return {"pixels": wave.reshape(1, 3, size, size)}
+    text = architecture.text
+    ids = np.linspace(0, text.vocabulary - 1, min(CANARY_TOKENS, text.max_tokens)).astype(np.int64)
+    return text_feed([ids], text)
