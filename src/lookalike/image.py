@@ -9,26 +9,15 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from io import BytesIO
+from typing import Any
 
 import numpy as np
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    ExifTags,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    Jpeg2KImagePlugin,
-    JpegImagePlugin,
-    PngImagePlugin,
-    PpmImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import ExifTags, Image
 from PIL.Image import Transpose
 
 from lookalike.errors import ImageError, LookalikeError, MissingDependency, TooLarge, UnsupportedMedia
@@ -51,17 +40,17 @@ class ImagePolicy:
     max_pixels: int = 100_000_000
 
 
-_OPENERS: Mapping[str, Callable[[BytesIO], Image.Image]] = {
-    "image/jpeg": JpegImagePlugin.JpegImageFile,
-    "image/png": PngImagePlugin.PngImageFile,
-    "image/webp": WebPImagePlugin.WebPImageFile,
-    "image/gif": GifImagePlugin.GifImageFile,
-    "image/bmp": BmpImagePlugin.BmpImageFile,
-    "image/tiff": TiffImagePlugin.TiffImageFile,
-    "image/x-portable-anymap": PpmImagePlugin.PpmImageFile,
-    "image/jp2": Jpeg2KImagePlugin.Jpeg2KImageFile,
-    "image/avif": AvifImagePlugin.AvifImageFile,
-    "image/heic": open_heic,
+# Pillow's plugins, each imported with the first picture of its kind: a process that only embeds texts needs none.
+_PLUGINS: Mapping[str, tuple[str, str]] = {
+    "image/jpeg": ("PIL.JpegImagePlugin", "JpegImageFile"),
+    "image/png": ("PIL.PngImagePlugin", "PngImageFile"),
+    "image/webp": ("PIL.WebPImagePlugin", "WebPImageFile"),
+    "image/gif": ("PIL.GifImagePlugin", "GifImageFile"),
+    "image/bmp": ("PIL.BmpImagePlugin", "BmpImageFile"),
+    "image/tiff": ("PIL.TiffImagePlugin", "TiffImageFile"),
+    "image/x-portable-anymap": ("PIL.PpmImagePlugin", "PpmImageFile"),
+    "image/jp2": ("PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile"),
+    "image/avif": ("PIL.AvifImagePlugin", "AvifImageFile"),
 }
 
 _KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PBM, PGM, PPM, JPEG 2000, AVIF or HEIC"
@@ -188,13 +177,13 @@ def decode(data: bytes, policy: ImagePolicy = ImagePolicy(), *, item: str = "") 
 def _decode(data: bytes, kind: str, policy: ImagePolicy, item: str) -> Image.Image:
     if not _has_end(data, kind):
         raise ImageError(f"The {kind} file is cut off: its end is missing.", item=item)
-    # Not Image.open: that consults limits of the whole process, and warns where it should refuse.
-    image = _OPENERS[kind](BytesIO(data))
-    for size in (image.size, *_hidden_sizes(image, data)):
+    image = _open(data, kind)
+    for size in (image.size, *_hidden_sizes(image, data, kind)):
         _require_budget(size, policy, item)
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        # It would consult that limit as well, before making room for the pixels.
-        image.im = Image.new(image.mode, _tiff_size(image), None).im
+    if kind == "image/tiff":
+        # Its load() would consult a limit of the whole process before making room for the pixels.
+        size = (image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength])
+        image.im = Image.new(image.mode, size, None).im
     image.load()
     turn = _TRANSPOSES.get(_take_orientation(image)) if policy.orientation == "apply" else None
     rgb = _to_rgb(image)
@@ -212,19 +201,24 @@ def _has_end(data: bytes, kind: str) -> bool:
     return True
 
 
-def _hidden_sizes(image: Image.Image, data: bytes) -> Iterator[tuple[int, int]]:
+def _open(data: bytes, kind: str) -> Any:
+    """The picture with its header read; an `Image.Image`, some with attributes of their own."""
+    if kind == "image/heic":
+        return open_heic(BytesIO(data))
+    # Not Image.open: that consults limits of the whole process, and warns where it should refuse.
+    module, plugin = _PLUGINS[kind]
+    return getattr(import_module(module), plugin)(BytesIO(data))
+
+
+def _hidden_sizes(image: Any, data: bytes, kind: str) -> Iterator[tuple[int, int]]:
     """Sizes besides the picture's own that make a decoder take memory: they are in the file's hands as well."""
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        yield int(image.tag_v2.get(TiffImagePlugin.TILEWIDTH, 0)), int(image.tag_v2.get(TiffImagePlugin.TILELENGTH, 0))
-    elif isinstance(image, Jpeg2KImagePlugin.Jpeg2KImageFile):
+    if kind == "image/tiff":
+        yield image.tag_v2.get(ExifTags.Base.TileWidth, 0), image.tag_v2.get(ExifTags.Base.TileLength, 0)
+    elif kind == "image/jp2":
         # The codestream's size counts, whatever the box around it says.
         codestream = data.index(b"\xff\x4f\xff\x51") + 8
         right, bottom, left, top = struct.unpack_from(">4I", data, codestream)
         yield right - left, bottom - top
-
-
-def _tiff_size(image: TiffImagePlugin.TiffImageFile) -> tuple[int, int]:
-    return image.tag_v2[TiffImagePlugin.IMAGEWIDTH], image.tag_v2[TiffImagePlugin.IMAGELENGTH]
 
 
 def _require_budget(size: tuple[int, int], policy: ImagePolicy, item: str) -> None:
@@ -292,6 +286,8 @@ class _StrictLoading:
 
     @contextmanager
     def loading(self) -> Iterator[None]:
+        from PIL import ImageFile  # with the first picture, as the plugins
+
         with self._lock:
             self._n_loading += 1
             if ImageFile.LOAD_TRUNCATED_IMAGES:
