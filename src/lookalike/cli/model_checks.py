@@ -1,0 +1,305 @@
+"""What `lookalike doctor` finds out about the model and the index: each check looks at the real thing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps
+
+from lookalike import app
+from lookalike.cli.checks import Check, guarded
+from lookalike.cli.output import amount
+from lookalike.config import Config
+from lookalike.errors import StoreCorrupt, StoreError, StoreNotFound
+from lookalike.ports import Encoder
+from lookalike.spaces import REQUIRED_COSINE, Space, known_model
+from lookalike.types import Rows
+from lookalike.weights import local as weights
+from lookalike.weights.local import FileCheck, ModelFolder
+
+SENTENCE = "a photo of a cat"
+
+KNOWN_IDS: Mapping[str, tuple[int, ...]] = {
+    # transformers, tests/models/clip; huggingface.co/docs/transformers/model_doc/clip
+    "openai/clip-vit-base-patch32": (49406, 320, 1125, 539, 320, 2368, 49407),
+    # bert-base-uncased's vocab.txt: line numbers of [CLS] a photo of a cat [SEP]
+    "sentence-transformers/all-MiniLM-L6-v2": (101, 1037, 6302, 1997, 1037, 4937, 102),
+}
+"""The ids of SENTENCE."""
+
+KNOWN_COSINES: Mapping[str, tuple[tuple[str, str, float], ...]] = {
+    # From float32 vectors of the published weights, computed by an independent implementation in numpy.
+    "openai/clip-vit-base-patch32": (("a cat", "a dog", 0.93611), ("a cat", "a diagram", 0.84834)),
+    # huggingface/text-embeddings-inference, backends/candle/tests
+    "sentence-transformers/all-MiniLM-L6-v2": (("What is Deep Learning?", "Deep Learning is...", 0.67438),),
+}
+"""Pairs of texts and the cosine of their vectors."""
+
+COSINE_TOLERANCE = {"exact": 1e-3, "int8": 1e-2}
+UNIT_TOLERANCE = 1e-5
+BATCH_TOLERANCE = 1e-4
+"""Most that a component may differ between a picture alone and the same in a batch (float32 sums in another order)."""
+
+SLOW_LOAD_S = 3.0
+SLOW_FIRST_S, SLOW_FIRST_RATIO = 0.5, 5.0
+
+COLOURS = ("red", "green", "blue")
+
+DEAD_FRACTION = 0.25
+
+
+def model_of(config: Config) -> str:
+    """The model that commands will use: the configured one, else the index's own, else what is on this machine."""
+    if config.model == "auto":
+        try:
+            with_index = app.open_store(config.index)
+        except StoreError:
+            return app.choose_model(config)
+        with_index.close()
+        return with_index.space.model
+    return config.model
+
+
+def weights_bytes(model: str, config: Config) -> int:
+    """Size of a model's weights, as far as it is known without fetching it."""
+    folder = weights.locate(model, config.hub)
+    if folder is not None:
+        return (folder.path / weights.WEIGHTS_FILE).stat().st_size
+    known = known_model(model)
+    return known.n_bytes if known is not None else 0
+
+
+def check_model(model: str, config: Config) -> Iterator[Check]:
+    """Whether the model is here and whole, loads, and computes what it should. Nothing is fetched."""
+    folder = weights.locate(model, config.hub)
+    if folder is None:
+        remedy = f"lookalike models pull {model}"
+        yield Check(name="model", verdict="missing", facts=f"{model} is not on this machine", remedy=remedy)
+        return
+    yield _presence(model, folder, config)
+    files = weights.verify(folder)
+    yield _integrity(folder, files)
+    if all(file.status in ("ok", "unpinned") for file in files):
+        yield from guarded("loading", lambda: _check_encoder(model, folder, config))
+
+
+def _presence(model: str, folder: ModelFolder, config: Config) -> Check:
+    facts = f"{folder.name}, {amount(weights_bytes(model, config))}, in {folder.path}"
+    if config.model == "auto" and model == app.BUILT_IN:
+        remedy = "For your own photos CLIP is far better: lookalike models pull clip"
+        return Check(name="model", verdict="warning", facts=f"{facts}; the built-in one", remedy=remedy)
+    return Check(name="model", verdict="ok", facts=facts)
+
+
+def _integrity(folder: ModelFolder, files: tuple[FileCheck, ...]) -> Check:
+    bad = [f"{file.name}: {file.status}" for file in files if file.status not in ("ok", "unpinned")]
+    pinned = sum(file.status == "ok" for file in files)
+    if bad:
+        remedy = f"lookalike models pull {folder.name} fetches what is damaged again."
+        return Check(name="model files", verdict="wrong", facts="; ".join(bad), remedy=remedy)
+    facts = f"{pinned} of {len(files)} files have their published digest, the others have none to compare"
+    if pinned == len(files):
+        facts = f"all {pinned} files have their published digest"
+    if not pinned:
+        facts = f"{len(files)} files; no digests are published for them"
+    return Check(name="model files", verdict="ok", facts=facts)
+
+
+def _check_encoder(model: str, folder: ModelFolder, config: Config) -> Iterator[Check]:
+    began_s = time.perf_counter()
+    encoder = app.open_encoder(_with_model(config, model))
+    yield judge_loading(time.perf_counter() - began_s)
+    if "text" in encoder.tower.space.modalities:
+        yield from guarded("tokenizer", lambda: [check_tokenizer(encoder, folder)])
+        yield from guarded("text", lambda: [_check_speed("text", lambda: embed_texts(encoder, [SENTENCE]))])
+        yield from guarded("text canary", lambda: [check_texts(encoder, folder)])
+    if "image" in encoder.tower.space.modalities:
+        picture = drawing()
+        yield from guarded("picture", lambda: [_check_speed("picture", lambda: embed_images(encoder, [picture]))])
+        yield from guarded("picture canary", lambda: [check_pictures(encoder)])
+    if {"image", "text"} <= set(encoder.tower.space.modalities):
+        yield from guarded("words and pictures", lambda: [check_words_find_pictures(encoder)])
+    yield from guarded("index and model", lambda: _check_same_space(config, encoder.tower.space))
+
+
+def _with_model(config: Config, model: str) -> Config:
+    from dataclasses import replace
+
+    return replace(config, model=model)
+
+
+def judge_loading(taken_s: float) -> Check:
+    """Whether the model loaded in a reasonable time."""
+    facts = f"{taken_s:.2f} s"
+    if taken_s > SLOW_LOAD_S:
+        remedy = (
+            "The first load prepares the weights and keeps them in the cache folder: run this again. If it stays slow, "
+            "put LOOKALIKE_CACHE_DIR on a local disk."
+        )
+        return Check(name="loading", verdict="slow", facts=facts, remedy=remedy)
+    return Check(name="loading", verdict="ok", facts=facts)
+
+
+def _check_speed(what: str, encode: Callable[[], Rows]) -> Check:
+    times_s = []
+    for _ in range(2):
+        began_s = time.perf_counter()
+        encode()
+        times_s.append(time.perf_counter() - began_s)
+    return judge_speed(what, first_s=times_s[0], second_s=times_s[1])
+
+
+def judge_speed(what: str, *, first_s: float, second_s: float) -> Check:
+    """Whether the first encode took much longer than the second."""
+    facts = f"first {first_s * 1000:,.0f} ms, second {second_s * 1000:,.0f} ms"
+    if first_s > max(SLOW_FIRST_S, SLOW_FIRST_RATIO * second_s):
+        remedy = "The start is paid once per process: keep one process, and its model, for many queries."
+        return Check(name=what, verdict="slow", facts=facts, remedy=remedy)
+    return Check(name=what, verdict="ok", facts=facts)
+
+
+def embed_texts(encoder: Encoder, texts: list[str]) -> Rows:
+    """(n, dim) unit rows of texts."""
+    return encoder.encode_texts([encoder.prepare_text(text) for text in texts])
+
+
+def embed_images(encoder: Encoder, images: list[Image.Image]) -> Rows:
+    """(n, dim) unit rows of pictures."""
+    return encoder.encode_images(np.stack([encoder.prepare_image(image) for image in images]))
+
+
+def check_tokenizer(encoder: Encoder, folder: ModelFolder) -> Check:
+    """Whether a fixed sentence has its published ids or, where none are published, sensible ones."""
+    ids = tuple(encoder.prepare_text(SENTENCE).ids.tolist())
+    facts = f"{SENTENCE!r} is {' '.join(map(str, ids))}"
+    expected = KNOWN_IDS.get(folder.name)
+    other = tuple(encoder.prepare_text("a photo of a dog").ids.tolist())
+    if expected is not None and ids != expected:
+        facts += f", and should be {' '.join(map(str, expected))}"
+    elif len(ids) > 2 and ids[0] == other[0] and ids[-1] == other[-1] and ids != other:
+        return Check(name="tokenizer", verdict="ok", facts=facts + (", as published" if expected else ""))
+    else:
+        facts += f", and 'a photo of a dog' is {' '.join(map(str, other))}"
+    remedy = f"The tokenizer's files do not belong to this model: lookalike models pull {folder.name}"
+    return Check(name="tokenizer", verdict="wrong", facts=facts, remedy=remedy)
+
+
+def check_texts(encoder: Encoder, folder: ModelFolder) -> Check:
+    """Whether texts have unit vectors, the same alone as in a batch, and the published cosines where there are some."""
+    texts = ["a cat", "a red dress hanging on a white wall", ""]
+    faults = _faults(embed_texts(encoder, texts), [embed_texts(encoder, [text]) for text in texts], encoder)
+    tolerance = COSINE_TOLERANCE[encoder.tower.precision]
+    known = KNOWN_COSINES.get(folder.name, ())
+    for one, other, expected in known:
+        rows = embed_texts(encoder, [one, other])
+        cosine = float(np.einsum("d,d->", rows[0], rows[1]))
+        if abs(cosine - expected) > tolerance:
+            faults.append(f"cosine of {one!r} and {other!r} is {cosine:.4f}, published: {expected:.4f}")
+    good = "unit vectors, the same alone as in a batch" + (", cosines as published" if known else "")
+    return _canary("text canary", faults, good)
+
+
+def check_pictures(encoder: Encoder) -> Check:
+    """Whether pictures have unit vectors, the same alone as in a batch, and are nearest to their mirror images."""
+    picture = drawing()
+    images = [picture, ImageOps.mirror(picture), stripes()]
+    rows = embed_images(encoder, images)
+    faults = _faults(rows, [embed_images(encoder, [image]) for image in images], encoder)
+    mirrored, other = (float(np.einsum("d,d->", rows[0], row)) for row in rows[1:])
+    if mirrored <= other:
+        faults.append(f"a picture is nearer to another ({other:.3f}) than to its own mirror image ({mirrored:.3f})")
+    good = f"unit vectors, the same alone as in a batch; mirror image {mirrored:.2f}, another picture {other:.2f}"
+    return _canary("picture canary", faults, good)
+
+
+def check_words_find_pictures(encoder: Encoder) -> Check:
+    """Whether the name of a colour is nearest to a picture of that colour."""
+    texts = embed_texts(encoder, [f"a {colour} square" for colour in COLOURS])
+    images = embed_images(encoder, [Image.new("RGB", (224, 224), colour) for colour in COLOURS])
+    nearest = np.einsum("td,id->ti", texts, images).argmax(axis=1)
+    found = int((nearest == np.arange(len(COLOURS))).sum())
+    facts = f"{found} of {len(COLOURS)} colours found by name"
+    if found == len(COLOURS):
+        return Check(name="words and pictures", verdict="ok", facts=facts)
+    remedy = "This model may not know plain colours. Try it on your own pictures before you rely on it."
+    return Check(name="words and pictures", verdict="warning", facts=facts, remedy=remedy)
+
+
+def drawing() -> Image.Image:
+    """A red disc beside a blue bar on white: not its own mirror image."""
+    image = Image.new("RGB", (224, 224), "white")
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((20, 60, 120, 160), fill=(200, 30, 30))
+    draw.rectangle((150, 30, 190, 200), fill=(30, 30, 200))
+    return image
+
+
+def stripes() -> Image.Image:
+    """Green and black stripes."""
+    image = Image.new("RGB", (224, 224), "black")
+    draw = ImageDraw.Draw(image)
+    for y in range(0, 224, 32):
+        draw.rectangle((0, y, 224, y + 15), fill=(30, 170, 60))
+    return image
+
+
+def _faults(batch: Rows, single: list[Rows], encoder: Encoder) -> list[str]:
+    alone = np.concatenate(single)
+    if not (np.isfinite(batch).all() and np.isfinite(alone).all()):
+        return ["some numbers are not finite"]
+    faults = []
+    norms = np.linalg.norm(batch, axis=1)
+    if abs(norms - 1).max() > UNIT_TOLERANCE:
+        faults.append(f"vectors of length {norms.min():.4f} to {norms.max():.4f} instead of 1")
+    difference = float(abs(batch - alone).max())
+    cosine = float(np.einsum("nd,nd->n", batch, alone).min())
+    if cosine < REQUIRED_COSINE or (encoder.tower.precision == "exact" and difference > BATCH_TOLERANCE):
+        faults.append(f"alone and in a batch the vectors differ by {difference:.1e} (cosine {cosine:.5f})")
+    return faults
+
+
+def _canary(name: str, faults: list[str], good: str) -> Check:
+    if not faults:
+        return Check(name=name, verdict="ok", facts=good)
+    remedy = "The vectors cannot be trusted here: remove the cache folder's `compiled`, and report this if it stays."
+    return Check(name=name, verdict="wrong", facts="; ".join(faults), remedy=remedy)
+
+
+def _check_same_space(config: Config, space: Space) -> Iterator[Check]:
+    try:
+        store = app.open_store(config.index)
+    except StoreError:  # told by `check_index`
+        return
+    store.close()
+    if store.space.key == space.key:
+        yield Check(name="index and model", verdict="ok", facts=f"both {space.id}")
+    else:
+        remedy = "Leave --model and LOOKALIKE_MODEL out to use the index's own model, or make another index (--index)."
+        facts = f"the index holds {store.space.id}, the model makes {space.id}"
+        yield Check(name="index and model", verdict="wrong", facts=facts, remedy=remedy)
+
+
+def check_index(folder: Path) -> Check:
+    """Whether the index opens and every byte of it is what was written."""
+    try:
+        store = app.open_store(folder)
+    except StoreNotFound:
+        remedy = "lookalike index FOLDER makes one."
+        return Check(name="index", verdict="warning", facts=f"there is none in {folder} yet", remedy=remedy)
+    try:
+        store.check()
+        stats = store.stats()
+    except StoreCorrupt as error:
+        remedy = "Move the index away and run `lookalike index` again: the pictures themselves are untouched."
+        return Check(name="index", verdict="wrong", facts=str(error), remedy=remedy)
+    finally:
+        store.close()
+    facts = f"{stats.items:,} items of {stats.contents:,} pictures, {amount(stats.n_bytes)}, every byte as written"
+    facts += f", in {folder}; {stats.dead_slots:,} vectors that no item uses"
+    if stats.dead_slots > DEAD_FRACTION * max(stats.contents, 1):
+        remedy = "`lookalike.Index.open(write=True).compact()` in Python gives their space back."
+        return Check(name="index", verdict="slow", facts=facts, remedy=remedy)
+    return Check(name="index", verdict="ok", facts=facts)
