@@ -24,6 +24,10 @@ BUSY_TIMEOUT_S = 10.0
 WRITER_CACHE_KIB = 131_072
 """Digests arrive in random order: their tree must stay in memory, or every row costs a read from the disk."""
 
+PAGE_BYTES = 8192
+CHECKPOINT_PAGES = 8192
+"""The log is carried over into the database at 64 MiB: a page that many batches touch is then written once."""
+
 READER_CACHE_KIB = 8_192
 
 
@@ -67,6 +71,7 @@ class Database:
             unfinished.unlink(missing_ok=True)
             connection = sqlite3.connect(unfinished, isolation_level=None)
             try:
+                connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.executescript(f"BEGIN; {sql['create']} COMMIT;")
@@ -117,6 +122,7 @@ class Database:
                 self._writer = self._connect("rw")
                 self._writer.execute("PRAGMA synchronous = FULL")
                 self._writer.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+                self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection = self._writer
             connection.execute("BEGIN IMMEDIATE")
             try:

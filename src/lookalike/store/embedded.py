@@ -1,8 +1,9 @@
 """The embedded store: one folder, exact search, one writer and any number of readers, in this process and others.
 
     items.sqlite        items, contents, state and ledger (write-ahead log, synchronous)
-    vectors-<n>.f16     the vector of each content, by slot; n is the generation, one more with each compaction
-    codes-<n>.i8        their short codes, read first by a search; derived, so never the only copy of anything
+    high-<n>.i8         the vector of each content, by slot, in fixed point: the high bytes; n is the generation, one
+    low-<n>.i8          more with each compaction; and the low bytes
+    codes-<n>-<m>.i8    their short codes, read first by a search; derived, so never the only copy of anything
     lock                held by the writer
 
 Vectors are on the disk before the transaction that names them commits. A reader looks at table `state` first, so it
@@ -14,6 +15,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -156,7 +158,7 @@ class EmbeddedStore:
             known = item_rows.slots_of(connection, contents)
             found = [content for content in contents if content in known]
             slots = np.array([known[content] for content in found], dtype=np.int64)
-            return normalise(table.rows[slots]), found
+            return normalise(table.rows(slots)), found
 
     def stats(self) -> StoreStats:
         """What the store holds."""
@@ -186,7 +188,7 @@ class EmbeddedStore:
         with self._snapshot() as (connection, state, table):
             alive = np.delete(np.arange(state.slots), table.dead)
             drawn = np.sort(np.random.default_rng(seed).choice(alive, min(n, len(alive)), replace=False))
-            return item_rows.contents_of(connection, drawn), normalise(table.rows[drawn])
+            return item_rows.contents_of(connection, drawn), normalise(table.rows(drawn))
 
     def add(self, items: Sequence[Item], contents: Sequence[str], vectors: Rows) -> None:
         """Store items and the vectors of new contents, all or nothing; see ports.VectorWriter.
@@ -201,12 +203,13 @@ class EmbeddedStore:
         with self._database.writing() as connection:
             state = item_rows.read_state(connection)
             slots, new = item_rows.insert_contents(connection, contents, first=state.slots)
-            fresh = {slots[contents[position]] for position in new}
-            slots |= item_rows.slots_of(connection, {item.content for item in items}.difference(slots))
-            used = item_rows.insert_items(connection, items, slots)
-            item_rows.mark_use(connection, used, unused=fresh - used)
-            if new:
-                state = self._files.append(connection, state, vectors[new])
+            append = self._files.appender(connection, state)
+            # The disk takes the vectors while SQLite takes the items.
+            with ThreadPoolExecutor(1) as aside:
+                appended = aside.submit(append, vectors[new]) if new else None
+                item_rows.insert_items(connection, items, slots)
+            if appended is not None:
+                state = self._files.counted(connection, state, len(new), appended.result())
             item_rows.write_state(connection, state)
         if self._files.screen_is_due(state):
             self._refit()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,34 +82,39 @@ def insert_contents(
     """Give slots, from `first` on, to those contents that have none.
 
     Returns:
-        The slots of all these contents, and the positions of the new ones.
+        The slots of all these contents, and the positions of the new ones in the order of their slots.
     """
-    known = slots_of(connection, contents)
-    new = [position for position, content in enumerate(contents) if content not in known]
-    fresh = {contents[position]: first + offset for offset, position in enumerate(new)}
-    rows = [(slot, bytes.fromhex(content)) for content, slot in fresh.items()]
-    connection.executemany(_SQL["insert_content"], rows)
-    return known | fresh, new
+    # In order of digest, which is random: neighbours in the tree are then written together.
+    new = sorted(range(len(contents)), key=contents.__getitem__)
+    known: dict[str, int] = {}
+    if not _insert_all(connection, "insert_content", _content_rows(contents, new, first)):
+        known = slots_of(connection, contents)
+        new = [position for position in new if contents[position] not in known]
+        connection.executemany(_SQL["insert_content"], _content_rows(contents, new, first))
+    return known | {contents[position]: slot for slot, position in enumerate(new, first)}, new
 
 
-def insert_items(connection: sqlite3.Connection, items: Sequence[Item], slots_by_content: dict[str, int]) -> set[int]:
-    """Insert or replace items, and count their projects and tags; the slots that they use."""
-    by_key = {(item.project, item.id): item for item in items}  # of one key, the last counts
+def insert_items(connection: sqlite3.Connection, items: Sequence[Item], slots_by_content: Mapping[str, int]) -> None:
+    """Insert or replace items, count their projects and tags, and note which contents are in use.
+
+    Args:
+        connection: The writer's.
+        items: Of one (project, id), the last counts.
+        slots_by_content: The contents that came with them; others must be stored already.
+    """
+    by_key = {(item.project, item.id): item for item in items}
     items = list(by_key.values())
+    elsewhere = {item.content for item in items}.difference(slots_by_content)
+    slots = {**slots_by_content, **slots_of(connection, elsewhere)}
     codes = {name: _project_for(connection, name) for name in {item.project for item in items}}
-    rows = _item_rows(connection, items, codes, slots_by_content)
-    connection.execute("SAVEPOINT items")
-    inserted = connection.executemany(_SQL["insert_item"], rows).rowcount
-    if inserted < len(rows):
-        # Some exist. Ingest of new pictures, the common case, has not paid for looking each one up.
-        connection.execute("ROLLBACK TO items")
+    rows = _item_rows(connection, items, codes, slots)
+    if not _insert_all(connection, "insert_item", rows):
         delete_items(connection, list(by_key))
         connection.executemany(_SQL["insert_item"], rows)
-    connection.execute("RELEASE items")
-    for name, code in codes.items():
-        connection.execute(_SQL["count_project"], (sum(item.project == name for item in items), code))
+    for name, n_items in Counter(item.project for item in items).items():
+        connection.execute(_SQL["count_project"], (n_items, codes[name]))
     _insert_tags(connection, items, [row[0] for row in rows])
-    return {row[3] for row in rows}
+    _note_use(connection, {row[3] for row in rows}, set(slots.values()))
 
 
 def delete_items(connection: sqlite3.Connection, keys: Sequence[Key]) -> int:
@@ -131,13 +137,6 @@ def delete_items(connection: sqlite3.Connection, keys: Sequence[Key]) -> int:
     return deleted
 
 
-def mark_use(connection: sqlite3.Connection, used: set[int], unused: set[int]) -> None:
-    """Record that items use these slots, and that these have none unless the database knows better."""
-    if connection.execute(_SQL["count_dead"]).fetchone()[0]:
-        connection.executemany(_SQL["mark_alive"], ((slot,) for slot in used))
-    connection.executemany(_SQL["mark_dead"], ({"slot": slot} for slot in unused))
-
-
 def renumber(connection: sqlite3.Connection, kept: Slots) -> None:
     """Drop dead contents and move each kept slot to its position in `kept`, which is ascending."""
     connection.execute(_SQL["drop_dead"])
@@ -156,6 +155,19 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
         raise damaged(path, f"is damaged ({verdict})")
 
 
+def _insert_all(connection: sqlite3.Connection, name: str, rows: Sequence[tuple[object, ...]]) -> bool:
+    """Insert these rows if none of their keys exists; False, and nothing done, if one does.
+
+    New pictures, by far the most common case, do not pay for looking each key up.
+    """
+    connection.execute("SAVEPOINT all_or_none")
+    inserted = connection.executemany(_SQL[name], rows).rowcount if rows else 0
+    if inserted < len(rows):
+        connection.execute("ROLLBACK TO all_or_none")
+    connection.execute("RELEASE all_or_none")
+    return inserted == len(rows)
+
+
 def _item(row: tuple[str, str, bytes, str, str, str]) -> Item:
     project, item_id, digest, uri, caption, metadata = row
     return Item(
@@ -169,19 +181,23 @@ def _item(row: tuple[str, str, bytes, str, str, str]) -> Item:
 
 
 def _item_rows(
-    connection: sqlite3.Connection, items: Sequence[Item], codes: dict[str, int], slots_by_content: dict[str, int]
+    connection: sqlite3.Connection, items: Sequence[Item], codes: Mapping[str, int], slots: Mapping[str, int]
 ) -> list[tuple[int, int, str, int, str, str, str]]:
     (last,) = connection.execute(_SQL["last_item"]).fetchone()
     return [
         (number, codes[item.project], item.id, slot, item.uri, item.caption, _metadata(item))
         for number, item in enumerate(items, last + 1)
-        for slot in [_slot(item, slots_by_content)]
+        for slot in [_slot(item, slots)]
     ]
 
 
-def _slot(item: Item, slots_by_content: dict[str, int]) -> int:
+def _content_rows(contents: Sequence[str], positions: Sequence[int], first: int) -> list[tuple[int, bytes]]:
+    return [(slot, bytes.fromhex(contents[position])) for slot, position in enumerate(positions, first)]
+
+
+def _slot(item: Item, slots: Mapping[str, int]) -> int:
     try:
-        return slots_by_content[item.content]
+        return slots[item.content]
     except KeyError:
         raise InputError(
             f"Its content {item.content[:12]} has no vector: it is neither stored nor among the contents handed in.",
@@ -204,6 +220,12 @@ def _insert_tags(connection: sqlite3.Connection, items: Sequence[Item], numbers:
                 codes[pair] = _tag_for(connection, pair)
             rows.append((codes[pair], number))
     connection.executemany(_SQL["insert_item_tag"], rows)
+
+
+def _note_use(connection: sqlite3.Connection, used: set[int], touched: set[int]) -> None:
+    if connection.execute(_SQL["count_dead"]).fetchone()[0]:
+        connection.executemany(_SQL["mark_alive"], [(slot,) for slot in used])
+    connection.executemany(_SQL["mark_dead"], [{"slot": slot} for slot in touched - used])
 
 
 def _project(connection: sqlite3.Connection, name: str) -> int | None:

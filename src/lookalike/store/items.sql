@@ -29,7 +29,6 @@ CREATE TABLE items (
 );
 CREATE UNIQUE INDEX items_key ON items (project, id);
 CREATE INDEX items_slot ON items (slot);
-CREATE INDEX items_project ON items (project, slot);
 CREATE TABLE tags (tag INTEGER PRIMARY KEY, name TEXT NOT NULL, value TEXT NOT NULL, UNIQUE (name, value));
 CREATE TABLE item_tags (tag INTEGER NOT NULL, item INTEGER NOT NULL, PRIMARY KEY (tag, item)) WITHOUT ROWID;
 CREATE TABLE removals (removal INTEGER PRIMARY KEY AUTOINCREMENT, item INTEGER NOT NULL);
@@ -150,14 +149,14 @@ SELECT projects.name, items.id, contents.digest, uri, caption, metadata
 FROM items JOIN projects USING (project) JOIN contents USING (slot)
 WHERE project = ? AND id >= ? ORDER BY id LIMIT ?
 
--- new_items_of_project --
-SELECT item, slot FROM items WHERE project = ? AND item > ? ORDER BY item
-
 -- all_items_of_project --
-SELECT item, slot FROM items INDEXED BY items_project WHERE project = ?
+SELECT item, slot FROM items INDEXED BY items_key WHERE project = ?
+
+-- new_items_of_project --
+SELECT item, slot FROM items NOT INDEXED WHERE project = ? AND item > ?
 
 -- new_items_of_tag --
-SELECT item, slot FROM item_tags JOIN items USING (item) WHERE tag = ? AND item > ? ORDER BY item
+SELECT item, slot FROM item_tags JOIN items USING (item) WHERE tag = ? AND item > ?
 
 -- read_tag --
 SELECT tag FROM tags WHERE name = ? AND value = ?

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lookalike.errors import InputError
 from lookalike.spaces import Space
 from lookalike.types import Filter, Item, LedgerEntry, Rows, Scored, StoreStats
-from lookalike.vectors import normalise, require_unit_rows
+from lookalike.vectors import from_fixed, normalise, require_unit_rows, to_fixed
 
 
 class MemoryLedger:
@@ -52,8 +52,8 @@ class MemoryStore:
         self.space = space
         self.ledger = MemoryLedger()
         self._items: dict[tuple[str, str], Item] = {}
-        # float16, so that similarities equal the embedded store's.
-        self._vectors: dict[str, NDArray[np.float16]] = {}
+        # Rounded as the embedded store rounds, so that similarities are equal.
+        self._vectors: dict[str, NDArray[np.float32]] = {}
 
     def __enter__(self) -> MemoryStore:
         return self
@@ -73,7 +73,7 @@ class MemoryStore:
         require_unit_rows(query[None, :], dim=self.space.dim, names=["query"])
         passed = list(self.items(where))
         rows = self._rows([item.content for item in passed])
-        scores = np.clip(rows.astype(np.float32) @ query, -1, 1).tolist()
+        scores = np.clip(np.einsum("ij,j->i", rows, query), -1, 1).tolist()
         found = [Scored(item, score) for item, score in zip(passed, scores, strict=True)]
         found.sort(key=lambda scored: (-scored.similarity, scored.item.project, scored.item.id))
         return found[:limit], len(passed)
@@ -125,7 +125,7 @@ class MemoryStore:
                     "handed in.",
                     item=item.id,
                 )
-        new = dict(zip(contents, vectors.astype(np.float16), strict=True))
+        new = dict(zip(contents, from_fixed(*to_fixed(vectors)), strict=True))
         self._vectors = new | self._vectors
         self._items |= {(item.project, item.id): item for item in items}
 
@@ -143,6 +143,6 @@ class MemoryStore:
     def _used(self) -> set[str]:
         return {item.content for item in self._items.values()}
 
-    def _rows(self, contents: Sequence[str]) -> NDArray[np.float16]:
+    def _rows(self, contents: Sequence[str]) -> Rows:
         rows = [self._vectors[content] for content in contents]
-        return np.array(rows, dtype=np.float16).reshape(len(rows), self.space.dim)
+        return np.array(rows, dtype=np.float32).reshape(len(rows), self.space.dim)

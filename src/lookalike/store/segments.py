@@ -8,59 +8,48 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
 from pathlib import Path
-from typing import Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lookalike.errors import StoreCorrupt
 from lookalike.store.faults import writing
-
-Value = TypeVar("Value", np.float16, np.int8)
+from lookalike.vectors import Codes
 
 MAGIC = b"LOOKALKV"
 HEADER_BYTES = 4096
 """One page, so that the rows are aligned for the scan."""
 
-_HEADER = struct.Struct("<8sHHIQ")  # magic, format, bytes to a value, values to a row, identity
+_HEADER = struct.Struct("<8sIIQ")  # magic, format, bytes to a row, identity
 _FORMAT = 1
 
 
-class Segment(Generic[Value]):
+class Segment:
     """One such file.
 
     Args:
         path: The file.
-        dtype: Of its values: float16 or int8.
-        width: Values to a row.
+        width: Bytes to a row.
         identity: A number that the file bears; a file with another one is refused.
     """
 
-    def __init__(self, path: Path, *, dtype: type[Value], width: int, identity: int) -> None:
+    def __init__(self, path: Path, *, width: int, identity: int) -> None:
         self.path = path
-        self._dtype: np.dtype[Value] = np.dtype(dtype).newbyteorder("<")
         self._width = width
-        self._header = _HEADER.pack(MAGIC, _FORMAT, self._dtype.itemsize, width, identity)
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes to a row."""
-        return self._dtype.itemsize * self._width
+        self._header = _HEADER.pack(MAGIC, _FORMAT, width, identity)
 
     def create(self) -> None:
         """Write an empty file, over whatever was there."""
         with writing(self.path.parent):
             self.path.write_bytes(self._header.ljust(HEADER_BYTES, b"\0"))
 
-    def write(self, first: int, rows: NDArray[Value]) -> None:
+    def write(self, first: int, rows: Codes) -> None:
         """Write rows from slot `first` on; on the disk when it returns."""
-        data = np.ascontiguousarray(rows, dtype=self._dtype).view(np.uint8).reshape(-1).data
+        data = as_bytes(rows)
         with writing(self.path.parent):
             handle = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
             try:
-                offset = HEADER_BYTES + first * self.row_bytes
+                offset = HEADER_BYTES + first * self._width
                 while data:
                     written = os.pwrite(handle, data, offset)
                     data, offset = data[written:], offset + written
@@ -68,7 +57,7 @@ class Segment(Generic[Value]):
             finally:
                 os.close(handle)
 
-    def read(self, n_rows: int) -> NDArray[Value]:
+    def read(self, n_rows: int) -> Codes:
         """The first `n_rows` rows, (n_rows, width), mapped and not yet read.
 
         Raises:
@@ -80,19 +69,19 @@ class Segment(Generic[Value]):
             n_bytes = os.fstat(file.fileno()).st_size
             if header != self._header:
                 raise damaged(self.path, "does not begin as the file that was written")
-            needed = HEADER_BYTES + n_rows * self.row_bytes
+            needed = HEADER_BYTES + n_rows * self._width
             if n_bytes < needed:
                 raise damaged(self.path, f"is cut off: it has {n_bytes} bytes of {needed}")
             if not n_rows:
-                return np.empty((0, self._width), self._dtype)
+                return np.empty((0, self._width), np.int8)
             # Mapped rather than read: processes share the pages, and opening costs the same at any size.
-            mapped = np.memmap(file, self._dtype, "r", offset=HEADER_BYTES, shape=(n_rows, self._width))
+            mapped = np.memmap(file, np.int8, "r", offset=HEADER_BYTES, shape=(n_rows, self._width))
         return np.asarray(mapped)
 
 
-def checksum(rows: NDArray[np.float16]) -> int:
-    """The crc32 of rows as they lie in the file."""
-    return zlib.crc32(np.ascontiguousarray(rows, dtype="<f2").tobytes())
+def as_bytes(rows: Codes) -> memoryview:
+    """Rows as they lie in a file."""
+    return np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
 
 
 def damaged(path: Path, what: str) -> StoreCorrupt:
