@@ -10,6 +10,7 @@ import base64
 import hashlib
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -212,13 +213,14 @@ def load_picture(uri: str) -> Image.Image:
 def _replace(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     path = path.resolve()
-    if path.exists() and not path.is_file():
-        raise InputError("is not a file that a page could replace; choose another name.", item=str(path))
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
+        if path.exists() and not path.is_file():
+            raise InputError("is not a file that a page could replace; choose another name.", item=str(path))
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(data)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # there may be no such folder
+            part.unlink()
         raise InputError(f"The page cannot be written: {error.strerror}.", item=str(path)) from error
