@@ -29,7 +29,7 @@ SRC = ROOT / "src"
 LADDER = {
     "ground": {"errors", "spaces", "types", "ports"},
     "transforms": {"image", "heic", "pixels", "tokens", "vectors", "confidence"},
-    "adapters": {"encoders", "cache", "store", "sources"},
+    "adapters": {"encoders", "cache", "store", "sources", "weights"},
     "pipeline": {"embed", "progress", "ingest", "survey", "search", "duplicates"},
     "app": {"config", "app", "index", "compat", "metrics"},
     "face": {""},

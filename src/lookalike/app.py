@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from lookalike import embed
 from lookalike.config import Config
-from lookalike.encoders import weights
 from lookalike.image import ImagePolicy
 from lookalike.ports import Encoder, Source
 from lookalike.spaces import Space
+from lookalike.weights import local as weights
 
 if TYPE_CHECKING:
     from lookalike.store.embedded import EmbeddedStore
@@ -30,7 +30,7 @@ def choose_model(config: Config) -> str:
     """The model that `config.model` means here: for "auto" CLIP where its weights are present, else the built-in."""
     if config.model != "auto":
         return config.model
-    return CLIP if weights.find(CLIP, config.hub) else BUILT_IN
+    return CLIP if weights.locate(CLIP, config.hub) else BUILT_IN
 
 
 def open_encoder(config: Config, *, threads: int | None = None) -> Encoder:
@@ -49,7 +49,7 @@ def open_encoder(config: Config, *, threads: int | None = None) -> Encoder:
     model = choose_model(config)
     folder = weights.find(model, config.hub)
     if folder is None:
-        from lookalike.encoders.hub import fetch
+        from lookalike.weights.hub import fetch
 
         folder = fetch(model, config.hub)
     options = EngineOptions(
@@ -57,9 +57,11 @@ def open_encoder(config: Config, *, threads: int | None = None) -> Encoder:
         orientation=config.orientation,
         threads=config.threads if threads is None else threads,
     )
+    # A local folder is named by its path, so that an index made with it can open it again.
+    is_named = folder.revision or folder.path.parent == weights.BUILT_IN
     return open_encoder(
         folder.path,
-        name=folder.name,
+        name=folder.name if is_named else folder.path.as_posix(),
         weights_sha256=folder.weights_sha256,
         cache_dir=config.cache_dir / "compiled",
         options=options,

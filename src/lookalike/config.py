@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
-from lookalike.encoders.weights import HubSettings
 from lookalike.errors import ConfigError
 from lookalike.image import ImagePolicy
 from lookalike.spaces import Orientation, Precision
+from lookalike.weights.local import HubSettings
 
 HUB_ENDPOINT = "https://huggingface.co"
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})

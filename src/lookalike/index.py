@@ -82,6 +82,11 @@ class Index:
         """The space that every vector of the index belongs to."""
         return self._store.space
 
+    @property
+    def model(self) -> str:
+        """The model to open: the configuration's, or for "auto" the one that made the index."""
+        return self.space.model if self._config.model == "auto" else self._config.model
+
     @cached_property
     def embedder(self) -> app.Embedder:
         """The model that made the index's vectors, opened when it is first needed.
@@ -89,16 +94,14 @@ class Index:
         Raises:
             SpaceMismatch: The configuration asks for a model of another space.
         """
-        name = self.space.model if self._config.model == "auto" else self._config.model
-        embedder = app.Embedder.open(name, config=self._config)
+        embedder = app.Embedder.open(self.model, config=self._config)
         self._require(embedder)
         return embedder
 
     @cached_property
     def _bulk_embedder(self) -> app.Embedder:
         """The same model with one core per call: ingest calls it from as many threads as there are cores."""
-        name = self.space.model if self._config.model == "auto" else self._config.model
-        embedder = app.Embedder.open(name, config=self._config, threads=1)
+        embedder = app.Embedder.open(self.model, config=self._config, threads=1)
         self._require(embedder)
         return embedder
 

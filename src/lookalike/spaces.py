@@ -207,10 +207,14 @@ KNOWN_MODELS: tuple[KnownModel, ...] = (
             PinnedFile(
                 "model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db", 90868376
             ),
-            PinnedFile("config.json"),
+            PinnedFile("config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41", 612),
             PinnedFile("tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037", 466247),
-            PinnedFile("sentence_bert_config.json", optional=True),
-            PinnedFile("1_Pooling/config.json", optional=True),
+            PinnedFile(
+                "sentence_bert_config.json", "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7", 53
+            ),
+            PinnedFile(
+                "1_Pooling/config.json", "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23", 190
+            ),
         ),
         aliases=("minilm", "all-minilm-l6-v2"),
         dim=384,

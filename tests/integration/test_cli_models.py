@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lookalike.cli.models import models
-from lookalike.encoders.weights import HubSettings
 from lookalike.errors import ModelNotFound
 from lookalike.spaces import KNOWN_MODELS
+from lookalike.weights.local import HubSettings
 from tests.integration.hub_server import COMMIT, Fault, Hub
 
 NAME = "acme/clip"

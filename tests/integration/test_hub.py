@@ -22,9 +22,6 @@ from pathlib import Path
 import pytest
 
 from lookalike import spaces
-from lookalike.encoders.hub import Progress, fetch
-from lookalike.encoders.retry import RetryPolicy
-from lookalike.encoders.weights import HubSettings, find, verify
 from lookalike.errors import (
     ConfigError,
     CorruptModel,
@@ -37,6 +34,9 @@ from lookalike.errors import (
     UnsupportedModel,
 )
 from lookalike.spaces import KnownModel, PinnedFile
+from lookalike.weights.hub import Progress, fetch
+from lookalike.weights.local import HubSettings, find, verify
+from lookalike.weights.retry import RetryPolicy
 from tests.integration.hub_server import COMMIT, Fault, Hub
 
 WEIGHTS = bytes(range(256)) * 1200  # 307 KB: several chunks, and over the hub's limit for LFS
@@ -403,9 +403,9 @@ def test_an_untrusted_certificate_is_refused_at_once(settings: HubSettings, untr
 CHILD = """
 import sys
 from pathlib import Path
-from lookalike.encoders.hub import fetch
-from lookalike.encoders.retry import RetryPolicy
-from lookalike.encoders.weights import HubSettings
+from lookalike.weights.hub import fetch
+from lookalike.weights.retry import RetryPolicy
+from lookalike.weights.local import HubSettings
 
 settings = HubSettings(endpoint=sys.argv[1], hub_cache=Path(sys.argv[2]), digest_cache=Path(sys.argv[2]) / "digests")
 show = lambda step: print(step.note or step.done_bytes, flush=True)

@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 
 from lookalike import Config, Embedder, EmbeddingModel, Index, get_image_embedding
 from lookalike.cli import main
-from lookalike.encoders.weights import BUILT_IN
 from lookalike.errors import ConfigError, InputError, SpaceMismatch, StoreNotFound
 from lookalike.types import Outcome
+from lookalike.weights.local import BUILT_IN
 from tests.pictures import noise, write
 from training.catalogue import write_catalogue
 
@@ -103,9 +103,9 @@ def test_another_models_space_is_refused(config: Config, index: Index, tmp_path:
     data = bytearray(weights.read_bytes())
     data[-2] ^= 1
     weights.write_bytes(data)
-    with Index.open(config=replace(config, model=str(other))) as opened:
-        with pytest.raises(SpaceMismatch, match="cannot be compared"):
-            opened.search(text="a red dress")
+    foreign = replace(config, model=str(other))
+    with Index.open(config=foreign) as opened, pytest.raises(SpaceMismatch, match="cannot be compared"):
+        opened.search(text="a red dress")
 
 
 def test_a_missing_index_says_how_to_make_one(tmp_path: Path, config: Config) -> None:

@@ -4,16 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from lookalike.encoders.hub_answers import (
-    Asked,
-    content_range,
-    listing_of,
-    pause_note,
-    pinned_listing,
-    refusal,
-    stated_digest,
-)
-from lookalike.encoders.weights import hub_model
 from lookalike.errors import (
     LookalikeError,
     ModelNotFound,
@@ -23,6 +13,16 @@ from lookalike.errors import (
     Unavailable,
     UnsupportedModel,
 )
+from lookalike.weights.hub_answers import (
+    Asked,
+    content_range,
+    listing_of,
+    pause_note,
+    pinned_listing,
+    refusal,
+    stated_digest,
+)
+from lookalike.weights.local import hub_model
 
 MODEL = hub_model("acme/clip@v1")
 COMMIT, SHA1, SHA256 = "c" * 40, "1" * 40, "2" * 64

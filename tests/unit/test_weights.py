@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from lookalike import spaces
-from lookalike.encoders import digests, weights
-from lookalike.encoders.digests import DigestCache, digest_like, sha256_of
-from lookalike.encoders.weights import UNKNOWN_MODEL_FILES, HubSettings, find, hub_model, locate, verify
 from lookalike.errors import CorruptModel, ModelNotFound, UnsupportedModel
 from lookalike.spaces import KnownModel, PinnedFile
+from lookalike.weights import digests
+from lookalike.weights import local as weights
+from lookalike.weights.digests import DigestCache, digest_like, sha256_of
+from lookalike.weights.local import UNKNOWN_MODEL_FILES, HubSettings, find, hub_model, locate, verify
 
 WEIGHTS = b"weights" * 100
 COMMIT = "a" * 40

@@ -8,7 +8,8 @@ import sys
 import click
 import numpy as np
 
-from lookalike.app import Embedder
+from lookalike.app import Embedder, choose_model
+from lookalike.cli.models import ensure_here
 from lookalike.cli.options import model_option, orientation_option, precision_option, threads_option
 from lookalike.cli.searching import example
 from lookalike.config import Config
@@ -37,6 +38,7 @@ def embed(config: Config, inputs: tuple[str, ...], output: str) -> None:
       lookalike embed "a dog" photo.jpg
       lookalike embed *.jpg --format npy > vectors.npy
     """
+    ensure_here(choose_model(config), config.hub)
     embedder = Embedder.open(config=config)
     images = {place: path for place, name in enumerate(inputs) if (path := example(name))}
     texts = {place: name for place, name in enumerate(inputs) if place not in images}

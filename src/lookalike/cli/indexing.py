@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from lookalike.app import BUILT_IN, CLIP, choose_model
+from lookalike.cli.models import ensure_here
 from lookalike.cli.options import (
     index_option,
     json_option,
@@ -74,6 +75,7 @@ def _open(config: Config, *, dry_run: bool) -> Index:
                 fg="yellow",
                 err=True,
             )
+        ensure_here(choose_model(config), config.hub)
         return Index.in_memory(config=config) if dry_run else Index.create(config=config)
 
 

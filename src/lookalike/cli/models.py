@@ -11,12 +11,12 @@ import click
 
 from lookalike.cli.output import amount
 from lookalike.config import Config
-from lookalike.encoders.weights import FileCheck, HubSettings, ModelFolder, locate, verify
 from lookalike.errors import ModelError, ModelNotFound
 from lookalike.spaces import KNOWN_MODELS, KnownModel
+from lookalike.weights.local import FileCheck, HubSettings, ModelFolder, locate, verify
 
 if TYPE_CHECKING:
-    from lookalike.encoders.hub import Progress
+    from lookalike.weights.hub import Progress
 
 _COLOUR = {
     "ok": "green",
@@ -66,8 +66,8 @@ def pull(config: Config, names: tuple[str, ...]) -> None:
     What is here is hashed, and fetched again only if it is damaged; a download that was cut short goes on where it
     stopped.
     """
-    from lookalike.encoders.hub import fetch
-    from lookalike.encoders.hub_cache import drop_damaged
+    from lookalike.weights.hub import fetch
+    from lookalike.weights.hub_cache import drop_damaged
 
     for name in names:
         here = locate(name, config.hub)
@@ -103,6 +103,15 @@ def verify_models(ctx: click.Context, names: tuple[str, ...]) -> None:
 def path(config: Config, name: str) -> None:
     """Print the folder of a model that is here."""
     click.echo(_present(name, config.hub).path)
+
+
+def ensure_here(name: str, settings: HubSettings) -> None:
+    """Fetch a model that is not on this machine, and show how far it is; offline, its user will say that it lacks."""
+    from lookalike.weights.hub import fetch
+
+    if not settings.offline and locate(name, settings) is None:
+        with ExitStack() as stack:
+            fetch(name, settings, _reporter(stack))
 
 
 def _row(model: KnownModel, settings: HubSettings) -> tuple[str, ...]:

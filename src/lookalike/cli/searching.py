@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from lookalike.cli.models import ensure_here
 from lookalike.cli.options import (
     Output,
     index_option,
@@ -64,6 +65,7 @@ def search(
     """
     image = example(query)
     with Index.open(config=config) as index:
+        ensure_here(index.model, config.hub)
         hits = index.search(
             text=None if image else query, image=image, project=project, limit=limit, min_confidence=min_confidence
         )

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from lookalike.encoders.digests import DigestCache, digest_like, is_sha1, is_sha256
 from lookalike.errors import CorruptModel, ModelError, ModelNotFound, UnsupportedModel
 from lookalike.spaces import KNOWN_MODELS, PinnedFile, known_model
+from lookalike.weights.digests import DigestCache, digest_like, is_sha1, is_sha256
 
 WEIGHTS_FILE = "model.safetensors"
 

@@ -6,9 +6,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lookalike.encoders.digests import is_sha1, is_sha256
-from lookalike.encoders.retry import retry_after_s
-from lookalike.encoders.weights import WEIGHTS_FILE, HubModel, HubSettings
 from lookalike.errors import (
     LookalikeError,
     ModelNotFound,
@@ -18,6 +15,9 @@ from lookalike.errors import (
     Unavailable,
     UnsupportedModel,
 )
+from lookalike.weights.digests import is_sha1, is_sha256
+from lookalike.weights.local import WEIGHTS_FILE, HubModel, HubSettings
+from lookalike.weights.retry import retry_after_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

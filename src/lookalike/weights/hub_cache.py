@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lookalike.encoders.weights import HubSettings, ModelFolder, verify
 from lookalike.errors import ModelError
+from lookalike.weights.local import HubSettings, ModelFolder, verify
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)

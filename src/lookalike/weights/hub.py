@@ -18,8 +18,9 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
-from lookalike.encoders.digests import DigestCache, digest_like, is_sha1, sha256_of
-from lookalike.encoders.hub_answers import (
+from lookalike.errors import ConfigError, CorruptModel, ModelNotFound, ProviderError, Refused, Unavailable
+from lookalike.weights.digests import DigestCache, digest_like, is_sha1, sha256_of
+from lookalike.weights.hub_answers import (
     Asked,
     Listing,
     RemoteFile,
@@ -31,7 +32,7 @@ from lookalike.encoders.hub_answers import (
     refusal,
     stated_digest,
 )
-from lookalike.encoders.hub_cache import (
+from lookalike.weights.hub_cache import (
     disk_errors,
     keep_validator,
     link,
@@ -41,9 +42,8 @@ from lookalike.encoders.hub_cache import (
     resume_point,
     write_reference,
 )
-from lookalike.encoders.retry import RetryPolicy
-from lookalike.encoders.weights import HubModel, HubSettings, ModelFolder, find, hub_model
-from lookalike.errors import ConfigError, CorruptModel, ModelNotFound, ProviderError, Refused, Unavailable
+from lookalike.weights.local import HubModel, HubSettings, ModelFolder, find, hub_model
+from lookalike.weights.retry import RetryPolicy
 
 T = TypeVar("T")
 
