@@ -185,7 +185,7 @@ def _decode(data: bytes, kind: str, policy: ImagePolicy, item: str) -> Image.Ima
         size = (image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength])
         image.im = Image.new(image.mode, size, None).im
     image.load()
-    turn = _TRANSPOSES.get(_take_orientation(image)) if policy.orientation == "apply" else None
+    turn = _TRANSPOSES.get(_orientation(image)) if policy.orientation == "apply" else None
     rgb = _to_rgb(image)
     rgb.info = {}
     return rgb if turn is None else rgb.transpose(turn)
@@ -197,7 +197,7 @@ def _has_end(data: bytes, kind: str) -> bool:
         return b"IEND" in data
     if kind == "image/jp2":
         # Neither marker can occur within compressed data: start of data, end of codestream.
-        return data.find(b"\xff\xd9", data.find(b"\xff\x93")) >= 0
+        return data.rfind(b"\xff\xd9") > data.find(b"\xff\x93") >= 0
     return True
 
 
@@ -232,13 +232,13 @@ def _require_budget(size: tuple[int, int], policy: ImagePolicy, item: str) -> No
         )
 
 
-def _take_orientation(image: Image.Image) -> int:
-    """The EXIF orientation, which is removed so that nobody applies it again; 1 where EXIF is damaged.
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1 where EXIF is damaged.
 
     Read after loading: TIFF and HEIC are turned by their decoders, which remove the tag themselves.
     """
     try:
-        return int(image.getexif().pop(ExifTags.Base.Orientation, 1))
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except _DECODER_ERRORS:
         return 1
 

@@ -263,12 +263,18 @@ def test_cut_off_files(name: str, lenient: bool) -> None:
     data = FILES[name][1]
     whole = outcome(data)
     cuts = {*range(1, len(data), max(1, len(data) // 60)), *range(len(data) - 30, len(data))}
-    cuts |= {i + 2 for i in range(len(data)) if data[i : i + 2] == b"\xff\x93"}  # JPEG 2000: right behind a header
+    cuts |= {i + 2 for i in range(1, len(data)) if data[i : i + 2] == b"\xff\x90"}  # JPEG 2000: where a tile begins
     found = {cut: outcome(data[:cut]) for cut in cuts}
     assert all(pixels is None or pixels == whole for pixels in found.values())
     if "animated" not in name and "pages" not in name:
         assert all(found[cut] is None for cut in cuts if cut < 0.8 * len(data))
     assert ImageFile.LOAD_TRUNCATED_IMAGES is lenient
+
+
+def test_png_without_its_end() -> None:
+    """A PNG that stops in front of its end chunk is cut off, although Pillow would take it."""
+    with pytest.raises(ImageError, match="its end is missing"):
+        decode(FILES["png"][1][:-12])
 
 
 def test_the_switch_of_the_process_survives_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
