@@ -1,4 +1,7 @@
-"""Pictures that can be found: a store on disk, and the model that its vectors come from."""
+"""Pictures that can be found: a store on disk, and the model that its vectors come from.
+
+What a search does not need is imported by the method that does: `import lookalike` stays quick.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,20 @@ import numpy as np
 from lookalike import app
 from lookalike.confidence import CAPTION_BANK
 from lookalike.config import Config
-from lookalike.duplicates import DuplicateGroup, find_duplicates
 from lookalike.embed import ImageInput
 from lookalike.errors import InputError, SpaceMismatch, UnsupportedModel
-from lookalike.ingest import Ingest, Target
 from lookalike.ports import Source
-from lookalike.progress import Progress, Report
 from lookalike.search import Query, Searcher, item_query
 from lookalike.spaces import Space, digest_of
-from lookalike.survey import Survey, survey
 from lookalike.types import Filter, Hits, Item, LedgerEntry, Outcome, Rows, StoreStats
 
 if TYPE_CHECKING:
+    from lookalike.duplicates import DuplicateGroup
+    from lookalike.ingest import Target
+    from lookalike.progress import Progress, Report
     from lookalike.store.embedded import EmbeddedStore
     from lookalike.store.memory import MemoryStore
+    from lookalike.survey import Survey
 
 
 class Index:
@@ -154,6 +157,8 @@ class Index:
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Report:
         """Bring the index up to date with folders, files or other sources; safe to interrupt and to run again."""
+        from lookalike.ingest import Ingest
+
         run = Ingest(self._target(project))
         return run.run(app.open_sources(sources), on_progress=on_progress)
 
@@ -165,6 +170,8 @@ class Index:
         on_progress: Callable[[int], None] | None = None,
     ) -> Survey:
         """What `ingest` would do, and how long it would take, without doing it."""
+        from lookalike.survey import survey
+
         return survey(app.open_sources(sources), self._target(project), on_progress=on_progress)
 
     def duplicates(
@@ -175,6 +182,8 @@ class Index:
         on_progress: Callable[[float], None] | None = None,
     ) -> Iterator[DuplicateGroup]:
         """Groups of items that show one picture; see `lookalike.duplicates.find_duplicates`."""
+        from lookalike.duplicates import find_duplicates
+
         return find_duplicates(
             self._store, where=Filter(project=project), min_similarity=min_similarity, on_progress=on_progress
         )
@@ -228,6 +237,8 @@ class Index:
         return config, embedder
 
     def _target(self, project: str | None) -> Target:
+        from lookalike.ingest import Target
+
         return Target(
             store=self._store,
             ledger=self._store.ledger,

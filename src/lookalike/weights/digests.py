@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-import tempfile
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,11 +91,9 @@ class DigestCache:
 
     def _write(self, entries: dict[str, list[str]]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
-        temporary = Path(name)
+        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}-{threading.get_ident()}")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(entries, file, indent=1)
+            temporary.write_text(json.dumps(entries, indent=1), encoding="utf-8")
             temporary.replace(self.path)
         finally:
             temporary.unlink(missing_ok=True)

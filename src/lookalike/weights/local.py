@@ -11,7 +11,6 @@ transformers has downloaded is found:
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -298,6 +297,8 @@ def _digest_in_blob_name(path: Path) -> str:
 
 def _no_such_name(model: str) -> str:
     names = [spelling for known in KNOWN_MODELS for spelling in (known.name, *known.aliases)]
+    import difflib  # only a typo needs it
+
     near = difflib.get_close_matches(model.lower(), names, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     return (
