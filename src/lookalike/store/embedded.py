@@ -27,11 +27,10 @@ from lookalike.spaces import Space
 from lookalike.store import items as item_rows
 from lookalike.store import lock
 from lookalike.store.database import Database, State
-from lookalike.store.faults import writing
+from lookalike.store.faults import damaged, writing
 from lookalike.store.ledger import SqliteLedger
 from lookalike.store.nearest import Table, nearest
 from lookalike.store.postings import Postings
-from lookalike.store.segments import damaged
 from lookalike.store.table import VectorFiles
 from lookalike.types import Filter, Item, Rows, Scored, StoreStats
 from lookalike.vectors import normalise, require_unit_rows

@@ -32,6 +32,15 @@ def read_only(folder: Path) -> StoreReadOnly:
     )
 
 
+def damaged(path: Path, what: str) -> StoreCorrupt:
+    """The error for a file that is not what was written."""
+    return StoreCorrupt(
+        f"{path} {what}. Nothing was changed. Restore the folder {path.parent} from a backup, or move it away and "
+        "index the pictures again.",
+        store=str(path.parent),
+    )
+
+
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Translate what the operating system says about a write into this folder."""
@@ -68,11 +77,9 @@ def _translated(error: sqlite3.Error, folder: Path) -> StoreError:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreLocked(f"{folder} is busy: another process is writing. Try again.", store=str(folder))
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return StoreCorrupt(
-                f"{folder / 'items.sqlite'} is damaged ({error}). Nothing was changed. Restore the folder from a "
-                "backup, or move it away and index the pictures again.",
-                store=str(folder),
-            )
+            return damaged(folder / "items.sqlite", f"is damaged ({error})")
+        case sqlite3.SQLITE_ERROR if str(error).startswith("no such"):
+            return damaged(folder / "items.sqlite", f"is not what was written ({error})")
         case sqlite3.SQLITE_IOERR if _disk_is_full(error):
             return full(folder)
         case _:

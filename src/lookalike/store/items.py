@@ -12,7 +12,7 @@ import numpy as np
 
 from lookalike.errors import InputError
 from lookalike.store.database import State
-from lookalike.store.segments import damaged
+from lookalike.store.faults import damaged
 from lookalike.store.sql import statements
 from lookalike.types import Item
 from lookalike.vectors import Slots

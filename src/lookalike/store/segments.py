@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lookalike.errors import StoreCorrupt
-from lookalike.store.faults import writing
+from lookalike.store.faults import damaged, writing
 from lookalike.vectors import Codes
 
 MAGIC = b"LOOKALKV"
@@ -82,15 +81,6 @@ class Segment:
 def as_bytes(rows: Codes) -> memoryview:
     """Rows as they lie in a file."""
     return np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
-
-
-def damaged(path: Path, what: str) -> StoreCorrupt:
-    """The error for a file that is not what was written."""
-    return StoreCorrupt(
-        f"{path} {what}. Nothing was changed. Restore the folder {path.parent} from a backup, or move it away and "
-        "index the pictures again.",
-        store=str(path.parent),
-    )
 
 
 def _datasync(handle: int) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 
 from lookalike.store import items
 from lookalike.store.database import State
-from lookalike.store.faults import writing
+from lookalike.store.faults import damaged, writing
 from lookalike.store.nearest import Table
-from lookalike.store.segments import Segment, as_bytes, damaged, sync_folder
+from lookalike.store.segments import Segment, as_bytes, sync_folder
 from lookalike.store.sql import statements
 from lookalike.types import Rows
 from lookalike.vectors import Codes, Screen, Slots, from_fixed, to_fixed
