@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from lookalike.encoders.architecture import BertText
-from lookalike.encoders.checkpoint import Checkpoint
 from lookalike.encoders.graph_blocks import Attention, Blocks, Layout
-from lookalike.encoders.graph_ops import GraphWriter
 
 
-def write_text(graph: GraphWriter, checkpoint: Checkpoint, tower: BertText, layout: Layout) -> str:
+def write_text(blocks: Blocks, tower: BertText, layout: Layout) -> str:
     """Inputs "ids" and "positions" (tokens,) int64, "shares" (n, tokens) float32 and the layout's -> the mean states.
 
     A row of "shares" has 1 / length at the tokens of one text and 0 elsewhere.
     """
-    prefix = "bert." if "bert.embeddings.word_embeddings.weight" in checkpoint.names else ""
-    blocks = Blocks(graph, checkpoint, tower.stack)
+    prefix = "bert." if "bert.embeddings.word_embeddings.weight" in blocks.checkpoint.names else ""
     state = _embeddings(blocks, f"{prefix}embeddings", tower)
     for number in range(tower.stack.layers):
         state = _block(blocks, f"{prefix}encoder.layer.{number}", state, layout)
-    return graph.node("MatMul", "shares", state)
+    return blocks.graph.node("MatMul", "shares", state)
 
 
 def _embeddings(blocks: Blocks, prefix: str, tower: BertText) -> str:

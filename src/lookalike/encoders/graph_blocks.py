@@ -15,6 +15,7 @@ import numpy as np
 from lookalike.encoders.architecture import Stack
 from lookalike.encoders.checkpoint import Checkpoint
 from lookalike.encoders.graph_ops import MICROSOFT, GraphWriter
+from lookalike.encoders.quantise import FloatProduct, Product
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +56,19 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Writes the parts of a stack's blocks."""
+    """Writes the parts of a stack's blocks.
+
+    Attributes:
+        graph: What they are written to.
+        checkpoint: Where the weights come from.
+        stack: Their sizes.
+        product: How arrays are multiplied with weights.
+    """
 
     graph: GraphWriter
     checkpoint: Checkpoint
     stack: Stack
+    product: Product
 
     def vector(self, name: str, length: int) -> str:
         """A constant vector of the checkpoint."""
@@ -67,7 +76,12 @@ class Blocks:
 
     def project(self, x: str, name: str, shape: tuple[int, int]) -> str:
         """x times the transpose of a weight matrix of this shape (outputs, inputs); no bias."""
-        return self.graph.node("MatMul", x, self.graph.array(self.checkpoint.array(f"{name}.weight", shape).T))
+        return self.product(x, self.checkpoint.array(f"{name}.weight", shape))
+
+    def output(self, x: str, name: str, dim: int) -> str:
+        """The last projection, always in float32: it is small, and every rounding in it shows."""
+        weights = self.checkpoint.array(f"{name}.weight", (dim, self.stack.width))
+        return FloatProduct(self.graph)(x, weights)
 
     def norm(self, x: str, name: str) -> str:
         """Layer normalisation."""

@@ -5,16 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from lookalike.encoders.architecture import ClipText, ClipVision
-from lookalike.encoders.checkpoint import Checkpoint
 from lookalike.encoders.graph_blocks import Attention, Blocks, Layout, State
-from lookalike.encoders.graph_ops import GraphWriter
+from lookalike.encoders.quantise import FloatProduct
 
 
-def write_vision(graph: GraphWriter, checkpoint: Checkpoint, tower: ClipVision) -> str:
+def write_vision(blocks: Blocks, tower: ClipVision) -> str:
     """Input "pixels" (n, 3, size, size) float32 -> the node with the vectors, (n, dim), not yet of unit length."""
-    stack = tower.stack
+    graph, stack = blocks.graph, tower.stack
     length = (tower.image_size // tower.patch_size) ** 2 + 1
-    blocks = Blocks(graph, checkpoint, stack)
     first = graph.ints(0)
 
     def pooled(x: str) -> str:
@@ -28,28 +26,26 @@ def write_vision(graph: GraphWriter, checkpoint: Checkpoint, tower: ClipVision) 
         mask="",
         causal=False,
     )
-    embedded = graph.reshape(_patches(graph, checkpoint, tower), -1, stack.width)
+    embedded = graph.reshape(_patches(blocks, tower), -1, stack.width)
     total = blocks.norm(embedded, "vision_model.pre_layrnorm")
     last = _encoder(blocks, "vision_model", total, layout)
-    return blocks.project(
-        blocks.norm(last, "vision_model.post_layernorm"), "visual_projection", (tower.dim, stack.width)
-    )
+    return blocks.output(blocks.norm(last, "vision_model.post_layernorm"), "visual_projection", tower.dim)
 
 
-def write_text(graph: GraphWriter, checkpoint: Checkpoint, tower: ClipText, layout: Layout) -> str:
+def write_text(blocks: Blocks, tower: ClipText, layout: Layout) -> str:
     """Inputs "ids" and "positions" (tokens,) int64 and the layout's -> the node with the vectors, not yet unit."""
-    width = tower.stack.width
+    graph, checkpoint, width = blocks.graph, blocks.checkpoint, tower.stack.width
     prefix = "text_model.embeddings"
     words = graph.array(checkpoint.array(f"{prefix}.token_embedding.weight", (tower.vocabulary, width)))
     places = graph.array(checkpoint.array(f"{prefix}.position_embedding.weight", (tower.max_tokens, width)))
     total = graph.node("Add", graph.node("Gather", words, "ids"), graph.node("Gather", places, "positions"))
-    blocks = Blocks(graph, checkpoint, tower.stack)
     last = _encoder(blocks, "text_model", total, layout)
-    return blocks.project(blocks.norm(last, "text_model.final_layer_norm"), "text_projection", (tower.dim, width))
+    return blocks.output(blocks.norm(last, "text_model.final_layer_norm"), "text_projection", tower.dim)
 
 
-def _patches(graph: GraphWriter, checkpoint: Checkpoint, tower: ClipVision) -> str:
+def _patches(blocks: Blocks, tower: ClipVision) -> str:
     """(n, 1 + patches, width): the class token and the patches, each with its position added."""
+    graph, checkpoint = blocks.graph, blocks.checkpoint
     width, size = tower.stack.width, tower.patch_size
     side = tower.image_size // size
     prefix = "vision_model.embeddings"
@@ -57,7 +53,7 @@ def _patches(graph: GraphWriter, checkpoint: Checkpoint, tower: ClipVision) -> s
     grid = graph.reshape("pixels", -1, 3, side, size, side, size)
     flat = graph.reshape(graph.node("Transpose", grid, perm=[0, 2, 4, 1, 3, 5]), -1, 3 * size * size)
     kernel = checkpoint.array(f"{prefix}.patch_embedding.weight", (width, 3, size, size)).reshape(width, -1)
-    patches = graph.reshape(graph.node("MatMul", flat, graph.array(kernel.T)), -1, side * side, width)
+    patches = graph.reshape(FloatProduct(graph)(flat, kernel), -1, side * side, width)
     places = checkpoint.array(f"{prefix}.position_embedding.weight", (side * side + 1, width))
     first = checkpoint.array(f"{prefix}.class_embedding", (width,)) + places[0]
     placed = graph.node("Add", patches, graph.array(places[1:]))

@@ -58,8 +58,9 @@ class GraphWriter:
         self._inputs.append(self._onnx.helper.make_tensor_value_info(name, self._element(kind), shape))
         return name
 
-    def array(self, values: Array) -> str:
+    def array(self, values: Array | np.generic) -> str:
         """A constant."""
+        values = np.asarray(values)
         name = self._new_name("w")
         if values.nbytes < INLINE_BYTES:
             self._arrays.append(self._onnx.numpy_helper.from_array(np.ascontiguousarray(values), name))

@@ -7,25 +7,23 @@ neither the checkpoint nor the libraries that are needed to build.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from lookalike.encoders.architecture import Architecture, ClipText, Settings, read_architecture
-from lookalike.encoders.batches import plan, pooled_part, text_feed
+from lookalike.encoders.batches import Feed, plan, pooled_part, text_feed
 from lookalike.encoders.cores import available_cores
-from lookalike.encoders.towers import LazyTower, Recipe
+from lookalike.encoders.samples import TEXTS, pictures
+from lookalike.encoders.towers import LazyTower, Recipe, cosine_of
 from lookalike.errors import CorruptModel, InputError, UnsupportedModel
 from lookalike.pixels import PixelSpec, prepare
 from lookalike.spaces import Modality, Orientation, Precision, Space, Tower
 from lookalike.tokens import Tokenizer
 from lookalike.types import Pixels, Rows, Tokens
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 PICTURES_PER_RUN = 8
 """Larger batches run no faster: their states no longer fit the processor's caches."""
@@ -67,7 +65,11 @@ def open_encoder(
     """
     options = options or EngineOptions()
     architecture = read_architecture(folder)
-    modalities: tuple[Modality, ...] = ("image", "text") if architecture.vision else ("text",)
+    spec = _pixel_spec(folder, architecture)
+    tokenizer = _tokenizer(folder, architecture)
+    samples: dict[Modality, Callable[[], Sequence[Feed]]] = {"text": lambda: _sample_texts(architecture, tokenizer)}
+    if spec is not None:
+        samples["image"] = lambda: _sample_pictures(spec)
     recipes = {
         modality: Recipe(
             folder=folder,
@@ -76,19 +78,18 @@ def open_encoder(
             architecture=architecture,
             modality=modality,
             precision=options.precision,
+            samples=make,
             cache_dir=cache_dir,
         )
-        for modality in modalities
+        for modality, make in samples.items()
     }
-    spec = _pixel_spec(folder, architecture)
-    tokenizer = _tokenizer(folder, architecture)
     space = Space(
         model=name,
         weights=weights_sha256,
         preprocessing=spec.digest if spec else "",
         pooling=architecture.pooling,
         dim=architecture.dim,
-        modalities=modalities,
+        modalities=tuple(sorted(samples)),
     )
     tower = Tower(
         space=space,
@@ -96,6 +97,7 @@ def open_encoder(
         runtime="onnxruntime",
         orientation=options.orientation,
         recipe=(("tokenizer", tokenizer.digest),),
+        cosine=min(cosine_of(recipe) for recipe in recipes.values()),
     )
     threads = options.threads or available_cores()
     towers = {modality: LazyTower(recipe, threads=threads) for modality, recipe in recipes.items()}
@@ -125,7 +127,7 @@ class OnnxEncoder:
         """The recipe; its fingerprint covers everything below."""
         return self._tower
 
-    def prepare_image(self, image: Image) -> Pixels:
+    def prepare_image(self, image: Image.Image) -> Pixels:
         """An upright RGB picture of any size -> (3, height, width) float32."""
         return prepare(image, self._pixel_spec())
 
@@ -185,6 +187,15 @@ def _pixel_spec(folder: Path, architecture: Architecture) -> PixelSpec | None:
             f"The model reads {edge} x {edge} pixels, and its positions are not stretched.",
         )
     return spec
+
+
+def _sample_pictures(spec: PixelSpec) -> list[Feed]:
+    return [{"pixels": prepare(Image.fromarray(picture), spec)[None]} for picture in pictures()]
+
+
+def _sample_texts(architecture: Architecture, tokenizer: Tokenizer) -> list[Feed]:
+    text = architecture.text
+    return [text_feed([pooled_part(tokenizer.encode(sample).ids, text)], text) for sample in TEXTS]
 
 
 def _tokenizer(folder: Path, architecture: Architecture) -> Tokenizer:

@@ -34,11 +34,11 @@ def optimise(source: Path, folder: Path) -> None:
     """Fuse what this processor has kernels for, pack the weights as they read them, and store both.
 
     Args:
-        source: A graph as `graph.write_graph` writes it.
+        source: Folder with a graph as `graph.write_graph` writes it.
         folder: Gets the two files that `Session` opens.
     """
     ort = _onnxruntime()
-    options = _options(ort, threads=0)
+    options = _options(ort, threads=1)
     options.optimized_model_filepath = str(folder / GRAPH_FILE)
     for key, value in {
         "session.save_external_prepacked_constant_initializers": "1",
@@ -47,7 +47,7 @@ def optimise(source: Path, folder: Path) -> None:
     }.items():
         options.add_session_config_entry(key, value)
     try:
-        ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+        ort.InferenceSession(str(source / GRAPH_FILE), options, providers=["CPUExecutionProvider"])
     except ort.capi.onnxruntime_pybind11_state.Fail as error:
         # What a full disk comes out as; the caller knows what to do about those.
         raise OSError(f"ONNX Runtime could not write the compiled graph: {error}") from error
@@ -57,10 +57,10 @@ class Session:
     """An open graph. Any number of threads may run it at once."""
 
     def __init__(self, folder: Path, *, threads: int) -> None:
-        """Map a compiled graph.
+        """Open a graph; the weights of a compiled one are mapped, not loaded.
 
         Args:
-            folder: As `optimise` left it.
+            folder: Holds the graph, best as `optimise` left it.
             threads: Cores for one run.
 
         Raises:

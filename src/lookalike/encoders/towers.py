@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +17,7 @@ from lookalike.encoders import compiled, runtime
 from lookalike.encoders.architecture import Architecture
 from lookalike.encoders.batches import Feed, text_feed
 from lookalike.encoders.compiled import Compiled, Facts
+from lookalike.encoders.cores import available_cores
 from lookalike.errors import CorruptModel
 from lookalike.spaces import Modality, Precision, digest_of
 from lookalike.types import Rows
@@ -39,6 +42,7 @@ class Recipe:
         architecture: What its config.json says.
         modality: Which of its towers.
         precision: "exact" or "int8".
+        samples: Makes the inputs that a reduced precision is measured on.
         cache_dir: Where compiled towers are kept.
     """
 
@@ -48,6 +52,7 @@ class Recipe:
     architecture: Architecture
     modality: Modality
     precision: Precision
+    samples: Callable[[], Sequence[Feed]]
     cache_dir: Path
 
     @property
@@ -83,11 +88,13 @@ class LazyTower:
         return self._session.run(feed)
 
 
-def facts_of(recipe: Recipe) -> Facts:
-    """What was measured when the tower was compiled; compiles it if need be."""
+def cosine_of(recipe: Recipe) -> float:
+    """The least cosine to the float32 tower that was measured when the tower was compiled; compiles it if need be."""
+    if recipe.precision == "exact":
+        return 1.0
     ready = _ready(recipe)
     ready.release()
-    return ready.facts
+    return float(ready.facts["cosine"])
 
 
 def _ready(recipe: Recipe, replacing: Compiled | None = None) -> Compiled:
@@ -127,14 +134,9 @@ def _open_sound(recipe: Recipe, ready: Compiled, threads: int) -> runtime.Sessio
 
 def _build(recipe: Recipe, folder: Path) -> Facts:
     """Compile a tower into an empty folder."""
-    from lookalike.encoders.checkpoint import open_checkpoint
-    from lookalike.encoders.graph import write_graph
-
-    with TemporaryDirectory(dir=folder.parent, prefix=".graph-") as scratch, open_checkpoint(recipe.folder) as tensors:
-        source = Path(scratch) / runtime.GRAPH_FILE
-        write_graph(source, tensors, recipe.architecture, tower=recipe.modality, precision=recipe.precision)
-        runtime.optimise(source, folder)
-    session = runtime.Session(folder, threads=0)
+    with _written(recipe, recipe.precision, folder.parent) as written:
+        runtime.optimise(written, folder)
+    session = runtime.Session(folder, threads=available_cores())
     canary = session.run(_canary(recipe))[0]
     if not np.isfinite(canary).all():
         raise CorruptModel(
@@ -142,7 +144,29 @@ def _build(recipe: Recipe, folder: Path) -> Facts:
             model=recipe.name,
             file="model.safetensors",
         )
-    return {"canary": canary.tolist(), "built": uuid.uuid4().hex}
+    cosine = 1.0 if recipe.precision == "exact" else _measure(recipe, session, folder.parent)
+    return {"canary": canary.tolist(), "cosine": cosine, "built": uuid.uuid4().hex}
+
+
+@contextmanager
+def _written(recipe: Recipe, precision: Precision, parent: Path) -> Iterator[Path]:
+    """A folder with the tower's graph as it is before it is compiled, while the block runs."""
+    # Only a build needs these, and it is rare.
+    from lookalike.encoders.checkpoint import open_checkpoint
+    from lookalike.encoders.graph import write_graph
+
+    with TemporaryDirectory(dir=parent, prefix=".graph-") as folder, open_checkpoint(recipe.folder) as checkpoint:
+        path = Path(folder) / runtime.GRAPH_FILE
+        write_graph(path, checkpoint, recipe.architecture, modality=recipe.modality, precision=precision)
+        yield Path(folder)
+
+
+def _measure(recipe: Recipe, session: runtime.Session, parent: Path) -> float:
+    """The least cosine of a session's vectors to the float32 tower's, over the samples."""
+    with _written(recipe, "exact", parent) as written:
+        reference = runtime.Session(written, threads=available_cores())
+    cosines = [np.einsum("ij,ij->i", session.run(feed), reference.run(feed)) for feed in recipe.samples()]
+    return float(np.concatenate(cosines).min())
 
 
 def _canary(recipe: Recipe) -> Feed:
