@@ -90,7 +90,7 @@ class Ingest:
     """
 
     def __init__(self, target: Target) -> None:
-        target.store.stats().space.require(target.embedder.space, doing="Indexing")
+        target.store.space.require(target.embedder.space, doing="Indexing")
         self._target = target
 
     def run(self, sources: Sequence[Source], *, on_progress: Callable[[Progress], None] | None = None) -> Report:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from lookalike.spaces import Tower
+from lookalike.spaces import Space, Tower
 from lookalike.types import Filter, Item, LedgerEntry, Pixels, Rows, Scored, SourceObject, StoreStats, Tokens
 
 if TYPE_CHECKING:
@@ -43,6 +43,11 @@ class Encoder(Protocol):
 
 class VectorReader(Protocol):
     """The searching half of a store."""
+
+    @property
+    def space(self) -> Space:
+        """The space of every vector in it."""
+        ...
 
     def search(self, query: Rows, *, limit: int, where: Filter) -> tuple[list[Scored], int]:
         """The items nearest to one query vector.

@@ -48,7 +48,7 @@ def item_query(store: Searchable, project: str, item_id: str) -> Query:
     if item is None:
         raise ItemNotFound(f"There is no item {item_id!r} in project {project!r} of this index.")
     rows, _ = store.vectors([item.content])
-    return Query(rows[0], store.stats().space, "image", exclude=(project, item_id))
+    return Query(rows[0], store.space, "image", exclude=(project, item_id))
 
 
 class Searcher:
@@ -88,10 +88,12 @@ class Searcher:
             raise InputError(f"limit is {limit}; ask for at least one hit.")
         if not 0 <= min_confidence <= 1:
             raise InputError(f"min_confidence is {min_confidence}; it must lie between 0 and 1.")
-        stats_space = self._store.stats().space
-        stats_space.require(query.space, doing="Searching")
+        self._store.space.require(query.space, doing="Searching")
         extra = 1 if query.exclude else 0
-        scored, considered = self._store.search(query.vector, limit=limit + extra, where=where or Filter())
+        where = where or Filter()
+        scored, considered = self._store.search(query.vector, limit=limit + extra, where=where)
+        if where.is_empty:
+            self._noticed(considered)
         kept = [found for found in scored if (found.item.project, found.item.id) != query.exclude][:limit]
         confidences = self._confidences(query, kept)
         hits = tuple(
@@ -99,7 +101,7 @@ class Searcher:
             for found, confidence in zip(kept, confidences, strict=True)
             if confidence >= min_confidence
         )
-        return Hits(hits=hits, space=stats_space, considered=considered, warnings=query.warnings)
+        return Hits(hits=hits, space=self._store.space, considered=considered, warnings=query.warnings)
 
     def _confidences(self, query: Query, scored: Sequence[Scored]) -> list[float]:
         if not scored:
@@ -120,9 +122,12 @@ class Searcher:
         return self._make_bank()
 
     def _background(self) -> Rows:
-        """A sample of the collection, drawn again when the collection has changed by more than a fifth."""
-        contents = self._store.stats().contents
-        if self._sample is None or abs(contents - self._sampled_of) * 5 > self._sampled_of:
+        """A sample of the collection."""
+        if self._sample is None:
             _, self._sample = self._store.sample(SAMPLE_SIZE, seed=0)
-            self._sampled_of = contents
         return self._sample
+
+    def _noticed(self, items: int) -> None:
+        """Let the sample be drawn again when the collection has changed by more than a fifth."""
+        if abs(items - self._sampled_of) * 5 > self._sampled_of:
+            self._sample, self._sampled_of = None, items
