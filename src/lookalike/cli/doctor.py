@@ -29,7 +29,7 @@ COLOUR = {"ok": "green", "slow": "yellow", "warning": "yellow", "wrong": "red", 
 def doctor(config: Config, as_json: bool) -> None:
     """Say what is slow, missing or wrong here, and what to do.
 
-    Loads the model, tries it, and reads the whole index; fetches and changes nothing.
+    Loads the model, tries it, and reads the whole index. Nothing is fetched.
 
     Exits with 1 if something is wrong or missing.
     """
@@ -123,13 +123,13 @@ def _table(found: list[Check]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("", no_wrap=True)
-    table.add_column("", no_wrap=True, style="bold")
-    table.add_column("", overflow="fold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for check in found:
         told = Text(check.facts)
         if check.remedy:
             told.append(f"\n{check.remedy}", style=COLOUR[check.verdict] if check.verdict != "ok" else "dim")
-        table.add_row(Text(check.verdict, style=COLOUR[check.verdict]), check.name, told)
+        table.add_row(Text(check.verdict, style=COLOUR[check.verdict]), Text(check.name, style="bold"), told)
     return table

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,21 +48,20 @@ BATCH_TOLERANCE = 1e-4
 SLOW_LOAD_S = 3.0
 SLOW_FIRST_S, SLOW_FIRST_RATIO = 0.5, 5.0
 
-COLOURS = ("red", "green", "blue")
+SHIRTS = {"red": (200, 30, 30), "green": (30, 150, 50), "blue": (30, 60, 190)}
 
 DEAD_FRACTION = 0.25
 
 
 def model_of(config: Config) -> str:
     """The model that commands will use: the configured one, else the index's own, else what is on this machine."""
-    if config.model == "auto":
-        try:
-            with_index = app.open_store(config.index)
-        except StoreError:
-            return app.choose_model(config)
-        with_index.close()
-        return with_index.space.model
-    return config.model
+    if config.model != "auto":
+        return config.model
+    try:
+        with closing(app.open_store(config.index)) as store:
+            return store.space.model
+    except StoreError:  # told by `check_index`
+        return app.choose_model(config)
 
 
 def weights_bytes(model: str, config: Config) -> int:
@@ -110,7 +111,7 @@ def _integrity(folder: ModelFolder, files: tuple[FileCheck, ...]) -> Check:
 
 def _check_encoder(model: str, folder: ModelFolder, config: Config) -> Iterator[Check]:
     began_s = time.perf_counter()
-    encoder = app.open_encoder(_with_model(config, model))
+    encoder = app.open_encoder(replace(config, model=model))
     yield judge_loading(time.perf_counter() - began_s)
     if "text" in encoder.tower.space.modalities:
         yield from guarded("tokenizer", lambda: [check_tokenizer(encoder, folder)])
@@ -123,12 +124,6 @@ def _check_encoder(model: str, folder: ModelFolder, config: Config) -> Iterator[
     if {"image", "text"} <= set(encoder.tower.space.modalities):
         yield from guarded("words and pictures", lambda: [check_words_find_pictures(encoder)])
     yield from guarded("index and model", lambda: _check_same_space(config, encoder.tower.space))
-
-
-def _with_model(config: Config, model: str) -> Config:
-    from dataclasses import replace
-
-    return replace(config, model=model)
 
 
 def judge_loading(taken_s: float) -> Check:
@@ -216,16 +211,25 @@ def check_pictures(encoder: Encoder) -> Check:
 
 
 def check_words_find_pictures(encoder: Encoder) -> Check:
-    """Whether the name of a colour is nearest to a picture of that colour."""
-    texts = embed_texts(encoder, [f"a {colour} square" for colour in COLOURS])
-    images = embed_images(encoder, [Image.new("RGB", (224, 224), colour) for colour in COLOURS])
+    """Whether "a red t-shirt" is nearest to the red one of three drawings of t-shirts, and so on."""
+    texts = embed_texts(encoder, [f"a {colour} t-shirt" for colour in SHIRTS])
+    images = embed_images(encoder, [shirt(rgb) for rgb in SHIRTS.values()])
     nearest = np.einsum("td,id->ti", texts, images).argmax(axis=1)
-    found = int((nearest == np.arange(len(COLOURS))).sum())
-    facts = f"{found} of {len(COLOURS)} colours found by name"
-    if found == len(COLOURS):
+    found = int((nearest == np.arange(len(SHIRTS))).sum())
+    facts = f"{found} of {len(SHIRTS)} drawings found by their names"
+    if found == len(SHIRTS):
         return Check(name="words and pictures", verdict="ok", facts=facts)
-    remedy = "This model may not know plain colours. Try it on your own pictures before you rely on it."
+    remedy = "This model may not know drawings. Try it on your own pictures before you rely on it."
     return Check(name="words and pictures", verdict="warning", facts=facts, remedy=remedy)
+
+
+def shirt(rgb: tuple[int, int, int]) -> Image.Image:
+    """A t-shirt in one colour on light grey."""
+    image = Image.new("RGB", (224, 224), (225, 225, 222))
+    half = [(100, 50), (75, 40), (24, 80), (49, 112), (69, 97), (69, 192)]
+    outline = half + [(224 - x, y) for x, y in reversed(half)]
+    ImageDraw.Draw(image).polygon(outline, fill=rgb)
+    return image
 
 
 def drawing() -> Image.Image:
@@ -270,33 +274,30 @@ def _canary(name: str, faults: list[str], good: str) -> Check:
 
 def _check_same_space(config: Config, space: Space) -> Iterator[Check]:
     try:
-        store = app.open_store(config.index)
+        with closing(app.open_store(config.index)) as store:
+            held = store.space
     except StoreError:  # told by `check_index`
         return
-    store.close()
-    if store.space.key == space.key:
+    if held.key == space.key:
         yield Check(name="index and model", verdict="ok", facts=f"both {space.id}")
     else:
         remedy = "Leave --model and LOOKALIKE_MODEL out to use the index's own model, or make another index (--index)."
-        facts = f"the index holds {store.space.id}, the model makes {space.id}"
+        facts = f"the index holds {held.id}, the model makes {space.id}"
         yield Check(name="index and model", verdict="wrong", facts=facts, remedy=remedy)
 
 
 def check_index(folder: Path) -> Check:
     """Whether the index opens and every byte of it is what was written."""
     try:
-        store = app.open_store(folder)
+        with closing(app.open_store(folder)) as store:
+            store.check()
+            stats = store.stats()
     except StoreNotFound:
         remedy = "lookalike index FOLDER makes one."
         return Check(name="index", verdict="warning", facts=f"there is none in {folder} yet", remedy=remedy)
-    try:
-        store.check()
-        stats = store.stats()
     except StoreCorrupt as error:
         remedy = "Move the index away and run `lookalike index` again: the pictures themselves are untouched."
         return Check(name="index", verdict="wrong", facts=str(error), remedy=remedy)
-    finally:
-        store.close()
     facts = f"{stats.items:,} items of {stats.contents:,} pictures, {amount(stats.n_bytes)}, every byte as written"
     facts += f", in {folder}; {stats.dead_slots:,} vectors that no item uses"
     if stats.dead_slots > DEAD_FRACTION * max(stats.contents, 1):

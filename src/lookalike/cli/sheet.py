@@ -137,7 +137,8 @@ def _tile(hit: Hit, show: Show) -> str:
     return (
         f'<li class="tile{" sure" if hit.confidence >= RELATED else ""}">'
         + (f'<a href="{_text(link)}" rel="noopener noreferrer">{picture}</a>' if link else picture)
-        + f'<p class="score" title="Confidence">{_bar(hit.confidence)}<strong>{hit.confidence:.2f}</strong></p>'
+        + '<p class="score" title="Confidence"><span class="hidden">Confidence</span>'
+        f"{_bar(hit.confidence)}<strong>{hit.confidence:.2f}</strong></p>"
         f'<p class="name" dir="auto" title="{_text(hit.item.uri or hit.item.id)}">{_text(name)}</p>{caption}'
         f'<p class="facts">similarity {hit.similarity:.3f}</p></li>\n'
     )
