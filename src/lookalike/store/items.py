@@ -184,25 +184,22 @@ def _item_rows(
     connection: sqlite3.Connection, items: Sequence[Item], codes: Mapping[str, int], slots: Mapping[str, int]
 ) -> list[tuple[int, int, str, int, str, str, str]]:
     (last,) = connection.execute(_SQL["last_item"]).fetchone()
-    return [
-        (number, codes[item.project], item.id, slot, item.uri, item.caption, _metadata(item))
-        for number, item in enumerate(items, last + 1)
-        for slot in [_slot(item, slots)]
-    ]
+    connection.execute(_SQL["count_items"], (len(items),))
+    try:
+        return [
+            (n, codes[item.project], item.id, slots[item.content], item.uri, item.caption, _metadata(item))
+            for n, item in enumerate(items, last + 1)
+        ]
+    except KeyError:
+        lost = next(item for item in items if item.content not in slots)
+        raise InputError(
+            f"Its content {lost.content[:12]} has no vector: it is neither stored nor among the contents handed in.",
+            item=lost.id,
+        ) from None
 
 
 def _content_rows(contents: Sequence[str], positions: Sequence[int], first: int) -> list[tuple[int, bytes]]:
     return [(slot, bytes.fromhex(contents[position])) for slot, position in enumerate(positions, first)]
-
-
-def _slot(item: Item, slots: Mapping[str, int]) -> int:
-    try:
-        return slots[item.content]
-    except KeyError:
-        raise InputError(
-            f"Its content {item.content[:12]} has no vector: it is neither stored nor among the contents handed in.",
-            item=item.id,
-        ) from None
 
 
 def _metadata(item: Item) -> str:
@@ -214,7 +211,7 @@ def _insert_tags(connection: sqlite3.Connection, items: Sequence[Item], numbers:
     codes: dict[tuple[str, str], int] = {}
     rows = []
     for item, number in zip(items, numbers, strict=True):
-        for name, value in item.metadata.items():
+        for name, value in item.metadata.items() if item.metadata else ():
             pair = (str(name), str(value))
             if pair not in codes:
                 codes[pair] = _tag_for(connection, pair)

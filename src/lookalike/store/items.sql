@@ -10,7 +10,8 @@ CREATE TABLE state (                -- changes with every commit: readers look h
     generation INTEGER NOT NULL,    -- one more with every compaction: slots mean other rows then
     slots INTEGER NOT NULL,         -- how many rows of the segments count
     screened INTEGER NOT NULL,      -- how many rows there were when the screen was fitted; 0 for no screen
-    items INTEGER NOT NULL
+    items INTEGER NOT NULL,
+    last_item INTEGER NOT NULL
 );
 CREATE TABLE screen (one INTEGER PRIMARY KEY CHECK (one = 1), parameters BLOB NOT NULL);
 CREATE TABLE batches (first_slot INTEGER PRIMARY KEY, n_slots INTEGER NOT NULL, crc32 INTEGER NOT NULL);
@@ -19,7 +20,7 @@ CREATE UNIQUE INDEX contents_digest ON contents (digest);
 CREATE TABLE dead (slot INTEGER PRIMARY KEY);   -- contents that no item uses
 CREATE TABLE projects (project INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, n_items INTEGER NOT NULL);
 CREATE TABLE items (
-    item INTEGER PRIMARY KEY AUTOINCREMENT,     -- never used again, so readers can ask for what is new
+    item INTEGER PRIMARY KEY,   -- counted in table state and never used again, so readers can ask for what is new
     project INTEGER NOT NULL,
     id TEXT NOT NULL,
     slot INTEGER NOT NULL,
@@ -47,7 +48,7 @@ CREATE TABLE ledger (
 INSERT INTO meta VALUES (1, ?, ?)
 
 -- first_state --
-INSERT INTO state VALUES (1, 0, 1, 0, 0, 0)
+INSERT INTO state VALUES (1, 0, 1, 0, 0, 0, 0)
 
 -- read_meta --
 SELECT format, space FROM meta
@@ -129,7 +130,10 @@ INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?, ?)
 SELECT item, slot, metadata FROM items WHERE project = ? AND id = ?
 
 -- last_item --
-SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'items'
+SELECT last_item FROM state
+
+-- count_items --
+UPDATE state SET last_item = last_item + ?
 
 -- delete_item --
 DELETE FROM items WHERE item = ?
