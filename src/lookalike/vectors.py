@@ -155,11 +155,12 @@ def bound_of_best(scores: Scores, k: int) -> float:
 
     Of many scores only a sample is looked at, spread evenly: the exact k-th best would cost more than is gained.
     """
-    stride = max(1, k // SAMPLED_BEST)
-    sample, k = scores[::stride], k // stride
-    if len(sample) <= k:
+    if len(scores) <= k:
         return LOWEST
-    return float(np.partition(sample, len(sample) - k)[len(sample) - k])
+    stride = max(1, k // SAMPLED_BEST)
+    sample = scores[::stride]
+    worst = len(sample) - k // stride
+    return max(float(np.partition(sample, worst)[worst]), LOWEST)
 
 
 def _parts(n: int) -> Iterator[slice]:
