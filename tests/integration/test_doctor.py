@@ -38,14 +38,15 @@ from lookalike.cli.model_checks import (
     drawing,
     judge_loading,
     judge_speed,
+    published_name,
     shirt,
 )
 from lookalike.config import Config
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import MissingDependency, StoreLocked
-from lookalike.spaces import Tower
+from lookalike.spaces import KNOWN_MODELS, Tower
 from lookalike.types import Pixels, Rows, Tokens
-from lookalike.weights.local import BUILT_IN, HubSettings, ModelFolder
+from lookalike.weights.local import BUILT_IN, FileCheck, HubSettings
 from tests.pictures import noise, picture, write
 
 NAMES = [
@@ -233,30 +234,40 @@ class Sick:
         return rows
 
 
-FAKE = ModelFolder(name="fake", path=Path("fake"), revision="", weights_sha256="")
+CLIP = "openai/clip-vit-base-patch32"
 
 
 @pytest.mark.parametrize("illness", ["length", "batch", "order", "nan", "same"])
 def test_canaries_die_of_a_sick_encoder(illness: str) -> None:
     """Vectors of a wrong length, that depend on the batch, out of order, not finite, all the same: each is noticed."""
-    assert check_texts(Sick(), FAKE).verdict == "ok"
+    assert check_texts(Sick(), "").verdict == "ok"
     assert check_pictures(Sick()).verdict == "ok"
-    assert check_texts(Sick(illness), FAKE).verdict == "wrong"
+    assert check_texts(Sick(illness), "").verdict == "wrong"
     assert check_pictures(Sick(illness)).verdict == "wrong"
 
 
 def test_a_wrong_tokenizer_is_noticed() -> None:
     """A known model's sentence has its published ids; an unknown one's texts do not all have the same."""
-    assert check_tokenizer(Sick("tokenizer"), FAKE).verdict == "wrong"
-    clip = replace(FAKE, name="openai/clip-vit-base-patch32")
-    found = check_tokenizer(Sick(), clip)
+    assert check_tokenizer(Sick("tokenizer"), "").verdict == "wrong"
+    found = check_tokenizer(Sick(), CLIP)
     assert found.verdict == "wrong" and "49406 320 1125 539 320 2368 49407" in found.facts
 
 
 def test_known_cosines_are_compared() -> None:
     """A known model whose texts have other cosines than the published ones is wrong."""
-    found = check_texts(Sick(), replace(FAKE, name="openai/clip-vit-base-patch32"))
+    found = check_texts(Sick(), CLIP)
     assert found.verdict == "wrong" and "published: 0.9361" in found.facts
+
+
+def test_published_weights_are_known_by_their_digest() -> None:
+    """A folder with a known model's weights is held against what is published for them, whatever it is called."""
+    for known in KNOWN_MODELS:
+        for pin in known.files:
+            if pin.name == "model.safetensors" and pin.sha256:
+                check = FileCheck(name=pin.name, status="unpinned", expected="", actual=pin.sha256)
+                assert published_name([check]) == known.name
+    assert published_name([FileCheck(name="model.safetensors", status="ok", expected="", actual="0" * 64)]) == ""
+    assert published_name([]) == ""
 
 
 def test_words_find_pictures_of_their_colour() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from lookalike.cli.output import amount
 from lookalike.config import Config
 from lookalike.errors import StoreCorrupt, StoreError, StoreNotFound
 from lookalike.ports import Encoder
-from lookalike.spaces import REQUIRED_COSINE, Space, Tower, known_model
+from lookalike.spaces import KNOWN_MODELS, REQUIRED_COSINE, Space, Tower, known_model
 from lookalike.types import Rows
 from lookalike.weights import local as weights
 from lookalike.weights.local import FileCheck, ModelFolder
@@ -49,8 +49,8 @@ SLOW_LOAD_S = 2.0
 SLOW_FIRST_S, SLOW_FIRST_RATIO = 1.0, 5.0
 
 PREPARED = (
-    "A model's first use on a machine prepares it and keeps it in the cache folder: run this again. If it stays slow, "
-    "put LOOKALIKE_CACHE_DIR on a fast local disk, and use one process for many queries."
+    "The first use on a machine prepares the model and keeps it in the cache folder: run this again. If it stays slow, "
+    "put LOOKALIKE_CACHE_DIR on a fast local disk."
 )
 
 SHIRTS = {"red": (200, 30, 30), "green": (30, 150, 50), "blue": (30, 60, 190)}
@@ -89,7 +89,14 @@ def check_model(model: str, config: Config) -> Iterator[Check]:
     files = weights.verify(folder)
     yield _integrity(folder, files)
     if all(file.status in ("ok", "unpinned") for file in files):
-        yield from guarded("loading", lambda: _check_encoder(model, folder, config))
+        yield from guarded("loading", lambda: _check_encoder(model, published_name(files), config))
+
+
+def published_name(files: Sequence[FileCheck]) -> str:
+    """The known model whose weights these are, wherever they lie; empty if they are of none."""
+    actual = {file.actual for file in files if file.name == weights.WEIGHTS_FILE}
+    pins = ((known.name, pin.sha256) for known in KNOWN_MODELS for pin in known.files)
+    return next((name for name, sha256 in pins if sha256 in actual), "")
 
 
 def _presence(model: str, folder: ModelFolder, config: Config) -> Check:
@@ -110,18 +117,20 @@ def _integrity(folder: ModelFolder, files: tuple[FileCheck, ...]) -> Check:
     if pinned == len(files):
         facts = f"all {pinned} files have their published digest"
     if not pinned:
-        facts = f"{len(files)} files; no digests are published for them"
+        known = published_name(files)
+        facts = f"{len(files)} files" + (f" with the weights of {known}" if known else "; no digests are published")
     return Check(name="model files", verdict="ok", facts=facts)
 
 
-def _check_encoder(model: str, folder: ModelFolder, config: Config) -> Iterator[Check]:
+def _check_encoder(model: str, published: str, config: Config) -> Iterator[Check]:
     began_s = time.perf_counter()
     encoder = app.open_encoder(replace(config, model=model))
+    encoder.tower.require_parity()
     yield judge_loading(time.perf_counter() - began_s, encoder.tower)
     modalities = encoder.tower.space.modalities
     if "text" in modalities:
-        yield from guarded("tokenizer", lambda: [check_tokenizer(encoder, folder)])
-        yield from guarded("text", lambda: _check_text(encoder, folder))
+        yield from guarded("tokenizer", lambda: [check_tokenizer(encoder, published)])
+        yield from guarded("text", lambda: _check_text(encoder, published))
     if "image" in modalities:
         yield from guarded("picture", lambda: _check_picture(encoder))
     if "text" in modalities and "image" in modalities:
@@ -129,9 +138,9 @@ def _check_encoder(model: str, folder: ModelFolder, config: Config) -> Iterator[
     yield from guarded("index and model", lambda: _check_same_space(config, encoder.tower.space))
 
 
-def _check_text(encoder: Encoder, folder: ModelFolder) -> Iterator[Check]:
+def _check_text(encoder: Encoder, published: str) -> Iterator[Check]:
     yield _check_speed("text", lambda: embed_texts(encoder, [SENTENCE]))
-    yield from guarded("text canary", lambda: [check_texts(encoder, folder)])
+    yield from guarded("text canary", lambda: [check_texts(encoder, published)])
 
 
 def _check_picture(encoder: Encoder) -> Iterator[Check]:
@@ -177,11 +186,11 @@ def embed_images(encoder: Encoder, images: list[Image.Image]) -> Rows:
     return encoder.encode_images(np.stack([encoder.prepare_image(image) for image in images]))
 
 
-def check_tokenizer(encoder: Encoder, folder: ModelFolder) -> Check:
+def check_tokenizer(encoder: Encoder, published: str) -> Check:
     """Whether a fixed sentence has its published ids or, where none are published, sensible ones."""
     ids = tuple(encoder.prepare_text(SENTENCE).ids.tolist())
     facts = f"{SENTENCE!r} is {' '.join(map(str, ids))}"
-    expected = KNOWN_IDS.get(folder.name)
+    expected = KNOWN_IDS.get(published)
     other = tuple(encoder.prepare_text("a photo of a dog").ids.tolist())
     if expected is not None and ids != expected:
         facts += f", and should be {' '.join(map(str, expected))}"
@@ -189,16 +198,17 @@ def check_tokenizer(encoder: Encoder, folder: ModelFolder) -> Check:
         return Check(name="tokenizer", verdict="ok", facts=facts + (", as published" if expected else ""))
     else:
         facts += f", and 'a photo of a dog' is {' '.join(map(str, other))}"
-    remedy = f"The tokenizer's files do not belong to this model: lookalike models pull {folder.name}"
+    name = encoder.tower.space.model
+    remedy = f"The tokenizer's files do not belong to this model: fetch it again, lookalike models pull {name}"
     return Check(name="tokenizer", verdict="wrong", facts=facts, remedy=remedy)
 
 
-def check_texts(encoder: Encoder, folder: ModelFolder) -> Check:
+def check_texts(encoder: Encoder, published: str) -> Check:
     """Whether texts have unit vectors, the same alone as in a batch, and the published cosines where there are some."""
     texts = ["a cat", "a red dress hanging on a white wall", ""]
     faults = _faults(embed_texts(encoder, texts), [embed_texts(encoder, [text]) for text in texts], encoder)
     tolerance = COSINE_TOLERANCE[encoder.tower.precision]
-    known = KNOWN_COSINES.get(folder.name, ())
+    known = KNOWN_COSINES.get(published, ())
     for one, other, expected in known:
         rows = embed_texts(encoder, [one, other])
         cosine = float(np.einsum("d,d->", rows[0], rows[1]))
