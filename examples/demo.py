@@ -41,7 +41,7 @@ def main(folder: Path) -> None:
     say(f"1. Rendering {N_PICTURES} pictures of a small catalogue")
     began_s = time.monotonic()
     write_catalogue(pictures, count=N_PICTURES, seed=SEED, size_px=320)
-    say(f"   {pictures.relative_to(Path.cwd())} ({time.monotonic() - began_s:.1f} s)")
+    say(f"   {pictures} ({time.monotonic() - began_s:.1f} s)")
 
     config = replace(Config.from_environ(), model="tiny", index=index_path)
     with Index.create(config=config) as index:
@@ -52,7 +52,7 @@ def main(folder: Path) -> None:
 
         say("3. Searching by words")
         sections = [
-            Section(title=words, query_image=None, hits=tell(words, index.search(text=words, limit=8)))
+            Section(title=words, query_image=None, hits=tell(words, index.search(text=words, limit=10)))
             for words in WORDS
         ]
 
@@ -62,23 +62,23 @@ def main(folder: Path) -> None:
             Section(
                 title="more like this",
                 query_image=example,
-                hits=tell(example.name, index.search(image=example, limit=8)),
+                hits=tell(example.name, index.search(image=example, limit=10)),
             )
         )
-        hits = index.search(text=ABSENT, limit=8, min_confidence=0.5)
+        hits = index.search(text=ABSENT, limit=10, min_confidence=0.5)
         say(f"   {ABSENT!r}, with --min-confidence 0.5: {len(hits) or 'nothing here matches'}")
         sections.append(Section(title=f"{ABSENT} (with a confidence of at least 0.5)", query_image=None, hits=hits))
 
     write_sheet(
         page, title="lookalike demo", subtitle=f"{N_PICTURES} rendered pictures, the built-in model", sections=sections
     )
-    say(f"5. Wrote {page.relative_to(Path.cwd())}: open it in a browser")
+    say(f"5. Wrote {page}: open it in a browser")
     say(
         "\nNext, with your own photos:\n"
         "   .venv/bin/lookalike models pull clip                        CLIP ViT-B/32, 600 MB, once\n"
         "   .venv/bin/lookalike index ~/Pictures\n"
         '   .venv/bin/lookalike search "red dress on a beach" --open\n'
-        f'   .venv/bin/lookalike search "a yellow lamp" --index {index_path.relative_to(Path.cwd())}'
+        f'   .venv/bin/lookalike search "a yellow lamp" --index {index_path}'
     )
 
 
@@ -95,4 +95,4 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main((Path(sys.argv[1]) if len(sys.argv) > 1 else Path("demo-output")).absolute())
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("demo-output"))

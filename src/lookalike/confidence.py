@@ -27,7 +27,7 @@ IMAGE_MIDPOINT_Z = 2.0
 IMAGE_WIDTH_Z = 0.4
 
 PRIOR_MEAN, PRIOR_STD, PRIOR_COUNT = 0.55, 0.09, 30
-"""Cosine of two unrelated photos under CLIP, worth this many observations: a collection of five has no spread."""
+"""Cosine of two unrelated photos under CLIP. Stands in for what a sample lacks to so many: five have no spread."""
 
 CAPTION_BANK: tuple[str, ...] = tuple(
     line.strip()
@@ -82,10 +82,13 @@ def image_confidence(similarities: NDArray[np.float64], sample: NDArray[np.float
     Returns:
         (n,) between 0 and 1.
     """
-    count = PRIOR_COUNT + len(sample)
-    mean = (PRIOR_MEAN * PRIOR_COUNT + sample.sum()) / count
-    variance = (PRIOR_COUNT * (PRIOR_STD**2 + (PRIOR_MEAN - mean) ** 2) + ((sample - mean) ** 2).sum()) / count
-    return _logistic((similarities - mean) / np.sqrt(variance) / IMAGE_WIDTH_Z - IMAGE_MIDPOINT_Z / IMAGE_WIDTH_Z)
+    lacking = max(0, PRIOR_COUNT - len(sample))
+    count = lacking + len(sample)
+    mean = (PRIOR_MEAN * lacking + sample.sum()) / count
+    variance = (lacking * (PRIOR_STD**2 + (PRIOR_MEAN - mean) ** 2) + ((sample - mean) ** 2).sum()) / count
+    return _logistic(
+        (similarities - mean) / max(np.sqrt(variance), 1e-6) / IMAGE_WIDTH_Z - IMAGE_MIDPOINT_Z / IMAGE_WIDTH_Z
+    )
 
 
 def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:
