@@ -69,7 +69,7 @@ NAMES = [
     "index folder",
     "HEIC pictures",
     "downloads",
-    "pictures in the terminal",
+    "terminal",
 ]
 GB = 10**9
 

@@ -91,7 +91,7 @@ def test_kitty_gets_the_pixels() -> None:
         assert len(data) <= 4096
         fields = dict(pair.split("=") for pair in keys.split(","))
         if "a" in fields:
-            assert fields.items() >= {"a": "T", "f": "100", "q": "2", "c": "16", "r": "8"}.items()
+            assert fields.items() >= {"a": "T", "f": "100", "q": "2", "c": "18", "r": "9"}.items()
             found.append("")
         found[-1] += data
         if fields["m"] == "1":
@@ -107,7 +107,7 @@ def test_iterm_gets_the_pixels() -> None:
     """Each inline file is a PNG of the stated size with the picture's middle square."""
     images = pictures(4)
     out = render(images, Protocol.ITERM, 80)
-    files = re.findall(r"\x1b\]1337;File=inline=1;size=(\d+);width=16;height=8:([A-Za-z0-9+/=]+)\a", out)
+    files = re.findall(r"\x1b\]1337;File=inline=1;size=(\d+);width=18;height=9:([A-Za-z0-9+/=]+)\a", out)
     for (size, data), image in zip(files, images, strict=True):
         assert int(size) == len(base64.b64decode(data))
         np.testing.assert_array_equal(png(data), expected(image, TILE_PX))
@@ -128,7 +128,7 @@ def test_blocks_are_the_pixels() -> None:
 
 
 @pytest.mark.parametrize("protocol", [Protocol.KITTY, Protocol.ITERM, Protocol.BLOCKS])
-@pytest.mark.parametrize("columns", [16, 32, 33, 80, 200])
+@pytest.mark.parametrize("columns", [18, 36, 37, 80, 200])
 def test_a_row_never_wraps(protocol: Protocol, columns: int) -> None:
     """No more pictures are drawn than fit side by side, and no line is wider than the window."""
     out = render(pictures(30), protocol, columns)
@@ -137,7 +137,7 @@ def test_a_row_never_wraps(protocol: Protocol, columns: int) -> None:
         widths = {len(re.sub(r"\x1b\[[\d;]*m", "", line)) for line in out.split("\n")}
         assert len(widths) == 1 and max(widths) <= columns
         count = (max(widths) + 1) // (TILE_COLUMNS + 1)
-    assert count == n_fitting(columns) == (columns + 1) // 17
+    assert count == n_fitting(columns) == (columns + 1) // 19
 
 
 @pytest.mark.parametrize("protocol", [Protocol.KITTY, Protocol.ITERM])

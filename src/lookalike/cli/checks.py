@@ -144,7 +144,9 @@ def check_libraries(version: Callable[[str], str] = version_of) -> Check:
     absent = [library for library, found in versions.items() if not found]
     facts = ", ".join(f"{library} {found or '(not installed)'}" for library, found in versions.items())
     if absent:
-        return Check(name="libraries", verdict="missing", facts=facts, remedy="pip install 'lookalike[local]'")
+        return Check(
+            name="libraries", verdict="missing", facts=facts, remedy="Install them: pip install 'lookalike[local]'"
+        )
     return Check(name="libraries", verdict="ok", facts=facts)
 
 
@@ -217,9 +219,9 @@ def _without_secrets(url: str) -> str:
 def check_terminal(variables: Mapping[str, str], *, is_terminal: bool) -> Check:
     """Whether `search` can show pictures right here."""
     if not is_terminal:
-        return Check(name="pictures in the terminal", verdict="ok", facts="standard output is not a terminal")
+        return Check(name="terminal", verdict="ok", facts="not a terminal: no pictures are shown")
     protocol = detect(variables, is_terminal)
     if protocol is Protocol.NONE:
         remedy = "`lookalike search ... --open` shows them in the browser; kitty, Ghostty, iTerm2 and WezTerm in place."
-        return Check(name="pictures in the terminal", verdict="ok", facts="not shown", remedy=remedy)
-    return Check(name="pictures in the terminal", verdict="ok", facts=protocol.value)
+        return Check(name="terminal", verdict="ok", facts="pictures are not shown", remedy=remedy)
+    return Check(name="terminal", verdict="ok", facts=f"pictures are shown with {protocol.value}")

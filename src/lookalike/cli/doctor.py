@@ -61,9 +61,7 @@ def examine(config: Config, *, is_terminal: bool) -> Iterator[Check]:
     yield from guarded("index folder", lambda: [checks.check_folder("index folder", config.index)])
     yield from guarded("HEIC pictures", lambda: [checks.check_heic()])
     yield from guarded("downloads", lambda: [_network(config)])
-    yield from guarded(
-        "pictures in the terminal", lambda: [checks.check_terminal(config.terminal, is_terminal=is_terminal)]
-    )
+    yield from guarded("terminal", lambda: [checks.check_terminal(config.terminal, is_terminal=is_terminal)])
 
 
 def _cores(config: Config) -> Check:
@@ -100,7 +98,8 @@ def summary(found: list[Check]) -> str:
     could = sum(check.verdict in ("slow", "warning") for check in found)
     if bad:
         return f"{bad} of {len(found)} checks found something wrong or missing."
-    return f"Everything works{f'; {could} things could be better' if could else ''}."
+    better = f"; {could} {'thing' if could == 1 else 'things'} could be better" if could else ""
+    return f"Everything works{better}."
 
 
 def _print_line(check: Check) -> None:
@@ -115,7 +114,7 @@ def _show(config: Config) -> list[Check]:
     console = Console()
     with console.status("Looking ..."):
         found = list(examine(config, is_terminal=True))
-    console.print(_table(found))
+    console.print(_table(found), "")
     return found
 
 

@@ -82,7 +82,7 @@ def check_model(model: str, config: Config) -> Iterator[Check]:
     """Whether the model is here and whole, loads, and computes what it should. Nothing is fetched."""
     folder = weights.locate(model, config.hub)
     if folder is None:
-        remedy = f"lookalike models pull {model}"
+        remedy = f"Fetch it: lookalike models pull {model}"
         yield Check(name="model", verdict="missing", facts=f"{model} is not on this machine", remedy=remedy)
         return
     yield _presence(model, folder, config)
@@ -314,7 +314,7 @@ def check_index(folder: Path) -> Check:
             store.check()
             stats = store.stats()
     except StoreNotFound:
-        remedy = "lookalike index FOLDER makes one."
+        remedy = "Make one: lookalike index FOLDER"
         return Check(name="index", verdict="warning", facts=f"there is none in {folder} yet", remedy=remedy)
     except StoreCorrupt as error:
         remedy = "Move the index away and run `lookalike index` again: the pictures themselves are untouched."

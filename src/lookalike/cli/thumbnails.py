@@ -21,8 +21,8 @@ from PIL import Image, ImageDraw, ImageOps
 from lookalike.cli.sheet import load_picture
 from lookalike.errors import InputError
 
-TILE_COLUMNS, TILE_ROWS = 16, 8
-"""Cells of one picture: about a square, as a cell is about twice as high as wide."""
+TILE_COLUMNS, TILE_ROWS = 18, 9
+"""Cells of one picture, about a square, as a cell is about twice as high as wide; four to 80 columns."""
 
 TILE_PX = 192
 GAP = 1
