@@ -188,10 +188,6 @@ class Index:
             self._store, where=Filter(project=project), min_similarity=min_similarity, on_progress=on_progress
         )
 
-    def count(self, sources: Sequence[Source | str | Path]) -> int:
-        """How many objects the sources list; reads none of them."""
-        return sum(1 for source in app.open_sources(sources) for _ in source.objects())
-
     def failures(self) -> Iterator[LedgerEntry]:
         """Every object that could not be indexed, with the reason, by project and place."""
         return (entry for entry in self._store.ledger.under(None, "") if entry.outcome is Outcome.FAILED)

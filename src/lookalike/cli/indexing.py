@@ -26,10 +26,17 @@ from lookalike.config import Config
 from lookalike.errors import StoreNotFound
 from lookalike.index import Index
 from lookalike.progress import Progress, Report
+from lookalike.sources.folder import FolderSource
 from lookalike.survey import Survey
 from lookalike.types import Outcome
 
 SHOWN_FAILURES = 20
+
+NOTICE = f"""\
+CLIP is not on this machine, so this index uses the built-in model `tiny`:
+fine for a first try, far weaker than CLIP on real photos. For your own photos:
+  lookalike models pull clip
+  lookalike index FOLDER --model {CLIP} --index NEW"""
 
 
 @click.command()
@@ -51,15 +58,19 @@ def index(config: Config, folders: tuple[Path, ...], project: str | None, dry_ru
     """
     if project:
         config = replace(config, project=project)
+    sources = [FolderSource(folder) for folder in folders]
     with _open(config, dry_run=dry_run) as opened:
         if dry_run:
             with _spinner("Reading", hidden=as_json) as told:
-                survey = opened.survey(folders, on_progress=told)
+                survey = opened.survey(sources, on_progress=told)
             _print_survey(survey, as_json=as_json)
             return
-        with _progress_bar(opened, folders, hidden=as_json) as on_progress:
-            report = opened.ingest(folders, on_progress=on_progress)
+        with _progress_bar(sources, hidden=as_json) as on_progress:
+            report = opened.ingest(sources, on_progress=on_progress)
         _print_report(report, opened, as_json=as_json)
+    n_other = sum(source.n_other for source in sources)
+    if n_other and not as_json:
+        click.echo(f"{n_other:,} other files were left alone: their names do not end as pictures' names do")
 
 
 def _open(config: Config, *, dry_run: bool) -> Index:
@@ -67,22 +78,13 @@ def _open(config: Config, *, dry_run: bool) -> Index:
         return Index.open(config=config, write=not dry_run)
     except StoreNotFound:
         if config.model == "auto" and choose_model(config) == BUILT_IN:
-            click.secho(
-                "CLIP is not on this machine, so this index uses the built-in model `tiny`: fine for a first try, far "
-                "weaker than CLIP on real photos.\n"
-                "For your own photos: `lookalike models pull clip`, then index into a new folder with "
-                f"`--model {CLIP} --index FOLDER`.",
-                fg="yellow",
-                err=True,
-            )
+            click.secho(NOTICE, fg="yellow", err=True)
         ensure_here(choose_model(config), config.hub)
         return Index.in_memory(config=config) if dry_run else Index.create(config=config)
 
 
 @contextmanager
-def _progress_bar(
-    opened: Index, folders: Sequence[Path], *, hidden: bool
-) -> Iterator[Callable[[Progress], None] | None]:
+def _progress_bar(sources: Sequence[FolderSource], *, hidden: bool) -> Iterator[Callable[[Progress], None] | None]:
     """A bar with rate and time to go; the total comes from a quick walk over the folders first."""
     if hidden:
         yield None
@@ -91,7 +93,7 @@ def _progress_bar(
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    total = opened.count(folders)
+    total = sum(1 for source in sources for _ in source.objects())
     columns = (
         TextColumn("Indexing"),
         BarColumn(),
