@@ -10,7 +10,15 @@ from typing import Any, Literal
 
 from lookalike.errors import CorruptModel, ModelNotFound, UnsupportedModel
 
-Activation = Literal["quick_gelu", "gelu"]
+Activation = Literal["quick_gelu", "gelu", "gelu_tanh"]
+
+ACTIVATIONS: dict[str, Activation] = {
+    "quick_gelu": "quick_gelu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+}
+"""By their names in config.json (transformers, activations.py)."""
 
 DEFAULT_BERT_TOKENS = 512
 """Where neither `sentence_bert_config.json` nor the position table limits it (BERT, arXiv:1810.04805, section 3)."""
@@ -25,7 +33,8 @@ class Stack:
         layers: Number of blocks.
         heads: Attention heads; `width` is a multiple of it.
         inner: Width inside the feed-forward half.
-        activation: Between its two layers: "quick_gelu" is x * sigmoid(1.702 x), "gelu" the exact one with erf.
+        activation: Between its two layers: "quick_gelu" is x * sigmoid(1.702 x), "gelu" the exact one with erf,
+            "gelu_tanh" its approximation.
         epsilon: Added to the variance in every layer normalisation.
     """
 
@@ -257,8 +266,8 @@ def _require_mean_pooling(folder: Path) -> None:
 
 def _stack(settings: Settings, default: Stack) -> Stack:
     activation = settings.value("hidden_act", default.activation)
-    if activation not in ("quick_gelu", "gelu"):
-        raise settings.unsupported("hidden_act", activation, "Supported: 'quick_gelu' and 'gelu'.")
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
+        raise settings.unsupported("hidden_act", activation, f"Supported: {', '.join(ACTIVATIONS)}.")
     epsilon = settings.value("layer_norm_eps", default.epsilon)
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
         raise settings.unsupported("layer_norm_eps", epsilon, "It must be a small number above 0.")
@@ -267,7 +276,7 @@ def _stack(settings: Settings, default: Stack) -> Stack:
         layers=settings.count("num_hidden_layers", default.layers),
         heads=settings.count("num_attention_heads", default.heads),
         inner=settings.count("intermediate_size", default.inner),
-        activation=activation,
+        activation=ACTIVATIONS[activation],
         epsilon=float(epsilon),
     )
     if stack.width % stack.heads:

@@ -17,6 +17,7 @@ import os
 import platform
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -109,7 +110,8 @@ def processor() -> str:
 
 
 def _build(folder: Path, build: Build) -> Compiled:
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    partial.mkdir()
     try:
         facts = build(partial)
         files = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}

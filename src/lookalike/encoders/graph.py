@@ -7,9 +7,10 @@ from pathlib import Path
 from lookalike.encoders import graph_bert, graph_clip
 from lookalike.encoders.architecture import Architecture, ClipText
 from lookalike.encoders.checkpoint import Checkpoint
+from lookalike.encoders.compiled import processor
 from lookalike.encoders.graph_blocks import Blocks, Layout
 from lookalike.encoders.graph_ops import GraphWriter
-from lookalike.encoders.quantise import FloatProduct, Int8Product
+from lookalike.encoders.quantise import FloatProduct, Int8Product, weight_levels
 from lookalike.spaces import Modality, Precision
 
 
@@ -25,7 +26,7 @@ def write_graph(
         CorruptModel: The checkpoint lacks a tensor, or has it in another shape.
     """
     with GraphWriter(path) as graph:
-        product = FloatProduct(graph) if precision == "exact" else Int8Product(graph)
+        product = FloatProduct(graph) if precision == "exact" else Int8Product(graph, weight_levels(processor()))
         if modality == "image" and (vision := architecture.vision) is not None:
             graph.input("pixels", "float32", ("n", 3, vision.image_size, vision.image_size))
             vectors = graph_clip.write_vision(Blocks(graph, checkpoint, vision.stack, product), vision)

@@ -127,13 +127,17 @@ class Blocks:
         """Two projections and the activation between, without the bias of the second."""
         width, inner = self.stack.width, self.stack.inner
         hidden = self.project(x, first, (inner, width))
-        bias = self.vector(f"{first}.bias", inner)
-        if self.stack.activation == "gelu":
-            hidden = self.graph.node("BiasGelu", hidden, bias, domain=MICROSOFT)
-        else:
-            hidden = self.graph.node("Add", hidden, bias)
-            hidden = self.graph.node("QuickGelu", hidden, domain=MICROSOFT, alpha=1.702)
+        hidden = self._activated(hidden, self.vector(f"{first}.bias", inner))
         return self.project(hidden, second, (width, inner))
+
+    def _activated(self, x: str, bias: str) -> str:
+        match self.stack.activation:
+            case "gelu":
+                return self.graph.node("BiasGelu", x, bias, domain=MICROSOFT)
+            case "gelu_tanh":
+                return self.graph.node("FastGelu", x, bias, domain=MICROSOFT)
+            case "quick_gelu":
+                return self.graph.node("QuickGelu", self.graph.node("Add", x, bias), domain=MICROSOFT, alpha=1.702)
 
     def _square(self, x: str, name: str) -> str:
         return self.project(x, name, (self.stack.width, self.stack.width))

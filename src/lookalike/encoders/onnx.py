@@ -16,7 +16,9 @@ from PIL import Image
 
 from lookalike.encoders.architecture import Architecture, ClipText, Settings, read_architecture
 from lookalike.encoders.batches import Feed, plan, pooled_part, text_feed
+from lookalike.encoders.compiled import processor
 from lookalike.encoders.cores import available_cores
+from lookalike.encoders.quantise import weight_levels
 from lookalike.encoders.samples import TEXTS, pictures
 from lookalike.encoders.towers import LazyTower, Recipe, cosine_of
 from lookalike.errors import CorruptModel, InputError, UnsupportedModel
@@ -96,7 +98,7 @@ def open_encoder(
         precision=options.precision,
         runtime="onnxruntime",
         orientation=options.orientation,
-        recipe=(("tokenizer", tokenizer.digest),),
+        recipe=(*_rounding(options.precision), ("tokenizer", tokenizer.digest)),
         cosine=min(cosine_of(recipe) for recipe in recipes.values()),
     )
     threads = options.threads or available_cores()
@@ -187,6 +189,11 @@ def _pixel_spec(folder: Path, architecture: Architecture) -> PixelSpec | None:
             f"The model reads {edge} x {edge} pixels, and its positions are not stretched.",
         )
     return spec
+
+
+def _rounding(precision: Precision) -> tuple[tuple[str, str], ...]:
+    """What the processor decides about the bits of a reduced precision."""
+    return () if precision == "exact" else (("levels", str(weight_levels(processor()))),)
 
 
 def _sample_pictures(spec: PixelSpec) -> list[Feed]:

@@ -26,6 +26,12 @@ LEVELS_WITHOUT_VNNI = 63
 overflow with 127 (onnxruntime.ai, "Quantize ONNX models", on reduce_range)."""
 
 
+def weight_levels(processor: str) -> int:
+    """How finely weights are rounded on a processor, described as by `compiled.processor`."""
+    is_x86 = processor.startswith(("x86_64", "AMD64", "i686"))
+    return LEVELS_WITHOUT_VNNI if is_x86 and "vnni" not in processor else LEVELS
+
+
 class Product(Protocol):
     """Adds the product of a (tokens, inputs) array with constant weights to a graph."""
 
@@ -55,7 +61,7 @@ class Int8Product:
     """
 
     graph: GraphWriter
-    levels: int = LEVELS
+    levels: int
     _codes: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def __call__(self, x: str, weights: Weights) -> str:

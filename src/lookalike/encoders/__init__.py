@@ -1,0 +1,5 @@
+"""Adapters that turn prepared pictures and texts into vectors; see `ports.Encoder`.
+
+`onnx` is the way in: it reads `architecture` and `checkpoint`, has `towers` write (`graph`, `graph_clip`, `graph_bert`,
+`graph_blocks`, `graph_ops`, `quantise`) and keep (`compiled`) what `runtime` then runs.
+"""
