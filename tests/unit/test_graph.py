@@ -1,0 +1,216 @@
+"""Which models become graphs, what is refused and why, and how texts become batches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from lookalike.encoders.architecture import ClipText, Stack, read_architecture
+from lookalike.encoders.batches import MAX_BATCH_TOKENS, plan, pooled_part, text_feed
+from lookalike.encoders.onnx import OnnxEncoder, open_encoder
+from lookalike.encoders.quantise import weight_levels
+from lookalike.errors import CorruptModel, InputError, LookalikeError, ModelNotFound, UnsupportedModel
+from lookalike.types import Tokens
+from tests.checkpoints import CLIP_TOKENS, END_ID, write_bert, write_clip
+
+
+def open_model(folder: Path) -> OnnxEncoder:
+    return open_encoder(folder, name=folder.name, weights_sha256="0" * 64, cache_dir=folder.parent / "compiled")
+
+
+def change_json(path: Path, changes: Mapping[str, Any]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps({**content, **changes}), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"model_type": "siglip"}, "'model_type' in config.json is 'siglip'"),
+        ({"model_type": None}, "'model_type'"),
+        ({"projection_dim": 0}, "'projection_dim'"),
+        ({"text_config_dict": {"hidden_act": "relu"}}, "'hidden_act' in config.json is 'relu'.*gelu"),
+        ({"text_config_dict": {"num_attention_heads": 5}}, "'num_attention_heads'.*not a multiple"),
+        ({"text_config_dict": {"layer_norm_eps": "tiny"}}, "'layer_norm_eps'"),
+        ({"vision_config_dict": {"num_channels": 4}}, "'num_channels'"),
+        ({"vision_config": [1]}, "'vision_config'.*must be an object"),
+    ],
+)
+def test_an_unsupported_clip_is_refused(config: Mapping[str, Any], says: str, tmp_path: Path) -> None:
+    """An architecture or option that is not built in names the file, the key, the value and what is supported."""
+    with pytest.raises(UnsupportedModel, match=says) as caught:
+        open_model(write_clip(tmp_path / "model", config=config))
+    assert (caught.value.model, caught.value.file) == ("model", "config.json")
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "says"),
+    [
+        ("config.json", {"position_embedding_type": "relative_key"}, "absolute"),
+        ("config.json", {"is_decoder": True}, "decoder"),
+        ("1_Pooling/config.json", {"pooling_mode_cls_token": True}, "pooling_mode_cls_token.*Only the mean"),
+        ("1_Pooling/config.json", {"pooling_mode": "lasttoken"}, "lasttoken"),
+        ("sentence_bert_config.json", {"max_seq_length": "long"}, "'max_seq_length'"),
+    ],
+)
+def test_an_unsupported_sentence_model_is_refused(
+    file: str, changes: Mapping[str, Any], says: str, tmp_path: Path
+) -> None:
+    """Only absolute positions and mean pooling are built in; anything else names its file."""
+    folder = write_bert(tmp_path / "model")
+    change_json(folder / file, changes)
+    with pytest.raises(UnsupportedModel, match=says) as caught:
+        open_model(folder)
+    assert caught.value.file == file
+
+
+def test_the_length_of_a_sentence_model(tmp_path: Path) -> None:
+    """sentence_bert_config.json says where a text is cut, the position table where it says nothing."""
+    folder = write_bert(tmp_path / "model")
+    change_json(folder / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True})
+    assert read_architecture(folder).text.max_tokens == 40
+    change_json(folder / "sentence_bert_config.json", {"max_seq_length": 12})
+    assert read_architecture(folder).text.max_tokens == 12
+    assert len(open_model(folder).prepare_text("a long text that goes on and on").ids) == 12
+
+
+def test_positions_are_not_stretched(tmp_path: Path) -> None:
+    """A preprocessing that makes larger pictures than the model has positions for is refused."""
+    folder = write_clip(tmp_path / "model")
+    change_json(folder / "preprocessor_config.json", {"crop_size": {"height": 48, "width": 48}})
+    with pytest.raises(UnsupportedModel, match=r"32 x 32 pixels.*not stretched"):
+        open_model(folder)
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
+    """A tokenizer whose end token is not the one that config.json names would pool at the wrong place."""
+    with pytest.raises(CorruptModel, match=f"with token {END_ID}.*ends with 17") as caught:
+        open_model(write_clip(tmp_path / "model", end_id=17))
+    assert caught.value.file == "tokenizer.json"
+
+
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "vocab.json", "model.safetensors"])
+def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
+    """Without any one of its files, a model is not found, and the message says which file is missing."""
+    folder = write_clip(tmp_path / "model")
+    (folder / name).unlink()
+    with pytest.raises(ModelNotFound, match=name):
+        open_model(folder).encode_texts([Tokens(np.array([END_ID]))])
+
+
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe"])
+def test_a_damaged_configuration_is_corrupt(name: str, content: bytes, tmp_path: Path) -> None:
+    """A configuration that is not a JSON object is a CorruptModel that names it."""
+    folder = write_clip(tmp_path / "model")
+    (folder / name).write_bytes(content)
+    with pytest.raises(CorruptModel, match=name):
+        open_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"text_projection.weight": None}, "lacks the tensor 'text_projection.weight'"),
+        (
+            {"text_projection.weight": np.ones((7, 64), np.float32)},
+            r"shape \(7, 64\) where config.json says \(32, 64\)",
+        ),
+        ({"text_model.final_layer_norm.weight": np.full(64, np.nan, np.float32)}, "not finite"),
+        ({"text_projection.weight": np.full((32, 64), 3e38, np.float32)}, "vectors that are not finite"),
+    ],
+)
+def test_an_unfit_checkpoint_is_corrupt(changes: Mapping[str, Any], says: str, tmp_path: Path) -> None:
+    """A checkpoint that does not fit config.json, or gives no finite vectors, is refused; nothing of it is kept."""
+    folder = write_clip(tmp_path / "model")
+    arrays = {**load_file(folder / "model.safetensors"), **changes}
+    save_file({k: v for k, v in arrays.items() if v is not None}, folder / "model.safetensors")
+    encoder = open_model(folder)
+    with pytest.raises(CorruptModel, match=says):
+        encoder.encode_texts([encoder.prepare_text("a")])
+    assert [path for path in (tmp_path / "compiled").iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.parametrize(
+    "ids", [[], [END_ID + 1], [-1, END_ID], [3] * (CLIP_TOKENS + 1)], ids=["none", "too high", "negative", "too many"]
+)
+def test_foreign_tokens_are_refused(ids: list[int], tmp_path: Path) -> None:
+    """Token ids that are not this model's are an InputError, not a crash or a wrong vector."""
+    encoder = open_model(write_clip(tmp_path / "model"))
+    with pytest.raises(InputError, match="prepare_text"):
+        encoder.encode_texts([Tokens(np.array(ids, np.int64))])
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [np.zeros((3, 32, 32), np.float32), np.zeros((1, 3, 32, 31), np.float32), np.zeros((1, 3, 32, 32), np.float64)],
+    ids=["no batch", "shape", "type"],
+)
+def test_foreign_pixels_are_refused(pixels: Any, tmp_path: Path) -> None:
+    """Pixels of another shape or type are an InputError that says what the model reads."""
+    encoder = open_model(write_clip(tmp_path / "model"))
+    with pytest.raises(InputError, match=r"float32 of shape \(n, 3, 32, 32\)"):
+        encoder.encode_images(pixels)
+
+
+def text_tower(end_id: int | None) -> ClipText:
+    stack = Stack(width=4, layers=1, heads=1, inner=4, activation="gelu", epsilon=1e-5)
+    return ClipText(stack=stack, vocabulary=100, max_tokens=10, dim=4, end_id=end_id)
+
+
+@pytest.mark.parametrize(
+    ("end_id", "ids", "kept"),
+    [(9, [1, 5, 9], 3), (9, [1, 9, 5, 9], 2), (None, [1, 5, 9], 3), (None, [1, 9, 5, 9], 2), (None, [1, 5, 99, 9], 3)],
+)
+def test_clip_reads_up_to_its_pooled_token(end_id: int | None, ids: list[int], kept: int) -> None:
+    """The first end token is pooled (in original configurations the greatest id), so what follows it is left out."""
+    assert pooled_part(np.array(ids), text_tower(end_id)).tolist() == ids[:kept]
+
+
+def test_a_plan_holds_every_text_once() -> None:
+    """Texts of any lengths are split into runs of bounded size, similar lengths together, none left out."""
+    lengths = np.random.default_rng(0).integers(1, 78, 300).tolist()
+    runs = list(plan(lengths))
+    assert sorted(place for run in runs for place in run) == list(range(300))
+    assert max(sum(lengths[place] for place in run) for run in runs) <= MAX_BATCH_TOKENS
+    assert [lengths[place] for run in runs for place in run] == sorted(lengths)
+    assert list(plan([])) == []
+    assert list(plan([10_000])) == [[0]]
+
+
+def test_a_batch_has_no_padding() -> None:
+    """All tokens stand behind each other; spreading them into sequences and gathering them again loses none."""
+    feed = text_feed([np.array([7, 9]), np.array([5, 6, 9])], text_tower(9))
+    assert feed["ids"].tolist() == [7, 9, 5, 6, 9]
+    assert feed["positions"].tolist() == [0, 1, 0, 1, 2]
+    assert feed["last"].tolist() == [1, 4]
+    assert feed["mask"].tolist() == [[1, 1, 0], [1, 1, 1]]
+    assert feed["spread"].ravel()[feed["gather"]].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("processor", "levels"),
+    [
+        ("x86_64 GenuineIntel avx2 avx512f avx512_vnni", 127),
+        ("x86_64 GenuineIntel avx2 avx_vnni", 127),
+        ("x86_64 AuthenticAMD avx2", 63),
+        ("aarch64 asimddp", 127),
+        ("arm64 arm", 127),
+    ],
+)
+def test_weights_are_rounded_as_the_processor_multiplies(processor: str, levels: int) -> None:
+    """On x86 without VNNI, sums of two products overflow 16 bits with full-range weights."""
+    assert weight_levels(processor) == levels
+
+
+def test_every_refusal_is_one_of_ours(tmp_path: Path) -> None:
+    """An empty folder is refused with an error of the tree, and a sentence."""
+    with pytest.raises(LookalikeError, match=r"holds no config\.json: fetch"):
+        open_model(tmp_path)
