@@ -32,6 +32,9 @@ from lookalike.types import Outcome
 
 SHOWN_FAILURES = 20
 
+DEAD_SHARE = 0.2
+"""Vectors that no item uses, for each one in use, from which the index is rewritten without them."""
+
 NOTICE = f"""\
 CLIP is not on this machine, so this index uses the built-in model `tiny`:
 fine for a first try, far weaker than CLIP on real photos. For your own photos:
@@ -67,6 +70,9 @@ def index(config: Config, folders: tuple[Path, ...], project: str | None, dry_ru
             return
         with _progress_bar(sources, hidden=as_json) as on_progress:
             report = opened.ingest(sources, on_progress=on_progress)
+        stats = opened.stats()
+        if stats.dead_slots > stats.contents * DEAD_SHARE:
+            opened.compact()
         _print_report(report, opened, as_json=as_json)
     n_other = sum(source.n_other for source in sources)
     if n_other and not as_json:

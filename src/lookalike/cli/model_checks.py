@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from lookalike import app
 from lookalike.cli.checks import Check, guarded
+from lookalike.cli.indexing import DEAD_SHARE
 from lookalike.cli.output import amount
 from lookalike.config import Config
 from lookalike.errors import StoreCorrupt, StoreError, StoreNotFound
@@ -54,8 +55,6 @@ PREPARED = (
 )
 
 SHIRTS = {"red": (200, 30, 30), "green": (30, 150, 50), "blue": (30, 60, 190)}
-
-DEAD_FRACTION = 0.25
 
 
 def model_of(config: Config) -> str:
@@ -321,7 +320,7 @@ def check_index(folder: Path) -> Check:
         return Check(name="index", verdict="wrong", facts=str(error), remedy=remedy)
     facts = f"{stats.items:,} items of {stats.contents:,} pictures, {amount(stats.n_bytes)}, every byte as written"
     facts += f", in {folder}; {stats.dead_slots:,} vectors that no item uses"
-    if stats.dead_slots > DEAD_FRACTION * max(stats.contents, 1):
-        remedy = "`lookalike.Index.open(write=True).compact()` in Python gives their space back."
+    if stats.dead_slots > DEAD_SHARE * stats.contents:
+        remedy = "The next `lookalike index` gives their space back."
         return Check(name="index", verdict="slow", facts=facts, remedy=remedy)
     return Check(name="index", verdict="ok", facts=facts)

@@ -96,6 +96,6 @@ def _place(hit: Hit) -> str:
 def _print_thumbnails(hits: Hits, terminal: Mapping[str, str]) -> None:
     from lookalike.cli.thumbnails import row_of
 
-    row = row_of([Path(hit.item.uri) for hit in hits if hit.item.uri], terminal)
+    row = row_of([Path(hit.item.uri or hit.item.id) for hit in hits], terminal)
     if row:
         click.echo(row)

@@ -69,8 +69,8 @@ def search(
         hits = index.search(
             text=None if image else query, image=image, project=project, limit=limit, min_confidence=min_confidence
         )
-    print_hits({"image" if image else "text": query}, hits, as_json=output.as_json, terminal=config.terminal)
     _page(query, image, hits, output)
+    print_hits({"image" if image else "text": query}, hits, as_json=output.as_json, terminal=config.terminal)
 
 
 @click.command()
@@ -94,8 +94,8 @@ def similar(
     item_id = path.absolute().as_posix() if path.exists() else item
     with Index.open(config=config) as index:
         hits = index.search(item=item_id, project=project, limit=limit, min_confidence=min_confidence)
-    print_hits({"item": item_id}, hits, as_json=output.as_json, terminal=config.terminal)
     _page(path.name, path if path.exists() else None, hits, output)
+    print_hits({"item": item_id}, hits, as_json=output.as_json, terminal=config.terminal)
 
 
 def example(query: str) -> Path | None:
