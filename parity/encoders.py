@@ -234,6 +234,8 @@ def main() -> int:
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="reference material")
     parser.add_argument("--write", action="store_true", help="store the vectors that the tests compare with")
     options = parser.parse_args()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     print(f"torch {version('torch')}, transformers {version('transformers')}, onnxruntime {version('onnxruntime')}")
     print(f"{'difference':>10}  {'limit':>7}  {'verdict':8}  what")
     failed = 0
