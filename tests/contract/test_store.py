@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -336,6 +338,12 @@ def test_an_item_without_a_picture_is_refused_and_named(store: Store) -> None:
     assert (store.stats().items, store.stats().dead_slots) == (0, 0)
 
 
+def test_a_content_that_is_no_digest_is_refused(tmp_path: Path) -> None:
+    """The embedded store keeps digests, not names (its twin keeps any string)."""
+    with create(tmp_path / "s", space()) as store, pytest.raises(InputError, match="sha256"):
+        store.add([], ["photo.jpg"], unit_rows(1))
+
+
 def test_a_content_twice_in_one_call_is_refused(store: Store) -> None:
     """Contents of one call are distinct."""
     with pytest.raises(InputError, match="distinct"):
@@ -348,3 +356,34 @@ def test_a_bad_query_is_refused(store: Store) -> None:
         store.search(unit_rows(1)[0] * 2, limit=1, where=ALL)
     with pytest.raises(InputError):
         store.search(unit_rows(1, dim=8)[0], limit=1, where=ALL)
+
+
+def test_threads_search_while_one_writes(store: Store) -> None:
+    """Searches from several threads see whole batches only, while batches are added, deleted and compacted."""
+    rows = unit_rows(2000)
+    contents = [sha(i) for i in range(2000)]
+    done = threading.Event()
+
+    def write() -> None:
+        try:
+            for first in range(0, 2000, 100):
+                part = slice(first, first + 100)
+                store.add([Item(id=c, content=c) for c in contents[part]], contents[part], rows[part])
+                if first % 500 == 400:
+                    store.delete([("default", c) for c in contents[part]])
+                    store.compact()
+        finally:
+            done.set()
+
+    def read(number: int) -> None:
+        while not done.is_set():
+            answers, considered = store.search(rows[number], limit=5, where=ALL)
+            assert considered % 100 == 0
+            assert len(answers) == min(5, considered)
+            assert not considered or answers[0].item.id == contents[number]
+            assert store.search(rows[number], limit=5, where=Filter(project="default"))[1] % 100 == 0
+
+    with ThreadPoolExecutor(4) as pool:
+        for task in [pool.submit(write), *(pool.submit(read, number) for number in range(3))]:
+            task.result()
+    assert store.stats().items == 1600

@@ -110,5 +110,5 @@ class Twins(RuleBasedStateMachine):
 
 TestTwins = pytest.mark.filterwarnings("error")(Twins.TestCase)
 TestTwins.settings = settings(
-    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
 )

@@ -13,7 +13,7 @@ from lookalike.types import Filter, Item, Rows
 from lookalike.vectors import normalise
 
 DIM = 8
-BATCH = 500
+BATCH = 100
 ALL = Filter()
 SPACE = Space(model="toy", weights="0" * 64, preprocessing="", pooling="mean", dim=DIM, modalities=("image",))
 

@@ -16,13 +16,13 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from lookalike.errors import InputError, StoreError, StoreNotFound
+from lookalike.errors import InputError, StoreError, StoreFull, StoreNotFound
 from lookalike.spaces import Space
 from lookalike.store import items as item_rows
 from lookalike.store import lock
@@ -163,12 +163,12 @@ class EmbeddedStore:
         """What the store holds."""
         with self._database.reading() as connection:
             state = item_rows.read_state(connection)
-            dead = len(item_rows.slots(connection, "read_dead"))
+            dead = item_rows.count_dead(connection)
             return StoreStats(
                 items=state.items,
                 contents=state.slots - dead,
                 dead_slots=dead,
-                n_bytes=sum(path.stat().st_size for path in self._database.folder.iterdir() if path.is_file()),
+                n_bytes=sum(map(_size, self._database.folder.iterdir())),
                 projects=item_rows.projects(connection),
                 space=self.space,
             )
@@ -211,7 +211,9 @@ class EmbeddedStore:
                 state = self._files.counted(connection, state, len(new), appended.result())
             item_rows.write_state(connection, state)
         if self._files.screen_is_due(state):
-            self._refit()
+            # The batch is stored; codes that found no room are tried again with the next one.
+            with suppress(StoreFull):
+                self._refit()
 
     def delete(self, keys: Sequence[tuple[str, str]]) -> int:
         """Delete these (project, id) pairs; the number that existed. Vectors stay until `compact`."""
@@ -292,3 +294,10 @@ class EmbeddedStore:
             with self._view_lock:
                 self._view = view
         return view[1]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # removed by a compaction, or by SQLite
+        return 0

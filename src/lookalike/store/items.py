@@ -60,7 +60,7 @@ def slots_of(connection: sqlite3.Connection, contents: Iterable[str]) -> dict[st
     """The slots of those contents that are stored."""
     found = {}
     for content in contents:
-        row = connection.execute(_SQL["slot_of_content"], (bytes.fromhex(content),)).fetchone()
+        row = connection.execute(_SQL["slot_of_content"], (_digest(content),)).fetchone()
         if row is not None:
             found[content] = row[0]
     return found
@@ -69,6 +69,11 @@ def slots_of(connection: sqlite3.Connection, contents: Iterable[str]) -> dict[st
 def contents_of(connection: sqlite3.Connection, slots: Iterable[int]) -> list[str]:
     """The contents at these slots, in order."""
     return [connection.execute(_SQL["content_of_slot"], (int(slot),)).fetchone()[0].hex() for slot in slots]
+
+
+def count_dead(connection: sqlite3.Connection) -> int:
+    """How many contents no item uses."""
+    return int(connection.execute(_SQL["count_dead"]).fetchone()[0])
 
 
 def slots(connection: sqlite3.Connection, name: str) -> Slots:
@@ -199,7 +204,14 @@ def _item_rows(
 
 
 def _content_rows(contents: Sequence[str], positions: Sequence[int], first: int) -> list[tuple[int, bytes]]:
-    return [(slot, bytes.fromhex(contents[position])) for slot, position in enumerate(positions, first)]
+    return [(slot, _digest(contents[position])) for slot, position in enumerate(positions, first)]
+
+
+def _digest(content: str) -> bytes:
+    try:
+        return bytes.fromhex(content)
+    except ValueError:
+        raise InputError("A content is named by its sha256, in hexadecimal digits.", item=content) from None
 
 
 def _metadata(item: Item) -> str:
@@ -220,7 +232,7 @@ def _insert_tags(connection: sqlite3.Connection, items: Sequence[Item], numbers:
 
 
 def _note_use(connection: sqlite3.Connection, used: set[int], touched: set[int]) -> None:
-    if connection.execute(_SQL["count_dead"]).fetchone()[0]:
+    if count_dead(connection):
         connection.executemany(_SQL["mark_alive"], [(slot,) for slot in used])
     connection.executemany(_SQL["mark_dead"], [{"slot": slot} for slot in touched - used])
 

@@ -73,7 +73,12 @@ def nearest(query: NDArray[np.float32], table: Table, *, limit: int, among: Slot
     unit *= 256 / FIXED_ONE
 
     def rough(slots: Slots) -> Scores:
-        return _gathered(table.high, high_query, slots) * np.float32(unit)
+        return dots_int8(table.high[slots], high_query) * np.float32(unit)
+
+    def exact(slots: Slots) -> Scores:
+        # einsum, because a matrix product may round equal rows differently, and ties must stay ties.
+        cosines: Scores = np.einsum("ij,j->i", table.rows(slots), query)
+        return np.clip(cosines, -1, 1, out=cosines)
 
     if table.codes is None or table.screen is None or n_rows <= 2 * SCREENED:
         slots, scores = _everything(table.high, high_query, among, table.dead)
@@ -83,14 +88,7 @@ def nearest(query: NDArray[np.float32], table: Table, *, limit: int, among: Slot
         slots, scores = _everything(table.codes, code_query, among, table.dead)
         scores *= np.float32(code_unit)
         slots, scores = _narrowed(slots, scores, rough, keep=max(SCREENED, 8 * limit), limit=limit)
-    # einsum, because a matrix product may round equal rows differently, and ties must stay ties.
-    slots, scores = _narrowed(
-        slots,
-        scores,
-        lambda few: np.clip(np.einsum("ij,j->i", table.rows(few), query), -1, 1),
-        keep=max(RESCORED, 2 * limit),
-        limit=limit,
-    )
+    slots, scores = _narrowed(slots, scores, exact, keep=max(RESCORED, 2 * limit), limit=limit)
     order = np.argsort(-scores, kind="stable")
     return slots[order], scores[order]
 
@@ -102,7 +100,7 @@ def _everything(rows: Codes, query: NDArray[np.int8], among: Slots | None, dead:
         scores[dead] = -np.inf
         return None, scores
     if len(among) * SPARSE < len(rows):
-        return among, _gathered(rows, query, among)
+        return among, _in_chunks(lambda slots: dots_int8(rows[slots], query), among)
     return among, dots_int8(rows, query)[among]
 
 
@@ -127,7 +125,7 @@ def _narrowed(
     if len(leading) < keep // 2 and len(scores) > keep:  # the sample misled; rare, and worth the exact bound then
         bound = max(float(np.partition(scores, len(scores) - keep)[len(scores) - keep]), LOWEST)
         leading = np.flatnonzero(scores >= bound)
-    better = precise(at(leading))
+    better = _in_chunks(precise, at(leading))
     if len(leading) <= limit:
         return at(leading), better
     best = np.argpartition(-better, min(LEADERS, len(better) - 1))[:LEADERS]
@@ -135,9 +133,9 @@ def _narrowed(
     worst_answer = np.partition(better, len(better) - limit)[len(better) - limit]
     floor = worst_answer - errors.mean() - SPREADS * errors.std()
     late = np.flatnonzero((scores >= floor) & (scores < bound))
-    return at(np.concatenate([leading, late])), np.concatenate([better, precise(at(late))])
+    return at(np.concatenate([leading, late])), np.concatenate([better, _in_chunks(precise, at(late))])
 
 
-def _gathered(rows: Codes, query: NDArray[np.int8], slots: Slots) -> Scores:
-    parts = [dots_int8(rows[slots[first : first + CHUNK]], query) for first in range(0, len(slots), CHUNK)]
+def _in_chunks(score: Callable[[Slots], Scores], slots: Slots) -> Scores:
+    parts = [score(slots[first : first + CHUNK]) for first in range(0, len(slots), CHUNK)]
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
