@@ -152,7 +152,7 @@ def own_rows(folder: Path, vectors: np.ndarray, queries: dict[str, np.ndarray]) 
         search(store, queries["text"][:1])
         rows.append(row("open", (opened - began) * 1000, "ms"))
         rows.append(row("first search", (time.perf_counter() - opened) * 1000, "ms"))
-        note = "vectors 1,184, the rest items; a float32 row is 2,048"
+        note = "vectors 1,152, the rest items; a float32 row is 2,048"
         rows.append(row("bytes on disk a row", store.stats().n_bytes / n, "bytes", note=note))
         for kind, asked in queries.items():
             times, found = search(store, asked)

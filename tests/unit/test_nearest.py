@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lookalike.store import scan
-from lookalike.store.nearest import SCREENED, Table, nearest
+from lookalike.store.nearest import UNSCREENED, Table, nearest
 from lookalike.types import Rows
 from lookalike.vectors import Screen, Slots, from_fixed, normalise, to_fixed
 
@@ -42,7 +42,7 @@ def table(rows: Rows, *, screened: bool, dead: Slots = NONE_DEAD) -> Table:
 @pytest.fixture(scope="module")
 def rows() -> Rows:
     """More than enough rows for a screen to be used."""
-    return pictures(6 * SCREENED)
+    return pictures(12 * UNSCREENED)
 
 
 @pytest.mark.parametrize("limit", [1, 10, 300])
