@@ -4,13 +4,14 @@
 PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
 PIP_INSTALL := -m pip install --quiet --quiet --no-input --disable-pip-version-check --progress-bar off
 PY := .venv/bin/python
+PEER_PY := .venv-parity/bin/python
 
 # The environment of the caller must not reach into ours.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX
 MAKEFLAGS += --no-builtin-rules
 
-# The scripts that are run, as opposed to what they import.
-BENCHMARKS = $(filter-out benchmarks/report.py,$(shell grep -l __main__ benchmarks/*.py))
+# Reference material that is not part of the project.
+SHARED := $(or $(LOOKALIKE_SHARED),../shared)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format parity bench report lock clean
@@ -34,17 +35,18 @@ format: .venv/.dev ## Format the code and fix what ruff can fix
 	@$(PY) -m ruff check --quiet --fix . ; $(PY) -m ruff format .
 
 parity: .venv-parity/.ready ## Compare with transformers on torch, in an environment of its own
-	@set -e; for script in pixels_and_tokens encoders; do .venv-parity/bin/python parity/$$script.py; done
+	@set -e; for script in pixels_and_tokens encoders; do $(PEER_PY) parity/$$script.py --shared "$(SHARED)"; done
 
-bench: .venv-parity/.ready ## Run the benchmarks against their peers and write docs/benchmarks.md
-	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; .venv-parity/bin/python $$script; done
-	@.venv-parity/bin/python benchmarks/report.py
+bench: .venv-parity/.peers .bench/vit-b-32/.ready ## Run the benchmarks beside their peers, write docs/benchmarks.md
+	@$(PEER_PY) benchmarks/store.py --work-dir .bench/store --peer-python $(PEER_PY)
+	@$(PEER_PY) benchmarks/ingest.py --model .bench/vit-b-32 --peer-python $(PEER_PY)
+	@$(PEER_PY) benchmarks/report.py
 
 report: .venv/.runtime ## Write docs/benchmarks.md from benchmarks/results
 	@$(PY) benchmarks/report.py
 
 clean: ## Remove environments, caches and build outputs
-	rm -rf .venv .venv-parity .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis dist demo-output
+	rm -rf .venv .venv-parity .venv-lock .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist demo-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- environments -------------------------------------------------------------------------------------------------
@@ -76,9 +78,21 @@ INSTALL_CHECKOUT = --no-deps --no-build-isolation --editable .
 # Two steps, since parity/requirements.txt has no hashes and pip wants all or none.
 .venv-parity/.ready: requirements/runtime.lock parity/requirements.txt pyproject.toml | .venv-parity/.created
 	@echo "Installing lookalike, torch and transformers into .venv-parity (hundreds of megabytes)"
-	@.venv-parity/bin/python $(PIP_INSTALL) --requirement requirements/runtime.lock
-	@.venv-parity/bin/python $(PIP_INSTALL) $(INSTALL_CHECKOUT)
-	@.venv-parity/bin/python $(PIP_INSTALL) --requirement parity/requirements.txt
+	@$(PEER_PY) $(PIP_INSTALL) --requirement requirements/runtime.lock
+	@$(PEER_PY) $(PIP_INSTALL) $(INSTALL_CHECKOUT)
+	@$(PEER_PY) $(PIP_INSTALL) --requirement parity/requirements.txt
+	@touch $@
+
+.venv-parity/.peers: benchmarks/requirements.txt .venv-parity/.ready
+	@echo "Installing the peers of the benchmarks into .venv-parity"
+	@$(PEER_PY) $(PIP_INSTALL) --requirement benchmarks/requirements.txt
+	@touch $@
+
+# Random weights in the shape of CLIP ViT-B/32: speed does not depend on them.
+.bench/vit-b-32/.ready: parity/encoders.py .venv-parity/.ready
+	@mkdir -p $(@D)
+	@$(PEER_PY) -c 'import pathlib, sys; from parity.encoders import full_size; \
+	  full_size(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), "quick_gelu")' $(@D) "$(SHARED)"
 	@touch $@
 
 # --- the lock -----------------------------------------------------------------------------------------------------
