@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import PIL
 from PIL import Image
 
 from lookalike.encoders.architecture import Architecture, ClipText, Settings, read_architecture
@@ -98,7 +99,7 @@ def open_encoder(
         precision=options.precision,
         runtime="onnxruntime",
         orientation=options.orientation,
-        recipe=(*_rounding(options.precision), ("tokenizer", tokenizer.digest)),
+        recipe=(*_rounding(options.precision), *_resizing(spec), ("tokenizer", tokenizer.digest)),
         cosine=min(cosine_of(recipe) for recipe in recipes.values()),
     )
     threads = options.threads or available_cores()
@@ -194,6 +195,11 @@ def _pixel_spec(folder: Path, architecture: Architecture) -> PixelSpec | None:
 def _rounding(precision: Precision) -> tuple[tuple[str, str], ...]:
     """What the processor decides about the bits of a reduced precision."""
     return () if precision == "exact" else (("levels", str(weight_levels(processor()))),)
+
+
+def _resizing(spec: PixelSpec | None) -> tuple[tuple[str, str], ...]:
+    """What resizes: Pillow 13 does tall pictures in another order than 12, and another major version may again."""
+    return () if spec is None else (("pillow", PIL.__version__.split(".")[0]),)
 
 
 def _sample_pictures(spec: PixelSpec) -> list[Feed]:
