@@ -123,6 +123,7 @@ class Database:
                 self._writer.execute("PRAGMA synchronous = FULL")
                 self._writer.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
                 self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+                self._writer.execute("PRAGMA temp_store = MEMORY")  # savepoints are kept there
             connection = self._writer
             connection.execute("BEGIN IMMEDIATE")
             try:

@@ -27,7 +27,7 @@ SCREEN_WIDTH = 128
 SCREEN_FROM = 16_384
 """Rows from which on short codes pay: so many high bytes are scanned in a millisecond."""
 
-REFIT_GROWTH = 4
+REFIT_GROWTH = 8
 """The screen is fitted anew when the collection has grown so many times: old directions fit new pictures worse."""
 
 SAMPLE = 8192
