@@ -59,12 +59,13 @@ def test_the_first_bad_row_is_named(value: float) -> None:
     assert caught.value.item == "c"
 
 
+@settings(deadline=None, derandomize=True)
 @given(arrays.arrays(np.float32, (3, 5), elements=st.floats(-1, 1, width=32)))
 def test_fixed_point_is_within_half_a_step(rows: Rows) -> None:
-    """Any value within -1..1 comes back within half a step, the ends included; the high byte alone within 1/254."""
+    """Any value within -1..1 comes back within half a step, the ends included; the high byte alone within 128 steps."""
     high, low = to_fixed(rows)
     np.testing.assert_allclose(from_fixed(high, low), rows, atol=0.501 / FIXED_ONE)
-    np.testing.assert_allclose(high / np.float32(127), rows, atol=1 / 254 + 1e-6)
+    np.testing.assert_allclose(high / np.float32(127), rows, atol=(128 + 0.501) / FIXED_ONE)
     assert np.abs(high.astype(int)).max() <= 127
 
 
@@ -74,6 +75,7 @@ def test_fixed_point_rows_stay_apart() -> None:
     np.testing.assert_allclose(from_fixed(*to_fixed(rows)), rows, atol=0.501 / FIXED_ONE)
 
 
+@settings(deadline=None, derandomize=True)
 @given(arrays.arrays(np.float32, 7, elements=st.floats(-1e6, 1e6, width=32, allow_subnormal=False)))
 def test_int8_weights_keep_their_proportions(weights: Rows) -> None:
     """Each weight within half of the unit that was chosen, which the largest fills; all zero is no division by zero."""
@@ -129,7 +131,7 @@ def test_a_screen_survives_its_bytes() -> None:
     np.testing.assert_array_equal(again.encode(rows), screen.encode(rows))
 
 
-@settings(deadline=None)
+@settings(deadline=None, derandomize=True)
 @given(st.integers(1, 20_000), st.integers(1, 5000), st.integers(0, 2**32 - 1))
 def test_the_bound_of_the_best_lets_about_k_pass(n: int, k: int, seed: int) -> None:
     """About k scores reach the bound, within what a sample can tell; all of them if there are no more than k."""
