@@ -1,6 +1,6 @@
 """Dot products of one query with very many int8 rows, by a SIMD library; the only file that knows which.
 
-Without the library numpy computes the same numbers, about five times slower: a machine that searches a small index
+Without the library numpy computes the same numbers, two to six times slower: a machine that searches a small index
 needs no extra.
 """
 
