@@ -135,6 +135,16 @@ def search(store: EmbeddedStore, queries: np.ndarray, where: Filter = ALL) -> tu
     return times, found
 
 
+def cpu(store: EmbeddedStore, queries: np.ndarray, where: Filter = ALL) -> str:
+    """What the processor itself spent on a query: on a busy machine the clock also counts waiting for it."""
+    times = []
+    for query in queries:
+        began = time.thread_time()
+        store.search(query, limit=K, where=where)
+        times.append((time.thread_time() - began) * 1000)
+    return f"processor time p50 {np.median(times):.3g} ms"
+
+
 def recall(found: list[list[int]], truth: np.ndarray) -> float:
     """The share of the true K best that was found."""
     return float(np.mean([len(set(mine) & set(right)) / K for mine, right in zip(found, truth.tolist(), strict=True)]))
@@ -156,13 +166,16 @@ def own_rows(folder: Path, vectors: np.ndarray, queries: dict[str, np.ndarray]) 
         rows.append(row("bytes on disk a row", store.stats().n_bytes / n, "bytes", note=note))
         for kind, asked in queries.items():
             times, found = search(store, asked)
-            rows.append(row(f"{kind} search p50, 1 thread", np.median(times), "ms", target="<= 20 ms"))
+            rows.append(
+                row(f"{kind} search p50, 1 thread", np.median(times), "ms", target="<= 20 ms", note=cpu(store, asked))
+            )
             rows.append(row(f"{kind} search p95, 1 thread", np.percentile(times, 95), "ms"))
             rows.append(row(f"{kind} recall@10", recall(found, best(vectors, asked)), "", target=">= 0.995"))
         search(store, queries["text"][:1], ONE_PERCENT)  # reads the posting list
         times, found = search(store, queries["text"], ONE_PERCENT)
         truth = best(vectors, queries["text"], lambda numbers: numbers % N_PROJECTS == 7)
-        rows.append(row("text search p50, filter 1 %", np.median(times), "ms", target="<= 2 ms"))
+        note = cpu(store, queries["text"], ONE_PERCENT)
+        rows.append(row("text search p50, filter 1 %", np.median(times), "ms", target="<= 2 ms", note=note))
         rows.append(row("text recall@10, filter 1 %", recall(found, truth), "", target=">= 0.995"))
     return [{**entry, "what": f"{n:,} rows: {entry['what']}"} for entry in rows]
 
