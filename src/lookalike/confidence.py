@@ -1,17 +1,18 @@
 """From raw cosines to a confidence that means the same for text and for image queries.
 
 A cosine says little by itself: with CLIP a perfect caption reaches 0.30 and two unrelated photos reach 0.55. What
-says something is how far a similarity stands out from a *background*, in standard deviations (z):
+says something is how a similarity compares with a *background*:
 
-- For a text query the background of a picture is what a fixed bank of unrelated captions scores on that same
-  picture: is the query a better description of it than captions drawn at random? This does not depend on what else
-  is in the collection, so it also holds where every picture shows a dress.
-- For an image query the background is what the query scores on a sample of the collection.
+- For a text query the background of a picture is what a fixed bank of captions of everyday things scores on that same
+  picture. "Related" begins where the query describes the picture as well as the third-best of the bank: a picture is
+  rarely described by more than two of them. This depends neither on what else is in the collection, so it also holds
+  where every picture shows a dress, nor on how far apart a model keeps its captions.
+- For an image query the background is what the query scores on a sample of the collection. "Related" begins two
+  standard deviations above its mean.
 
-z becomes 0..1 through a logistic curve whose midpoint is where "related" begins. Midpoints and widths were read off
-73 real CLIP ViT-B/32 image vectors and 1,951 real caption vectors: true captions have z of 2.7 to 7.6 (median 4.4),
-the best of 73 wrong pictures has a median of 2.2 and a 90th percentile of 3.6; photos of one subject have z of 1.0 to
-3.7, and of different subjects below 2.4.
+A logistic curve around that point makes 0..1 of it. On 73 real photos and 1,982 real captions under CLIP ViT-B/32,
+every true caption lies above the point, and 2 % of captions drawn at random; photos of one subject have a z of 1.0 to
+3.7, of different subjects below 2.4 (tests/unit/test_confidence.py).
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ from numpy.typing import NDArray
 
 from lookalike.types import Rows
 
-TEXT_MIDPOINT_Z = 3.0
-TEXT_WIDTH_Z = 0.5
+RIVAL = 3
+"""The query must describe a picture as well as the bank's caption of this rank to count as related."""
+
+TEXT_WIDTH = 0.5
+"""Width of the logistic curve, in standard deviations of what the bank scores on the picture."""
+
 IMAGE_MIDPOINT_Z = 2.0
 IMAGE_WIDTH_Z = 0.4
 
@@ -68,8 +73,9 @@ def text_confidence(similarities: NDArray[np.float64], bank: Rows, vectors: Rows
     """
     # einsum rather than a matrix product: BLAS threads that spin afterwards take the cores from the encoder.
     background = np.einsum("nd,md->nm", vectors, bank).astype(np.float64)
-    z = (similarities - background.mean(axis=1)) / np.maximum(background.std(axis=1), 1e-6)
-    return _logistic((z - TEXT_MIDPOINT_Z) / TEXT_WIDTH_Z)
+    rival = np.partition(background, -RIVAL, axis=1)[:, -RIVAL]
+    spread = np.maximum(background.std(axis=1), 1e-6)
+    return _logistic((similarities - rival) / spread / TEXT_WIDTH)
 
 
 def image_confidence(similarities: NDArray[np.float64], sample: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -86,9 +92,8 @@ def image_confidence(similarities: NDArray[np.float64], sample: NDArray[np.float
     count = lacking + len(sample)
     mean = (PRIOR_MEAN * lacking + sample.sum()) / count
     variance = (lacking * (PRIOR_STD**2 + (PRIOR_MEAN - mean) ** 2) + ((sample - mean) ** 2).sum()) / count
-    return _logistic(
-        (similarities - mean) / max(np.sqrt(variance), 1e-6) / IMAGE_WIDTH_Z - IMAGE_MIDPOINT_Z / IMAGE_WIDTH_Z
-    )
+    z = (similarities - mean) / max(np.sqrt(variance), 1e-6)
+    return _logistic((z - IMAGE_MIDPOINT_Z) / IMAGE_WIDTH_Z)
 
 
 def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:

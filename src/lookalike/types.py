@@ -142,8 +142,8 @@ class Hit:
     Attributes:
         item: What was found.
         similarity: Cosine to the query, -1 to 1. Not comparable between text and image queries.
-        confidence: 0 to 1: how far the similarity stands out from what unrelated pictures get with this very query;
-            0.5 is where "related" begins. Comparable between text and image queries.
+        confidence: 0 to 1: how the similarity compares with what unrelated captions (for words) or other pictures
+            (for an example) get; 0.5 is where "related" begins. Comparable between words and pictures.
     """
 
     item: Item
