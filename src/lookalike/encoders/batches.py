@@ -17,6 +17,10 @@ Feed = dict[str, NDArray[np.generic]]
 MAX_BATCH_TOKENS = 512
 """In one run: enough to keep the cores busy, and few enough for the states to stay in the cache."""
 
+MAX_WASTED_PAIRS = 12_000
+"""Pairs of tokens that attention may look at in vain in one run, since it pads to the longest text. Beyond that, a
+second run, which reads all weights again, costs less (measured on CLIP ViT-B/32, two cores)."""
+
 
 def pooled_part(ids: TokenIds, text: TextArchitecture) -> TokenIds:
     """The tokens that decide a text's vector.
@@ -40,13 +44,16 @@ def pooled_part(ids: TokenIds, text: TextArchitecture) -> TokenIds:
 def plan(lengths: Sequence[int]) -> Iterator[list[int]]:
     """The places of the texts that go into one run each, similar lengths together."""
     batch: list[int] = []
-    n_tokens = 0
+    n_tokens = n_pairs = 0
     for place in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and n_tokens + lengths[place] > MAX_BATCH_TOKENS:
+        length = lengths[place]
+        n_wasted = len(batch) * length**2 - n_pairs
+        if batch and (n_tokens + length > MAX_BATCH_TOKENS or n_wasted > MAX_WASTED_PAIRS):
             yield batch
-            batch, n_tokens = [], 0
+            batch, n_tokens, n_pairs = [], 0, 0
         batch.append(place)
-        n_tokens += lengths[place]
+        n_tokens += length
+        n_pairs += length**2
     if batch:
         yield batch
 

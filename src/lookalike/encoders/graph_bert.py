@@ -26,13 +26,14 @@ def _embeddings(blocks: Blocks, prefix: str, tower: BertText) -> str:
     kind = read(f"{prefix}.token_type_embeddings.weight", (tower.token_types, width))[0]
     places = graph.array(read(f"{prefix}.position_embeddings.weight", (tower.positions, width))[: tower.max_tokens])
     typed = graph.node("Add", graph.node("Gather", words, "ids"), graph.array(kind))
-    return blocks.add_norm(typed, graph.node("Gather", places, "positions"), f"{prefix}.LayerNorm").normed
+    total = graph.node("Add", typed, graph.node("Gather", places, "positions"))
+    return blocks.norm(total, f"{prefix}.LayerNorm")
 
 
 def _block(blocks: Blocks, prefix: str, state: str, layout: Layout) -> str:
     parts = ("self.query", "self.key", "self.value", "output.dense")
     names = Attention(*(f"{prefix}.attention.{part}" for part in parts))
     attended = blocks.attention(state, names, layout)
-    middle = blocks.add_norm(attended, state, f"{prefix}.attention.output.LayerNorm", bias=names.out).normed
+    middle = blocks.norm(blocks.add(attended, state, bias=names.out), f"{prefix}.attention.output.LayerNorm")
     moved = blocks.feed_forward(middle, f"{prefix}.intermediate.dense", f"{prefix}.output.dense")
-    return blocks.add_norm(moved, middle, f"{prefix}.output.LayerNorm", bias=f"{prefix}.output.dense").normed
+    return blocks.norm(blocks.add(moved, middle, bias=f"{prefix}.output.dense"), f"{prefix}.output.LayerNorm")

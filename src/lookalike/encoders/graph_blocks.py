@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -35,13 +34,6 @@ class Layout:
     pooled: Callable[[str], str]
     mask: str
     causal: bool
-
-
-class State(NamedTuple):
-    """What goes from block to block: the sum of all so far, and that sum normalised for what comes next."""
-
-    total: str
-    normed: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +81,10 @@ class Blocks:
         scale, shift = self.vector(f"{name}.weight", width), self.vector(f"{name}.bias", width)
         return self.graph.node("LayerNormalization", x, scale, shift, axis=-1, epsilon=self.stack.epsilon)
 
-    def add_norm(self, x: str, residual: str, norm: str, *, bias: str = "") -> State:
-        """x + residual + the named bias, and the same normalised by the named layer."""
-        width = self.stack.width
-        parts = [self.vector(f"{norm}.weight", width), self.vector(f"{norm}.bias", width)]
-        if bias:
-            parts.append(self.vector(f"{bias}.bias", width))
-        normed, _, _, total = self.graph.nodes(
-            "SkipLayerNormalization", x, residual, *parts, domain=MICROSOFT, outputs=4, epsilon=self.stack.epsilon
-        )
-        return State(total, normed)
-
     def add(self, x: str, residual: str, *, bias: str) -> str:
-        """x + residual + the named bias."""
-        return self.graph.node(
-            "Add", self.graph.node("Add", x, self.vector(f"{bias}.bias", self.stack.width)), residual
-        )
+        """x + the named bias + residual; in this order the bias becomes a part of the product before."""
+        biased = self.graph.node("Add", x, self.vector(f"{bias}.bias", self.stack.width))
+        return self.graph.node("Add", biased, residual)
 
     def attention(self, x: str, names: Attention, layout: Layout) -> str:
         """Every token's attention to its sequence, projected, without the bias of the last projection."""

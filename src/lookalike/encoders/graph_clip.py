@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from lookalike.encoders.architecture import ClipText, ClipVision
-from lookalike.encoders.graph_blocks import Attention, Blocks, Layout, State
-from lookalike.encoders.quantise import FloatProduct
+from lookalike.encoders.graph_blocks import Attention, Blocks, Layout
 
 
 def write_vision(blocks: Blocks, tower: ClipVision) -> str:
@@ -53,7 +50,7 @@ def _patches(blocks: Blocks, tower: ClipVision) -> str:
     grid = graph.reshape("pixels", -1, 3, side, size, side, size)
     flat = graph.reshape(graph.node("Transpose", grid, perm=[0, 2, 4, 1, 3, 5]), -1, 3 * size * size)
     kernel = checkpoint.array(f"{prefix}.patch_embedding.weight", (width, 3, size, size)).reshape(width, -1)
-    patches = graph.reshape(FloatProduct(graph)(flat, kernel), -1, side * side, width)
+    patches = graph.reshape(blocks.product(flat, kernel), -1, side * side, width)
     places = checkpoint.array(f"{prefix}.position_embedding.weight", (side * side + 1, width))
     first = checkpoint.array(f"{prefix}.class_embedding", (width,)) + places[0]
     placed = graph.node("Add", patches, graph.array(places[1:]))
@@ -64,28 +61,20 @@ def _patches(blocks: Blocks, tower: ClipVision) -> str:
 
 def _encoder(blocks: Blocks, prefix: str, total: str, layout: Layout) -> str:
     """The states before the first block -> (n, width): the pooled token's state after the last."""
-    block = partial(_block, blocks, f"{prefix}.encoder.layers")
-    state = State(total, blocks.norm(total, f"{prefix}.encoder.layers.0.layer_norm1"))
-    for number in range(blocks.stack.layers - 1):
-        state = block(number, state, layout)
-    return _last_block(blocks, f"{prefix}.encoder.layers.{blocks.stack.layers - 1}", state, layout)
+    *blocks_before, last = (f"{prefix}.encoder.layers.{number}" for number in range(blocks.stack.layers))
+    for block in blocks_before:
+        attended = blocks.attention(blocks.norm(total, f"{block}.layer_norm1"), _names(block), layout)
+        total = blocks.add(attended, total, bias=f"{block}.self_attn.out_proj")
+        total = _feed_forward(blocks, block, total)
+    # Nothing reads the other tokens' states after the last block, so there it runs for the pooled token alone.
+    attended = blocks.pooled_attention(blocks.norm(total, f"{last}.layer_norm1"), _names(last), layout)
+    total = blocks.add(attended, layout.pooled(total), bias=f"{last}.self_attn.out_proj")
+    return _feed_forward(blocks, last, total)
 
 
-def _block(blocks: Blocks, prefix: str, number: int, state: State, layout: Layout) -> State:
-    mine = f"{prefix}.{number}"
-    attended = blocks.attention(state.normed, _names(mine), layout)
-    state = blocks.add_norm(attended, state.total, f"{mine}.layer_norm2", bias=f"{mine}.self_attn.out_proj")
-    moved = blocks.feed_forward(state.normed, f"{mine}.mlp.fc1", f"{mine}.mlp.fc2")
-    return blocks.add_norm(moved, state.total, f"{prefix}.{number + 1}.layer_norm1", bias=f"{mine}.mlp.fc2")
-
-
-def _last_block(blocks: Blocks, prefix: str, state: State, layout: Layout) -> str:
-    """The last block for the pooled token alone: nothing reads the others' states any more."""
-    attended = blocks.pooled_attention(state.normed, _names(prefix), layout)
-    total = layout.pooled(state.total)
-    state = blocks.add_norm(attended, total, f"{prefix}.layer_norm2", bias=f"{prefix}.self_attn.out_proj")
-    moved = blocks.feed_forward(state.normed, f"{prefix}.mlp.fc1", f"{prefix}.mlp.fc2")
-    return blocks.add(moved, state.total, bias=f"{prefix}.mlp.fc2")
+def _feed_forward(blocks: Blocks, prefix: str, total: str) -> str:
+    moved = blocks.feed_forward(blocks.norm(total, f"{prefix}.layer_norm2"), f"{prefix}.mlp.fc1", f"{prefix}.mlp.fc2")
+    return blocks.add(moved, total, bias=f"{prefix}.mlp.fc2")
 
 
 def _names(prefix: str) -> Attention:

@@ -26,7 +26,7 @@ ALIGNMENT = 64
 
 
 class GraphWriter:
-    """Collects nodes; every method that adds one returns the name of its (first) output.
+    """Collects nodes; every method that adds one returns the name of its output.
 
     Use as a context manager; `save` inside it.
     """
@@ -79,15 +79,11 @@ class GraphWriter:
         """A constant list of whole numbers."""
         return self.array(np.array(values, np.int64))
 
-    def node(self, kind: str, *inputs: str, domain: str = "", outputs: int = 1, **attributes: object) -> str:
-        """Any operator; an empty input is one that is left out."""
-        return self.nodes(kind, *inputs, domain=domain, outputs=outputs, **attributes)[0]
-
-    def nodes(self, kind: str, *inputs: str, domain: str = "", outputs: int = 1, **attributes: object) -> list[str]:
-        """As `node`, with the names of all its outputs."""
-        names = [self._new_name(kind) for _ in range(outputs)]
-        self._nodes.append(self._onnx.helper.make_node(kind, inputs, names, domain=domain, **attributes))
-        return names
+    def node(self, kind: str, *inputs: str, domain: str = "", **attributes: object) -> str:
+        """Any operator with one output; an empty input is one that is left out."""
+        name = self._new_name(kind)
+        self._nodes.append(self._onnx.helper.make_node(kind, inputs, [name], domain=domain, **attributes))
+        return name
 
     def reshape(self, x: str, *shape: int) -> str:
         """The same values in another shape; 0 keeps a size, -1 is whatever is left."""

@@ -22,7 +22,7 @@ from lookalike.errors import CorruptModel
 from lookalike.spaces import Modality, Precision, digest_of
 from lookalike.types import Rows
 
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 """Raise it when the same checkpoint would give another graph: what was compiled before is then built again."""
 
 CANARY_TOLERANCE = 1e-3
