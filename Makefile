@@ -38,6 +38,7 @@ parity: .venv-parity/.ready ## Compare with transformers on torch, in an environ
 	@set -e; for script in pixels_and_tokens encoders; do $(PEER_PY) parity/$$script.py --shared "$(SHARED)"; done
 
 bench: .venv-parity/.peers .bench/vit-b-32/.ready ## Run the benchmarks beside their peers, write docs/benchmarks.md
+	@$(PEER_PY) benchmarks/engine.py --peer-python $(PEER_PY) --shared "$(SHARED)"
 	@$(PEER_PY) benchmarks/store.py --work-dir .bench/store --peer-python $(PEER_PY)
 	@$(PEER_PY) benchmarks/ingest.py --model .bench/vit-b-32 --peer-python $(PEER_PY)
 	@$(PEER_PY) benchmarks/report.py
