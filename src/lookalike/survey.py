@@ -64,7 +64,7 @@ def survey(sources: Sequence[Source], target: Target, *, on_progress: Callable[[
         unchanged=tally.counts["unchanged"],
         failures=tuple(tally.failures),
         n_bytes=tally.n_bytes,
-        vector_bytes=tally.counts["new"] * 3 * target.embedder.space.dim,  # int8 to scan and float16 to rescore
+        vector_bytes=tally.counts["new"] * 2 * target.embedder.space.dim,  # 16 bits a value
         eta_s=tally.counts["new"] * seconds / target.threads,
     )
 

@@ -240,7 +240,7 @@ def test_a_survey_says_what_a_run_would_do_and_writes_nothing(bench: Bench) -> N
     before = bench.store.stats()
     told = survey([FolderSource(bench.folder)], bench.target)
     assert (told.new, told.duplicates, told.unchanged, len(told.failures)) == (1, 2, 2, 2)
-    assert told.vector_bytes == 3 * bench.encoder.tower.space.dim
+    assert told.vector_bytes == 2 * bench.encoder.tower.space.dim
     assert told.n_bytes == sum(
         (bench.folder / name).stat().st_size for name in ("b.png", "c.png", "d.png", "e.png", "f.png")
     )
