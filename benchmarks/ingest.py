@@ -117,7 +117,16 @@ def measure(model: str, peer_python: str, work: Path) -> dict[str, object]:
         )
         baseline = statistics.median(figures["peer"]["per_s"] for figures in rounds)
         what = f"1,024 x 768 JPEG files to stored vectors, {precision}"
-        rows.append({"what": what, "ours": rate, "peer": baseline, "unit": "pictures/s", "ratio": ratio, "target": f">= {target} x"})
+        rows.append(
+            {
+                "what": what,
+                "ours": rate,
+                "peer": baseline,
+                "unit": "pictures/s",
+                "ratio": ratio,
+                "target": f">= {target} x",
+            }
+        )
         rows.append(
             {
                 "what": f"the same, of what the cores allow, {precision}",

@@ -13,9 +13,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from lookalike.cli.sheet import Section, write_sheet
-
 from lookalike import Config, Index
+from lookalike.cli.sheet import Section, write_sheet
 from lookalike.types import Hits, Outcome
 from training.catalogue import write_catalogue
 
