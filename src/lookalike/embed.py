@@ -31,14 +31,14 @@ class Embedder:
 
     Args:
         encoder: The model.
-        policy: Budgets of the image door; its orientation is taken from the encoder's tower.
+        policy: Budgets of the image door; its orientation is taken from the encoder's space.
         batch_size: How many pictures or texts the model sees at once.
     """
 
     def __init__(self, encoder: Encoder, *, policy: ImagePolicy | None = None, batch_size: int = 32) -> None:
         encoder.tower.require_parity()
         self._encoder = encoder
-        self._policy = replace(policy or ImagePolicy(), orientation=encoder.tower.orientation)
+        self._policy = replace(policy or ImagePolicy(), orientation=encoder.tower.space.orientation)
         self._batch_size = batch_size
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from lookalike.errors import SpaceMismatch
@@ -39,6 +39,8 @@ class Space:
         dim: Length of a vector.
         modalities: What can be embedded into it, sorted.
         normalised: Whether vectors have unit length.
+        orientation: Whether photos are turned upright as EXIF says. A rotated photo has two quite different vectors, so
+            this is a matter of geometry and not of precision.
     """
 
     model: str
@@ -48,6 +50,7 @@ class Space:
     dim: int
     modalities: tuple[Modality, ...]
     normalised: bool = True
+    orientation: Orientation = "apply"
 
     @property
     def id(self) -> str:
@@ -90,7 +93,6 @@ class Tower:
         space: Where its vectors belong.
         precision: "exact" (float32, the reference) or "int8".
         runtime: The library family that computes ("onnxruntime", "openvino", "fake", a provider's name).
-        orientation: Whether the EXIF orientation of a picture is applied or ignored.
         recipe: sorted (name, value) pairs of all else that can change a bit: tokenizer, token limit, preprocessing.
         cosine: Least cosine to the reference that was measured; 1.0 for the reference itself.
     """
@@ -98,7 +100,6 @@ class Tower:
     space: Space
     precision: Precision = "exact"
     runtime: str
-    orientation: Orientation = "apply"
     recipe: tuple[tuple[str, str], ...] = ()
     cosine: float = 1.0
 
@@ -233,7 +234,3 @@ def known_model(name: str) -> KnownModel | None:
             return model
     return None
 
-
-def renamed(space: Space, model: str) -> Space:
-    """The same geometry under another human name."""
-    return replace(space, model=model)

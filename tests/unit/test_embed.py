@@ -143,7 +143,7 @@ def test_it_may_be_used_from_several_threads() -> None:
 
 
 def test_the_image_door_follows_the_tower() -> None:
-    """Orientation is the tower's, whatever the policy says, since the fingerprint promises it."""
+    """Orientation is the space's, whatever the policy says: the vectors would not belong otherwise."""
     embedder = Embedder(FakeEncoder(orientation="ignore"), policy=ImagePolicy(orientation="apply"))
     assert embedder.policy.orientation == "ignore"
 

@@ -25,6 +25,7 @@ OTHER = {
     "dim": 384,
     "modalities": ("text",),
     "normalised": False,
+    "orientation": "ignore",
 }
 
 
@@ -61,7 +62,6 @@ def test_the_id_names_model_dimension_and_geometry() -> None:
     [
         {"precision": "int8"},
         {"runtime": "openvino"},
-        {"orientation": "ignore"},
         {"recipe": (("max_tokens", "77"),)},
         {"space": replace(SPACE, dim=384)},
     ],

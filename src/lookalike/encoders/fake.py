@@ -38,8 +38,9 @@ class FakeEncoder:
             pooling="projection",
             dim=_DIM,
             modalities=("image", "text"),
+            orientation=orientation,
         )
-        self._tower = Tower(space=space, runtime="fake", orientation=orientation)
+        self._tower = Tower(space=space, runtime="fake")
 
     @property
     def tower(self) -> Tower:

@@ -93,12 +93,12 @@ def open_encoder(
         pooling=architecture.pooling,
         dim=architecture.dim,
         modalities=tuple(sorted(samples)),
+        orientation=options.orientation if spec else "apply",
     )
     tower = Tower(
         space=space,
         precision=options.precision,
         runtime="onnxruntime",
-        orientation=options.orientation,
         recipe=(*_rounding(options.precision), *_resizing(spec), ("tokenizer", tokenizer.digest)),
         cosine=min(cosine_of(recipe) for recipe in recipes.values()),
     )
