@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lookalike import embed
 from lookalike.config import Config
+from lookalike.errors import InputError
 from lookalike.image import ImagePolicy
 from lookalike.ports import Encoder, Source
 from lookalike.spaces import Space
@@ -104,6 +105,8 @@ def open_sources(places: Sequence[str | Path | Source]) -> list[Source]:
     """
     from lookalike.sources.folder import FolderSource
 
+    if isinstance(places, str | Path):
+        raise InputError(f"places is one path, {str(places)!r}: hand in a list of them.")
     return [FolderSource(Path(place)) if isinstance(place, str | Path) else place for place in places]
 
 

@@ -73,6 +73,7 @@ class Embedder:
             InputError: A picture cannot be used (ImageError, TooLarge, UnsupportedMedia).
             UnsupportedModel: The model embeds no pictures.
         """
+        _require_several(images, "images")
         names = names or [f"images[{i}]" if isinstance(image, bytes) else str(image) for i, image in enumerate(images)]
         run = _Run(names)
         batches = run.batches(images, self.prepare_image, self._batch_size)
@@ -93,6 +94,7 @@ class Embedder:
         Raises:
             InputError: An input is not a string.
         """
+        _require_several(texts, "texts")
         names = names or [f"texts[{i}]" for i in range(len(texts))]
         run = _Run(names)
         batches = run.batches(texts, self._prepare_text, self._batch_size)
@@ -162,6 +164,12 @@ class _Run:
     def _fail(self, position: int, name: str, error: InputError) -> None:
         self._errors.append(error)
         self._failures.append(Failure(position, name, error.reason, type(error).__name__))
+
+
+def _require_several(inputs: object, name: str) -> None:
+    # A text is a sequence of letters, and would be embedded letter by letter.
+    if isinstance(inputs, str | bytes | Path):
+        raise InputError(f"{name} is a single {type(inputs).__name__}: hand in a list of one.")
 
 
 def read_picture(path: Path, *, max_bytes: int) -> bytes:

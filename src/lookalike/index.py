@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from lookalike.store.memory import MemoryStore
     from lookalike.survey import Survey
 
+DEAD_SHARE = 0.2
+"""Vectors that no item uses, for each one in use, from which an ingest ends with giving their space back."""
+
 
 class Index:
     """Pictures that can be found: a store on disk, and the model that its vectors come from.
@@ -98,28 +101,39 @@ class Index:
         Raises:
             SpaceMismatch: The configuration asks for a model of another space.
         """
-        embedder = app.Embedder.open(self.model, config=self._config)
+        embedder = app.Embedder.open(self.model, config=self._own_config)
         self._require(embedder)
         return embedder
 
     @cached_property
     def _bulk_embedder(self) -> app.Embedder:
         """The same model with one core per call: ingest calls it from as many threads as there are cores."""
-        embedder = app.Embedder.open(self.model, config=self._config, threads=1)
+        embedder = app.Embedder.open(self.model, config=self._own_config, threads=1)
         self._require(embedder)
         return embedder
 
+    @property
+    def _own_config(self) -> Config:
+        """The configuration, with the orientation that the index was made with unless another was asked for."""
+        asked = self._config.orientation
+        return replace(self._config, orientation=asked if asked == "ignore" else self.space.orientation)
+
     def _require(self, embedder: app.Embedder) -> None:
-        try:
-            self.space.require(embedder.space, doing="Opening this index")
-        except SpaceMismatch as error:
-            raise SpaceMismatch(
-                f"This index holds vectors of {self.space.id}, and {embedder.space.model} makes vectors of "
-                f"{embedder.space.id}: the two cannot be compared. Leave the model out to use the index's own, or make "
-                "another index with --index.",
-                expected=error.expected,
-                actual=error.actual,
-            ) from error
+        mine, theirs = self.space, embedder.space
+        if mine.key == theirs.key:
+            return
+        if mine.orientation != theirs.orientation:
+            remedy = f"It was made with orientation {mine.orientation!r}, which cannot be changed afterwards."
+        elif mine.model == theirs.model:
+            remedy = "The model of that name has changed since the index was made: make a new index with --index."
+        else:
+            remedy = "Leave the model out to use the index's own, or make another index with --index."
+        raise SpaceMismatch(
+            f"This index holds vectors of {mine.id}, and {theirs.model} makes vectors of {theirs.id}: "
+            f"the two cannot be compared. {remedy}",
+            expected=mine.id,
+            actual=theirs.id,
+        )
 
     def search(
         self,
@@ -160,8 +174,11 @@ class Index:
         """Bring the index up to date with folders, files or other sources; safe to interrupt and to run again."""
         from lookalike.ingest import Ingest
 
-        run = Ingest(self._target(project))
-        return run.run(app.open_sources(sources), on_progress=on_progress)
+        report = Ingest(self._target(project)).run(app.open_sources(sources), on_progress=on_progress)
+        stats = self.stats()
+        if stats.dead_slots > stats.contents * DEAD_SHARE:
+            self.compact()
+        return report
 
     def survey(
         self,
@@ -198,8 +215,25 @@ class Index:
         return self._store.items(Filter(project=project))
 
     def delete(self, ids: Sequence[str], *, project: str | None = None) -> int:
-        """Remove items; the number that there were."""
-        return self._store.delete([(project or self._config.project, item_id) for item_id in ids])
+        """Remove items; the number that there were. Where a source still has one, the next ingest brings it back."""
+        _require_several(ids, "ids")
+        return self._delete(project or self._config.project, ids)
+
+    def forget(self, places: Sequence[str], *, project: str | None = None) -> int:
+        """Remove the items at these places, whatever has become of their files; the number that there were.
+
+        Args:
+            places: The uri or id of an item; or, ending in "/", of a folder with everything below it.
+            project: Of this project; the configuration's if left out.
+        """
+        _require_several(places, "places")
+        project = project or self._config.project
+        folders = tuple(place for place in places if place.endswith("/"))
+        below = [item.id for item in self.items(project=project) if folders and item.uri.startswith(folders)]
+        n_deleted = self._delete(project, [*below, *(place for place in places if place not in folders)])
+        for folder in folders:  # what failed there is not an item, and must not be listed for ever
+            self._store.ledger.forget(project, [entry.uri for entry in self._store.ledger.under(project, folder)])
+        return n_deleted
 
     def compact(self) -> int:
         """Give back the space of vectors that no item uses any more; the number freed."""
@@ -244,6 +278,13 @@ class Index:
             threads=app.available_threads(self._config),
         )
 
+    def _delete(self, project: str, ids: Sequence[str]) -> int:
+        keys = [(project, item_id) for item_id in ids]
+        uris = [item.uri for item in self._store.get(keys) if item is not None]
+        # First the ledger: killed in between, the next ingest looks at these objects again.
+        self._store.ledger.forget(project, uris)
+        return self._store.delete(keys)
+
     @cached_property
     def _searcher(self) -> Searcher:
         return Searcher(self._store, self._bank)
@@ -261,6 +302,8 @@ class Index:
 
     def _query(self, text: str | None, image: ImageInput | None, item: str | None, project: str | None) -> Query:
         match text, image, item:
+            case str(), None, None if not text.strip():
+                raise InputError("The query is empty: say in words what to look for.")
             case str(), None, None:
                 found = self.embedder.embed_texts([text], names=["query"])
                 return Query(found.values[0], found.space, "text", warnings=found.warnings)
@@ -271,6 +314,11 @@ class Index:
                 return item_query(self._store, project or self._config.project, item)
             case _:
                 raise InputError("Search by exactly one of: text (words), image (bytes or a path), item (an id).")
+
+
+def _require_several(values: Sequence[str], name: str) -> None:
+    if isinstance(values, str):
+        raise InputError(f"{name} is one text, {values!r}: hand in a list of them.")
 
 
 def _save(path: Path, rows: Rows) -> None:

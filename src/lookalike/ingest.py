@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -27,6 +27,9 @@ from lookalike.types import Item, LedgerEntry, Outcome, Rows, SourceObject, Vect
 
 CHUNK_SIZE = 16
 """Objects that are embedded together: enough to fill the model's batch, few enough to commit often."""
+
+CHUNK_BYTES = 32 * 2**20
+"""A chunk ends early here: what is in flight is bounded by bytes, not only by number."""
 
 Value = TypeVar("Value")
 
@@ -44,7 +47,7 @@ class Picture:
 
     obj: SourceObject
     content: str = ""
-    data: bytes = b""
+    data: bytes = field(default=b"", repr=False)
     reason: str = ""
 
 
@@ -97,7 +100,7 @@ class Ingest:
         """Ingest everything that the sources list and that is not stored as it is now.
 
         Safe to interrupt at any point and to run again. Objects that failed before are tried again. Items whose
-        object is gone are removed, unless a source lists nothing at all: that looks like a drive that is not mounted.
+        object is gone are removed, unless it lay where the source is unsure: that may be a drive that is not mounted.
 
         Raises:
             StoreError: The store cannot be written; what it acknowledged before is safe.
@@ -108,9 +111,8 @@ class Ingest:
             try:
                 for source in sources:
                     seen: set[int] = set()
-                    _Flow(target, source, pool, tally).run(
-                        changed(source, target.ledger, target.project, seen, tally.skip)
-                    )
+                    fresh = changed(source, target.ledger, target.project, seen, tally.skip)
+                    _Flow(target, source, pool, tally).run(fresh)
                     self._remove_gone(source, seen, tally)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
@@ -118,22 +120,11 @@ class Ingest:
         return tally.report()
 
     def _remove_gone(self, source: Source, seen: set[int], tally: Tally) -> None:
-        target, prefix = self._target, source.prefix
-        if not prefix.endswith("/"):  # a single file: there is nothing below it
-            return
-        gone = (entry for entry in target.ledger.under(target.project, prefix) if hash(entry.uri) not in seen)
-        if not seen:
-            kept = sum(1 for _ in gone)
-            if kept:
-                tally.warn(
-                    f"{prefix} has no pictures now, and {kept} are indexed from it: kept them, "
-                    "in case its drive is not mounted."
-                )
-            return
-        for batch in chunked(gone, LOOKUP_SIZE):
+        target = self._target
+        for batch in chunked(gone(source, target, seen, tally.warn), LOOKUP_SIZE):
             target.store.delete([(target.project, entry.item_id) for entry in batch])
             target.ledger.forget(target.project, [entry.uri for entry in batch])
-            tally.count({Outcome.REMOVED: len(batch)})
+            tally.count({Outcome.REMOVED: sum(entry.outcome is not Outcome.FAILED for entry in batch)})
 
 
 class _Flow:
@@ -152,7 +143,7 @@ class _Flow:
     def run(self, objects: Iterable[SourceObject]) -> None:
         window = self._target.threads + 1
         max_bytes = self._target.embedder.policy.max_bytes
-        for chunk in chunked(objects, CHUNK_SIZE):
+        for chunk in chunked_by_bytes(objects):
             self._reading.append(self._pool.submit(read_objects, self._source, chunk, max_bytes))
             if len(self._reading) > window:
                 self._embed(self._reading.popleft().result())
@@ -179,6 +170,8 @@ class _Flow:
             names=[picture.obj.uri for picture in fresh],
             on_error="collect",
         )
+        # The bytes are the worker's now, and free when it is done.
+        pictures, fresh = [replace(one, data=b"") for one in pictures], [replace(one, data=b"") for one in fresh]
         self._embedding.append((pictures, fresh, future))
 
     def _store(self, pictures: list[Picture], fresh: list[Picture], future: Future[Vectors]) -> None:
@@ -189,7 +182,7 @@ class _Flow:
         self._in_flight.difference_update(picture.content for picture in fresh)
         entries = self._outcomes(pictures, set(contents))
         self._write(entries, contents, vectors.values)
-        self._tally.finish(entries, sum(len(picture.data) for picture in pictures))
+        self._tally.finish(entries, sum(picture.obj.n_bytes for picture in pictures if picture.content))
 
     def _outcomes(self, pictures: list[Picture], new: set[str]) -> list[LedgerEntry]:
         project = self._target.project
@@ -197,13 +190,14 @@ class _Flow:
         entries = []
         for picture, item in zip(pictures, before, strict=True):
             reason = picture.reason or self._bad.get(picture.content, "")
-            outcome = Outcome.STORED
+            outcome = Outcome.DUPLICATE
             if reason:
                 outcome = Outcome.FAILED
+            elif item is not None and item.content == picture.content:
+                outcome = Outcome.UNCHANGED  # touched, or stored by a run that was killed before it told
             elif picture.content in new:
                 new.discard(picture.content)  # the next one with these bytes is the duplicate
-            elif item is None or item.content != picture.content:
-                outcome = Outcome.DUPLICATE
+                outcome = Outcome.STORED
             entries.append(
                 LedgerEntry(
                     project=project,
@@ -223,7 +217,10 @@ class _Flow:
             for entry in entries
             if entry.outcome is not Outcome.FAILED
         ]
-        spoiled = [(entry.project, entry.item_id) for entry in entries if entry.outcome is Outcome.FAILED]
+        # Without a content nothing was read, and nothing is known: a disk or a network that fails for a moment.
+        spoiled = [
+            (entry.project, entry.item_id) for entry in entries if entry.outcome is Outcome.FAILED and entry.content
+        ]
         if items:
             self._target.store.add(items, contents, np.ascontiguousarray(values))
         if spoiled:
@@ -245,17 +242,54 @@ def changed(
         yield from fresh
 
 
+def gone(source: Source, target: Target, seen: set[int], warn: Callable[[str], None]) -> Iterator[LedgerEntry]:
+    """What the ledger knows below a source that its last listing did not show, except where that is unsure.
+
+    Args:
+        source: Listed to its end.
+        target: Whose ledger.
+        seen: Hashes of the uris that were listed.
+        warn: Told a sentence for each place that is unsure and holds items.
+    """
+    if not source.prefix.endswith("/"):  # a single file: there is nothing below it
+        return
+    unsure = tuple(source.unsure())
+    kept: Counter[str] = Counter()
+    for entry in target.ledger.under(target.project, source.prefix):
+        if hash(entry.uri) in seen:
+            continue
+        place = next((prefix for prefix in unsure if entry.uri.startswith(prefix)), None)
+        if place is None:
+            yield entry
+        else:
+            kept[place] += 1
+    for place, count in kept.items():
+        warn(
+            f"{place} shows no pictures now, and {count} are indexed from it: kept them, in case its drive is not "
+            f"mounted. If they are gone for good: lookalike forget {place}"
+        )
+
+
 def _is_unchanged(obj: SourceObject, entry: LedgerEntry | None) -> bool:
-    return (
-        entry is not None
-        and entry.outcome in (Outcome.STORED, Outcome.DUPLICATE)
-        and bool(obj.stamp)
-        and entry.stamp == obj.stamp
-    )
+    return entry is not None and entry.outcome is not Outcome.FAILED and bool(obj.stamp) and entry.stamp == obj.stamp
 
 
 def chunked(values: Iterable[Value], size: int) -> Iterator[list[Value]]:
     """Lists of at most `size` values."""
     iterator = iter(values)
     while chunk := list(itertools.islice(iterator, size)):
+        yield chunk
+
+
+def chunked_by_bytes(objects: Iterable[SourceObject]) -> Iterator[list[SourceObject]]:
+    """Lists of at most CHUNK_SIZE objects and, but for one larger object, CHUNK_BYTES."""
+    chunk: list[SourceObject] = []
+    n_bytes = 0
+    for obj in objects:
+        if chunk and (len(chunk) == CHUNK_SIZE or n_bytes + obj.n_bytes > CHUNK_BYTES):
+            yield chunk
+            chunk, n_bytes = [], 0
+        chunk.append(obj)
+        n_bytes += obj.n_bytes
+    if chunk:
         yield chunk

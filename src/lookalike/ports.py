@@ -49,6 +49,11 @@ class VectorReader(Protocol):
         """The space of every vector in it."""
         ...
 
+    @property
+    def n_items(self) -> int:
+        """How many items it holds; cheap, whatever their number."""
+        ...
+
     def search(self, query: Rows, *, limit: int, where: Filter) -> tuple[list[Scored], int]:
         """The items nearest to one query vector.
 
@@ -140,6 +145,10 @@ class Source(Protocol):
 
     def objects(self) -> Iterator[SourceObject]:
         """Everything in it that may be a picture, in a stable order."""
+        ...
+
+    def unsure(self) -> Sequence[str]:
+        """Prefixes that the last listing cannot vouch for: what could not be listed, or looks like a missing drive."""
         ...
 
     def read(self, obj: SourceObject, *, max_bytes: int) -> bytes:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lookalike.confidence import image_confidence, text_confidence
 from lookalike.errors import InputError, ItemNotFound
@@ -48,6 +49,8 @@ def item_query(store: Searchable, project: str, item_id: str) -> Query:
     if item is None:
         raise ItemNotFound(f"There is no item {item_id!r} in project {project!r} of this index.")
     rows, _ = store.vectors([item.content])
+    if not len(rows):  # deleted, and its vector given back, since it was looked up
+        raise ItemNotFound(f"Item {item_id!r} of project {project!r} has just been removed from this index.")
     return Query(rows[0], store.space, "image", exclude=(project, item_id))
 
 
@@ -63,8 +66,7 @@ class Searcher:
     def __init__(self, store: Searchable, bank: Callable[[], Rows]) -> None:
         self._store = store
         self._make_bank = bank
-        self._sample: Rows | None = None
-        self._sampled_of = 0
+        self._sample: tuple[Rows | None, int] = (None, 0)
 
     def search(
         self, query: Query, *, limit: int = 10, where: Filter | None = None, min_confidence: float = 0.0
@@ -92,10 +94,8 @@ class Searcher:
         extra = 1 if query.exclude else 0
         where = where or Filter()
         scored, considered = self._store.search(query.vector, limit=limit + extra, where=where)
-        if where.is_empty:
-            self._noticed(considered)
         kept = [found for found in scored if (found.item.project, found.item.id) != query.exclude][:limit]
-        confidences = self._confidences(query, kept)
+        kept, confidences = self._confidences(query, kept)
         hits = tuple(
             Hit(item=found.item, similarity=found.similarity, confidence=confidence)
             for found, confidence in zip(kept, confidences, strict=True)
@@ -103,31 +103,32 @@ class Searcher:
         )
         return Hits(hits=hits, space=self._store.space, considered=considered, warnings=query.warnings)
 
-    def _confidences(self, query: Query, scored: Sequence[Scored]) -> list[float]:
+    def _confidences(self, query: Query, scored: list[Scored]) -> tuple[list[Scored], list[float]]:
         if not scored:
-            return []
-        similarities = np.array([found.similarity for found in scored])
+            return [], []
         if query.kind == "image":
             sample = np.einsum("nd,d->n", self._background(), query.vector).astype(np.float64)
-            return [float(value) for value in image_confidence(similarities, sample)]
-        contents = [found.item.content for found in scored]
-        distinct = list(dict.fromkeys(contents))
-        rows, found_contents = self._store.vectors(distinct)
-        row_of = {content: row for row, content in enumerate(found_contents)}
-        vectors = rows[[row_of[content] for content in contents]]
-        return [float(value) for value in text_confidence(similarities, self._bank, vectors)]
+            return scored, [float(value) for value in image_confidence(_similarities(scored), sample)]
+        rows, contents = self._store.vectors(list(dict.fromkeys(found.item.content for found in scored)))
+        row_of = {content: row for row, content in enumerate(contents)}
+        # A content may have been removed, and its vector given back, since it was found.
+        alive = [found for found in scored if found.item.content in row_of]
+        vectors = rows[[row_of[found.item.content] for found in alive]]
+        return alive, [float(value) for value in text_confidence(_similarities(alive), self._bank, vectors)]
 
     @cached_property
     def _bank(self) -> Rows:
         return self._make_bank()
 
     def _background(self) -> Rows:
-        """A sample of the collection."""
-        if self._sample is None:
-            _, self._sample = self._store.sample(SAMPLE_SIZE, seed=0)
-        return self._sample
+        """A sample of the collection, drawn again when the collection has changed by more than a fifth."""
+        n_items = self._store.n_items
+        sample, drawn_of = self._sample
+        if sample is None or abs(n_items - drawn_of) * 5 > drawn_of:
+            _, sample = self._store.sample(SAMPLE_SIZE, seed=0)
+            self._sample = (sample, n_items)
+        return sample
 
-    def _noticed(self, items: int) -> None:
-        """Let the sample be drawn again when the collection has changed by more than a fifth."""
-        if abs(items - self._sampled_of) * 5 > self._sampled_of:
-            self._sample, self._sampled_of = None, items
+
+def _similarities(scored: Sequence[Scored]) -> NDArray[np.float64]:
+    return np.array([found.similarity for found in scored], np.float64)

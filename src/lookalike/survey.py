@@ -4,40 +4,38 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lookalike.errors import InputError
-from lookalike.ingest import CHUNK_SIZE, Picture, Target, changed, chunked, read_objects
+from lookalike.ingest import Picture, Target, changed, chunked_by_bytes, gone, read_objects
 from lookalike.ports import Source
-from lookalike.types import Failure
+from lookalike.types import Outcome, SourceObject
 
 TIMED_PICTURES = 16
 """Pictures that are really embedded, to say how long all of them will take."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Survey:
     """What an ingest would do.
 
     Attributes:
-        new: Pictures that would be embedded.
-        duplicates: Items that would be stored without embedding: their content is known, or occurs before.
-        unchanged: Objects that are stored as they are now.
-        failures: Objects that would fail, with the reason.
+        counts: Objects by the outcome that they would have.
+        failures: (uri, reason) of each object that would fail.
+        warnings: Sentences about the run as a whole.
         n_bytes: Bytes of the objects that would be read.
         vector_bytes: What the new vectors would weigh in the index.
         eta_s: Seconds that decoding and embedding would take on the target's threads.
     """
 
-    new: int
-    duplicates: int
-    unchanged: int
-    failures: tuple[Failure, ...]
-    n_bytes: int
-    vector_bytes: int
-    eta_s: float
+    counts: Counter[Outcome] = field(default_factory=Counter)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    n_bytes: int = 0
+    vector_bytes: int = 0
+    eta_s: float = 0.0
 
 
 def survey(sources: Sequence[Source], target: Target, *, on_progress: Callable[[int], None] | None = None) -> Survey:
@@ -48,93 +46,93 @@ def survey(sources: Sequence[Source], target: Target, *, on_progress: Callable[[
         target: Where it would go; nothing is written.
         on_progress: Told the number of objects done.
     """
-    tally = _Tally(on_progress)
+    run = _Run(target, on_progress)
     with ThreadPoolExecutor(target.threads, thread_name_prefix="survey") as pool:
         for source in sources:
-            objects = changed(source, target.ledger, target.project, set(), tally.skip)
-            for chunk in chunked(objects, CHUNK_SIZE * target.threads):
+            seen: set[int] = set()
+            for chunk in chunked_by_bytes(
+                run.unplanned(changed(source, target.ledger, target.project, seen, run.skip))
+            ):
                 pictures = read_objects(source, chunk, target.embedder.policy.max_bytes)
-                fresh = tally.sort_out(pictures, target)
-                reasons = list(pool.map(lambda picture: _reason(picture, target), fresh))
-                tally.decoded(fresh, reasons)
-    seconds = _cpu_s_per_picture(tally.timed, target)
-    return Survey(
-        new=tally.counts["new"],
-        duplicates=tally.counts["duplicates"],
-        unchanged=tally.counts["unchanged"],
-        failures=tuple(tally.failures),
-        n_bytes=tally.n_bytes,
-        vector_bytes=tally.counts["new"] * 2 * target.embedder.space.dim,  # 16 bits a value
-        eta_s=tally.counts["new"] * seconds / target.threads,
-    )
+                fresh = run.fresh(pictures)
+                reasons = list(pool.map(run.reason, fresh))
+                run.count(pictures, fresh, reasons)
+            run.result.counts[Outcome.REMOVED] += sum(
+                entry.outcome is not Outcome.FAILED for entry in gone(source, target, seen, run.result.warnings.append)
+            )
+    result, new = run.result, run.result.counts[Outcome.STORED]
+    result.vector_bytes = new * 2 * target.embedder.space.dim  # 16 bits a value
+    result.eta_s = new * _cpu_s_per_picture(run.timed, target) / target.threads
+    return result
 
 
-class _Tally:
-    """What was found so far."""
+class _Run:
+    """What was found so far, decided as `ingest` decides."""
 
-    def __init__(self, on_progress: Callable[[int], None] | None) -> None:
-        self.counts: Counter[str] = Counter()
-        self.failures: list[Failure] = []
+    def __init__(self, target: Target, on_progress: Callable[[int], None] | None) -> None:
+        self.result = Survey()
         self.timed: list[bytes] = []
-        self.n_bytes = 0
+        self._target = target
         self._on_progress = on_progress
-        self._contents: dict[str, str] = {}
-        self._again: list[Picture] = []
+        self._planned: set[int] = set()
+        self._reasons: dict[str, str] = {}
 
     def skip(self, n: int) -> None:
-        self._count("unchanged", n)
+        """n objects are stored as they are now."""
+        self.result.counts[Outcome.UNCHANGED] += n
+        self._tell()
 
-    def sort_out(self, pictures: list[Picture], target: Target) -> list[Picture]:
-        """Count what needs no decoding; returns the rest, one of each content."""
-        _, stored = target.store.vectors([picture.content for picture in pictures if picture.content])
-        fresh: list[Picture] = []
-        known = set(stored)
-        self._again = []
-        for picture in pictures:
-            self.n_bytes += len(picture.data)
-            if picture.reason:
-                self._fail(picture, picture.reason)
-            elif picture.content in known:
-                self._count("duplicates", 1)
-            elif picture.content in self._contents:
-                self._again.append(picture)
+    def unplanned(self, objects: Iterator[SourceObject]) -> Iterator[SourceObject]:
+        """The objects that no source has listed before: by then they would be stored."""
+        for obj in objects:
+            if hash(obj.uri) in self._planned:
+                self.skip(1)
             else:
-                self._contents[picture.content] = ""
-                fresh.append(picture)
-        return fresh
+                self._planned.add(hash(obj.uri))
+                yield obj
 
-    def decoded(self, fresh: list[Picture], reasons: list[str]) -> None:
-        """Count pictures that were decoded, and those with the same bytes as one of them or an earlier one."""
-        for picture, reason in zip(fresh, reasons, strict=True):
-            self._contents[picture.content] = reason
+    def fresh(self, pictures: list[Picture]) -> list[Picture]:
+        """The pictures that would have to be decoded, one of each content."""
+        _, stored = self._target.store.vectors([picture.content for picture in pictures if picture.content])
+        known = self._reasons.keys() | set(stored)
+        return list(
+            {one.content: one for one in reversed(pictures) if one.content and one.content not in known}.values()
+        )
+
+    def reason(self, picture: Picture) -> str:
+        """Why a picture cannot be decoded; empty if it can."""
+        try:
+            self._target.embedder.prepare_image(picture.data, picture.obj.uri)
+        except InputError as error:
+            return error.reason
+        return ""
+
+    def count(self, pictures: list[Picture], fresh: list[Picture], reasons: list[str]) -> None:
+        """Count a chunk once its fresh pictures were decoded."""
+        self._reasons.update((picture.content, reason) for picture, reason in zip(fresh, reasons, strict=True))
+        new = {picture.content for picture in fresh}
+        project = self._target.project
+        before = self._target.store.get([(project, picture.obj.uri) for picture in pictures])
+        for picture, item in zip(pictures, before, strict=True):
+            self.result.n_bytes += len(picture.data)
+            reason = picture.reason or self._reasons.get(picture.content, "")
             if reason:
-                self._fail(picture, reason)
-                continue
-            self._count("new", 1)
-            if len(self.timed) < TIMED_PICTURES:
-                self.timed.append(picture.data)
-        for picture in self._again:
-            reason = self._contents[picture.content]
-            if reason:
-                self._fail(picture, reason)
+                self.result.counts[Outcome.FAILED] += 1
+                self.result.failures.append((picture.obj.uri, reason))
+            elif item is not None and item.content == picture.content:
+                self.result.counts[Outcome.UNCHANGED] += 1
+            elif picture.content in new:
+                new.discard(picture.content)
+                self.result.counts[Outcome.STORED] += 1
+                if len(self.timed) < TIMED_PICTURES:
+                    self.timed.append(picture.data)
             else:
-                self._count("duplicates", 1)
+                self.result.counts[Outcome.DUPLICATE] += 1
+        self._tell()
 
-    def _count(self, what: str, n: int) -> None:
-        self.counts[what] += n
+    def _tell(self) -> None:
         if self._on_progress:
-            self._on_progress(self.counts.total() + len(self.failures))
-
-    def _fail(self, picture: Picture, reason: str) -> None:
-        self.failures.append(Failure(len(self.failures), picture.obj.uri, reason, "ImageError"))
-
-
-def _reason(picture: Picture, target: Target) -> str:
-    try:
-        target.embedder.prepare_image(picture.data, picture.obj.uri)
-    except InputError as error:
-        return error.reason
-    return ""
+            self._on_progress(self.result.counts.total())
 
 
 def _cpu_s_per_picture(pictures: list[bytes], target: Target) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,13 @@ import pytest
 
 from lookalike.embed import Embedder
 from lookalike.encoders.fake import FakeEncoder
-from lookalike.errors import SpaceMismatch
-from lookalike.ingest import Ingest, Target
+from lookalike.errors import ImageError, SpaceMismatch
+from lookalike.ingest import CHUNK_BYTES, Ingest, Target, chunked_by_bytes
 from lookalike.progress import Progress, Report
 from lookalike.sources.folder import FolderSource
 from lookalike.store.memory import MemoryStore
 from lookalike.survey import survey
-from lookalike.types import Filter, Outcome, Pixels, Rows
+from lookalike.types import Filter, Outcome, Pixels, Rows, SourceObject
 from tests.pictures import noise, picture, write
 
 
@@ -109,9 +110,10 @@ def test_touched_but_equal_files_are_not_embedded_again(bench: Bench) -> None:
     write(bench.folder, {"a.png": noise(1)})
     bench.run()
     os.utime(bench.folder / "a.png", ns=(1, 1))
-    assert bench.run().counts == {Outcome.STORED: 1}
-    assert bench.encoder.n_images == 1
     assert bench.run().counts == {Outcome.UNCHANGED: 1}
+    assert bench.encoder.n_images == 1
+    report = bench.run()
+    assert (report.counts, report.n_bytes) == ({Outcome.UNCHANGED: 1}, 0)
 
 
 def test_bad_files_are_listed_with_reasons_and_the_rest_goes_on(bench: Bench) -> None:
@@ -163,6 +165,7 @@ def test_an_empty_folder_does_not_wipe_the_index(bench: Bench) -> None:
     report = bench.run(folder)
     assert report.counts == {}
     assert "2 are indexed from it" in report.warnings[0]
+    assert "lookalike forget" in report.warnings[0]
     assert bench.store.stats().items == 2
 
 
@@ -227,7 +230,7 @@ def test_a_kill_between_store_and_ledger_repeats_nothing(bench: Bench) -> None:
     uris = [item.uri for item in bench.store.items(Filter())]
     bench.store.ledger.forget("default", uris)
     report = bench.run()
-    assert report.counts == {Outcome.STORED: 3}
+    assert report.counts == {Outcome.UNCHANGED: 3}
     assert bench.encoder.n_images == 2
     assert bench.store.stats().items == 3
 
@@ -238,20 +241,21 @@ def test_a_survey_says_what_a_run_would_do_and_writes_nothing(bench: Bench) -> N
     bench.run()
     write(bench.folder, {"b.png": noise(1), "c.png": noise(3), "d.png": noise(3), "e.png": b"bad", "f.png": b"bad"})
     before = bench.store.stats()
-    told = survey([FolderSource(bench.folder)], bench.target)
-    assert (told.new, told.duplicates, told.unchanged, len(told.failures)) == (1, 2, 2, 2)
-    assert told.vector_bytes == 2 * bench.encoder.tower.space.dim
-    assert told.n_bytes == sum(
-        (bench.folder / name).stat().st_size for name in ("b.png", "c.png", "d.png", "e.png", "f.png")
-    )
-    assert bench.store.stats() == before
-    report = bench.run()
-    assert report.counts == {
-        Outcome.STORED: told.new,
-        Outcome.DUPLICATE: told.duplicates,
-        Outcome.UNCHANGED: told.unchanged,
-        Outcome.FAILED: len(told.failures),
+    (bench.folder / "old.png").unlink()
+    told = survey([FolderSource(bench.folder), FolderSource(bench.folder)], bench.target)
+    assert told.counts == {
+        Outcome.STORED: 1,
+        Outcome.DUPLICATE: 2,
+        Outcome.UNCHANGED: 1 + 6,
+        Outcome.FAILED: 2,
+        Outcome.REMOVED: 2,
     }
+    assert {Path(uri).name for uri, _ in told.failures} == {"e.png", "f.png"}
+    assert told.vector_bytes == 2 * bench.encoder.tower.space.dim
+    assert told.n_bytes == sum((bench.folder / f"{name}.png").stat().st_size for name in "bcdef")
+    assert bench.store.stats() == before
+    once = bench.run()
+    assert once.counts == told.counts - Counter({Outcome.UNCHANGED: 6, Outcome.REMOVED: 1})
 
 
 def test_projects_are_apart(bench: Bench) -> None:
@@ -262,3 +266,42 @@ def test_projects_are_apart(bench: Bench) -> None:
     assert Ingest(target).run([FolderSource(bench.folder)]).counts == {Outcome.DUPLICATE: 1}
     assert dict(bench.store.stats().projects) == {"default": 1, "other": 1}
     assert bench.encoder.n_images == 1
+
+
+def test_an_empty_subfolder_keeps_its_items(bench: Bench) -> None:
+    """A drive that is mounted below the root looks like an empty subfolder when it is not."""
+    write(bench.folder, {"a.png": noise(1), "drive/b.png": noise(2), "gone/c.png": noise(3)})
+    bench.run()
+    (bench.folder / "drive/b.png").unlink()
+    (bench.folder / "gone/c.png").unlink()
+    (bench.folder / "gone").rmdir()
+    report = bench.run()
+    assert report.counts == {Outcome.UNCHANGED: 1, Outcome.REMOVED: 1}
+    assert "drive/ shows no pictures now, and 1 are" in report.warnings[0]
+    assert bench.names() == ["a.png", "drive/b.png"]
+
+
+class _Flaky(FolderSource):
+    """A disk that fails for a moment."""
+
+    def read(self, obj: SourceObject, *, max_bytes: int) -> bytes:
+        raise ImageError("cannot be read: Input/output error.", item=obj.uri)
+
+
+def test_an_item_that_cannot_be_read_for_a_moment_stays(bench: Bench) -> None:
+    """An error of the disk says nothing about the picture: it fails, is told, and is still found."""
+    path = write(bench.folder, {"a.png": noise(1)}) / "a.png"
+    bench.run()
+    os.utime(path, ns=(1, 1))
+    assert Ingest(bench.target).run([_Flaky(bench.folder)]).counts == {Outcome.FAILED: 1}
+    assert bench.names() == ["a.png"]
+    assert bench.run().counts == {Outcome.UNCHANGED: 1}
+
+
+def test_what_is_in_flight_is_bounded_by_bytes() -> None:
+    """A chunk ends at its bytes as well as at its number; one larger object goes alone."""
+    sizes = [1, CHUNK_BYTES, 1, CHUNK_BYTES - 1, 5, 3 * CHUNK_BYTES, *[0] * 40]
+    objects = [SourceObject(uri=str(place), stamp="", n_bytes=size) for place, size in enumerate(sizes)]
+    chunks = list(chunked_by_bytes(objects))
+    assert [obj for chunk in chunks for obj in chunk] == objects
+    assert [len(chunk) for chunk in chunks] == [1, 1, 2, 1, 1, 16, 16, 8]

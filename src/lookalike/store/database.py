@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lookalike.errors import StoreNotFound, StoreReadOnly, StoreTooNew
+from lookalike.errors import StoreError, StoreNotFound, StoreReadOnly, StoreTooNew
 from lookalike.spaces import Space
 from lookalike.store.faults import speaking_sql
 from lookalike.store.faults import writing as writing_files
@@ -62,6 +62,7 @@ class Database:
         self._lock = threading.Lock()
         self._stamp: tuple[int, ...] = ()
         self._writer: sqlite3.Connection | None = None
+        self._is_closed = False
 
     def create(self, space: Space) -> None:
         """Write the tables of an empty store; the file appears complete or not at all."""
@@ -98,6 +99,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection within a read transaction."""
+        self._require_open()
         with speaking_sql(self.folder):
             connection = self._borrow()
             try:
@@ -113,6 +115,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """The writer's connection within a transaction: committed and on the disk at the end, or undone."""
+        self._require_open()
         if not self._write:
             raise StoreReadOnly(
                 f"{self.folder} was opened for reading only: open it for writing first.", store=str(self.folder)
@@ -136,7 +139,8 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Close every connection that is not lent."""
+        """Close every connection that is not lent; nothing is read or written after that."""
+        self._is_closed = True
         with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:
@@ -144,6 +148,11 @@ class Database:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+    def _require_open(self) -> None:
+        # Without the lock that close() gave away, a late write would meet another writer's.
+        if self._is_closed:
+            raise StoreError(f"{self.folder} was closed: open it again.", store=str(self.folder))
 
     def _borrow(self) -> sqlite3.Connection:
         stamp = self._frozen_stamp()

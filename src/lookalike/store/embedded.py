@@ -128,6 +128,12 @@ class EmbeddedStore:
             lock.release(self._handle)
             self._handle = None
 
+    @property
+    def n_items(self) -> int:
+        """How many items it holds."""
+        with self._database.reading() as connection:
+            return item_rows.read_state(connection).items
+
     def search(self, query: Rows, *, limit: int, where: Filter) -> tuple[list[Scored], int]:
         """The items nearest to a (dim,) float32 unit vector; see ports.VectorReader."""
         if limit < 1:

@@ -66,6 +66,11 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing to close."""
 
+    @property
+    def n_items(self) -> int:
+        """How many items it holds."""
+        return len(self._items)
+
     def search(self, query: Rows, *, limit: int, where: Filter) -> tuple[list[Scored], int]:
         """The items nearest to a (dim,) float32 unit vector; see ports.VectorReader."""
         if limit < 1:
