@@ -1,13 +1,13 @@
 """Settings: the one place that reads the environment.
 
-Every setting has a default, a variable and an option of the command line, which wins in that order.
-docs/reference.md lists them; a test compares.
+Every setting has a default and a variable that wins over it; most have an option of the command line, which wins over
+both. The budgets, the cache folder and the hub have none. docs/reference.md lists the variables; a test compares.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -61,15 +61,14 @@ class Config:
             ConfigError: A variable has a value that cannot be used; names it.
         """
         env = _Environment(os.environ if environ is None else environ)
-        cache_dir = env.path("LOOKALIKE_CACHE_DIR", env.path("XDG_CACHE_HOME", Path("~/.cache")) / "lookalike")
-        data_dir = env.path("XDG_DATA_HOME", Path("~/.local/share")) / "lookalike"
+        cache_dir = env.path("LOOKALIKE_CACHE_DIR", lambda: _cache_home(env) / "lookalike")
         # Without slots, a class keeps its defaults as attributes.
         return cls(
             model=env.text("LOOKALIKE_MODEL", cls.model),
             precision=env.choice("LOOKALIKE_PRECISION", cls.precision, get_args(Precision)),  # type: ignore[arg-type]
             orientation=env.choice("LOOKALIKE_ORIENTATION", cls.orientation, get_args(Orientation)),  # type: ignore[arg-type]
             threads=env.count("LOOKALIKE_THREADS", cls.threads),
-            index=env.path("LOOKALIKE_INDEX", data_dir / "photos.lookalike"),
+            index=env.path("LOOKALIKE_INDEX", lambda: _data_home(env) / "lookalike" / "photos.lookalike"),
             project=env.text("LOOKALIKE_PROJECT", cls.project),
             max_bytes=env.count("LOOKALIKE_MAX_BYTES", cls.max_bytes),
             max_pixels=env.count("LOOKALIKE_MAX_PIXELS", cls.max_pixels),
@@ -81,11 +80,36 @@ class Config:
         )
 
 
+def expanded(path: Path, setting: str) -> Path:
+    """A path without "~".
+
+    Raises:
+        ConfigError: The home folder is not known; names the setting.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{setting}: the home folder that {path} starts with is not known; set a full path."
+        ) from error
+
+
+def _cache_home(env: _Environment) -> Path:
+    return env.path("XDG_CACHE_HOME", lambda: Path("~/.cache"))
+
+
+def _data_home(env: _Environment) -> Path:
+    return env.path("XDG_DATA_HOME", lambda: Path("~/.local/share"))
+
+
+def _hub_home(env: _Environment) -> Path:
+    return env.path("HF_HOME", lambda: _cache_home(env) / "huggingface")
+
+
 def _hub(env: _Environment, cache_dir: Path) -> HubSettings:
-    home = env.path("HF_HOME", env.path("XDG_CACHE_HOME", Path("~/.cache")) / "huggingface")
     return HubSettings(
         endpoint=env.text("HF_ENDPOINT", HUB_ENDPOINT).rstrip("/"),
-        hub_cache=env.path("HF_HUB_CACHE", home / "hub"),
+        hub_cache=env.path("HF_HUB_CACHE", lambda: _hub_home(env) / "hub"),
         digest_cache=cache_dir / "digests.json",
         offline=env.flag("HF_HUB_OFFLINE") or env.flag("TRANSFORMERS_OFFLINE"),
         token=env.text("HF_TOKEN", "") or None,
@@ -101,8 +125,10 @@ class _Environment:
     def text(self, name: str, default: str) -> str:
         return self._variables.get(name, "").strip() or default
 
-    def path(self, name: str, default: Path) -> Path:
-        return Path(self.text(name, str(default))).expanduser()
+    def path(self, name: str, default: Callable[[], Path]) -> Path:
+        # A default is asked for only if it is needed: where there is no home folder, it cannot be had.
+        value = self.text(name, "")
+        return expanded(Path(value) if value else default(), name)
 
     def only(self, *names: str) -> Mapping[str, str]:
         return {name: self._variables[name] for name in names if name in self._variables}

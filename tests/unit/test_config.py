@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,6 +80,43 @@ def test_a_wrong_value_is_named(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name) as caught:
         Config.from_environ({name: value})
     assert value in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["LOOKALIKE_INDEX", "LOOKALIKE_CACHE_DIR", "HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"]
+)
+def test_the_home_of_nobody_is_named(name: str) -> None:
+    """A folder below the home of a user who does not exist is an error of that variable."""
+    with pytest.raises(ConfigError, match=f"^{name}: .*~nosuchuser/x"):
+        Config.from_environ({name: "~nosuchuser/x"})
+
+
+HOMELESS = """if True:
+    import os
+    from lookalike.config import Config
+    from lookalike.errors import ConfigError
+    os.setgroups([])
+    os.setuid(3999999)
+    whole = {"LOOKALIKE_INDEX": "/i", "LOOKALIKE_CACHE_DIR": "/c", "HF_HOME": "/h"}
+    print(Config.from_environ(whole).index)
+    for name in whole:
+        try:
+            Config.from_environ({**whole, name: ""})
+        except ConfigError as error:
+            print(error)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user without a home")
+def test_without_a_home_folder_variables_are_enough() -> None:
+    """In a container with a user of no name, settings that are given work, and one that is not is named."""
+    environ = {name: value for name, value in os.environ.items() if name != "HOME"}
+    done = subprocess.run(
+        [sys.executable, "-c", HOMELESS], check=True, capture_output=True, text=True, env=environ, cwd="/"
+    )
+    index, *errors = done.stdout.splitlines()
+    assert index == "/i"
+    assert [error.split(":")[0] for error in errors] == ["XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CACHE_HOME"]
 
 
 def test_a_token_is_never_shown() -> None:
