@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from lookalike.errors import ImageError, InputError, TooLarge
-from lookalike.sources.folder import FolderSource
+from lookalike.sources.folder import FolderSource, uri_of
 from tests.pictures import write
 
 
@@ -53,8 +56,19 @@ def test_the_stamp_changes_when_the_file_does(tmp_path: Path) -> None:
 
 def test_reading_stops_at_the_budget(tmp_path: Path) -> None:
     """A file over the budget is refused without being read whole."""
-    write(tmp_path, {"a.png": bytes(100)})
+    path = write(tmp_path, {"a.png": bytes(100)}) / "a.png"
     (obj,) = FolderSource(tmp_path).objects()
+    path.unlink()  # whoever opened it would say that it is not there
+    with pytest.raises(TooLarge) as caught:
+        FolderSource(tmp_path).read(obj, max_bytes=99)
+    assert (caught.value.actual, caught.value.limit) == (100, 99)
+
+
+def test_a_file_that_grew_is_over_the_budget_too(tmp_path: Path) -> None:
+    """What counts is what is there when it is read, not only what the listing said."""
+    path = write(tmp_path, {"a.png": bytes(99)}) / "a.png"
+    (obj,) = FolderSource(tmp_path).objects()
+    path.write_bytes(bytes(200))
     with pytest.raises(TooLarge) as caught:
         FolderSource(tmp_path).read(obj, max_bytes=99)
     assert (caught.value.actual, caught.value.limit) == (100, 99)
@@ -79,6 +93,79 @@ def test_a_name_that_is_not_text_is_told(tmp_path: Path) -> None:
     (obj,) = FolderSource(tmp_path).objects()
     assert obj.uri.endswith(r"caf\xe9.png")
     assert "rename" in obj.problem
+
+
+def test_a_folder_whose_path_is_not_text_is_refused_at_once(tmp_path: Path) -> None:
+    """No item below it could be stored: better to say so before the work than after."""
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    root.mkdir()
+    with pytest.raises(InputError, match=r"caf\\xe9: its path is not valid UTF-8"):
+        FolderSource(root)
+
+
+@pytest.mark.parametrize("place", ["~nosuchuser", "~nosuchuser/photos"])
+def test_the_home_of_nobody_is_an_error(place: str) -> None:
+    """A user who does not exist has no home folder."""
+    with pytest.raises(InputError, match="without '~'"):
+        FolderSource(Path(place))
+
+
+@pytest.mark.parametrize("path", ["photos/../photos/a.png", "./photos/a.png", "photos//a.png", "~/photos/a.png"])
+def test_every_way_to_write_a_path_is_one_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """What the listing calls a file is what `uri_of` makes of any path that leads to it."""
+    write(tmp_path, {"photos/a.png": b"x"})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (obj,) = FolderSource(Path("photos")).objects()
+    assert uri_of(Path(path)) == obj.uri == (tmp_path / "photos" / "a.png").as_posix()
+
+
+LISTING = """if True:
+    import json, os, sys
+    from pathlib import Path
+    from lookalike.sources.folder import FolderSource
+    sources = [FolderSource(Path(place)) for place in sys.argv[1:]]
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setuid(65534)
+    told = [[[obj.uri, obj.problem] for obj in source.objects()] for source in sources]
+    print(json.dumps([told, [source.unsure() for source in sources]]))
+"""
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
+    """It is an object with a problem, and a place of which the listing says that it does not know."""
+    write(tmp_path, {"b/locked/x.png": b"x", "b/z.png": b"x", "c/y.png": b"x"})
+    for parent in (tmp_path, *tmp_path.parents):
+        if os.getuid() == 0 and not parent.stat().st_mode & 0o001:
+            parent.chmod(0o755)  # pytest's own folders are for their owner alone
+    locked = tmp_path / "b" / "locked"
+    locked.chmod(0)
+    try:
+        places = [str(tmp_path), str(locked)]
+        done = subprocess.run([sys.executable, "-c", LISTING, *places], check=True, capture_output=True, text=True)
+    finally:
+        locked.chmod(0o700)
+    (whole, alone), unsure = json.loads(done.stdout)
+    refused = [f"{locked.as_posix()}/", "cannot be listed: Permission denied."]
+    assert refused in whole and [refused] == alone
+    assert [Path(uri).name for uri, problem in whole if not problem] == ["z.png", "y.png"]
+    assert unsure == [[refused[0]], [refused[0]]]
+
+
+def test_a_folder_that_holds_nothing_is_doubted(tmp_path: Path) -> None:
+    """That is what an unmounted drive looks like; a folder with any file or folder in it, hidden or not, is there."""
+    write(tmp_path, {"hidden/.nomedia": b"", "text/a.txt": b"x", "a.png": b"x"})
+    for name in ("drive", "text/sub/drive", "drive2/.git"):
+        (tmp_path / name).mkdir(parents=True)
+    source = FolderSource(tmp_path)
+    for _ in range(2):
+        assert names(source, tmp_path) == ["a.png"]
+        assert [os.path.relpath(prefix, tmp_path) for prefix in source.unsure()] == ["drive", "text/sub/drive"]
+        assert all(prefix.endswith("/") for prefix in source.unsure())
+    root = FolderSource(tmp_path / "drive")
+    assert not list(root.objects())
+    assert list(root.unsure()) == [root.prefix]
 
 
 def test_links_to_files_are_followed_and_to_folders_not(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lookalike.errors import ImageError, InputError, TooLarge
@@ -14,6 +15,19 @@ PICTURE_SUFFIXES = (
     *(".pnm", ".pbm", ".pgm", ".ppm", ".pam", ".jp2", ".j2k", ".jpf", ".jpx", ".avif", ".heic", ".heif"),
 )
 """File names that promise a picture; whether one keeps the promise is for the image door to say."""
+
+
+def uri_of(path: Path) -> str:
+    """The uri, which is also the item id, of a file or folder: absolute, without "~" and "..", with forward slashes.
+
+    Raises:
+        InputError: It starts with "~" and a user whose home folder is not known.
+    """
+    try:
+        expanded = path.expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{error} Write the path without '~'.", item=str(path)) from error
+    return Path(os.path.abspath(expanded)).as_posix()  # noqa: PTH100  resolve() would rename linked folders
 
 
 class FolderSource:
@@ -27,62 +41,125 @@ class FolderSource:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = Path(os.path.abspath(root.expanduser()))  # noqa: PTH100  resolve() would rename linked folders
-        if not self._root.exists():
-            raise InputError(
-                "there is no such file or folder; check the spelling, and that its drive is mounted.", item=str(root)
-            )
+        """Look at one place.
+
+        Raises:
+            InputError: It is not there, cannot be reached, or has a name that an index cannot hold.
+        """
+        self._root = Path(uri_of(root))
+        if not _is_text(self._root.as_posix()):
+            raise InputError("its path is not valid UTF-8; rename it.", item=_as_text(str(root)))
+        self._is_folder = stat.S_ISDIR(_mode(self._root, str(root)))
+        self._unsure: list[str] = []
         self.n_other = 0
 
     @property
     def prefix(self) -> str:
         """The folder with a closing slash, or the path of the one file."""
-        path = self._root.as_posix()
-        return path if self._root.is_file() or path.endswith("/") else f"{path}/"
+        return _prefix(self._root) if self._is_folder else self._root.as_posix()
 
     def objects(self) -> Iterator[SourceObject]:
-        """The pictures by path, folder after folder."""
+        """The pictures by path, folder after folder; a folder that cannot be listed is an object with a problem."""
         self.n_other = 0
-        if self._root.is_file():
+        self._unsure = []
+        if not self._is_folder:
             yield self._object(self._root)
             return
-        for folder, subfolders, names in os.walk(self._root):
+        refused: list[OSError] = []
+        for folder, subfolders, names in os.walk(self._root, onerror=refused.append):
+            yield from self._told(refused)
+            if not subfolders and not names:
+                self._unsure.append(_prefix(Path(folder)))
             subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-            for name in sorted(names):
-                if name.startswith("."):
-                    continue
-                if not name.lower().endswith(PICTURE_SUFFIXES):
-                    self.n_other += 1
-                    continue
-                yield self._object(Path(folder, name))
+            yield from self._pictures(folder, names)
+        yield from self._told(refused)
+
+    def unsure(self) -> Sequence[str]:
+        """Prefixes that the last listing cannot vouch for: folders that it could not list, or that hold nothing at all.
+
+        The second is what the folder of a drive looks like that is not mounted.
+        """
+        return tuple(self._unsure)
 
     def read(self, obj: SourceObject, *, max_bytes: int) -> bytes:
         """The whole file."""
+        if obj.n_bytes > max_bytes:
+            raise _too_large(obj, obj.n_bytes, max_bytes)
         try:
             with open(obj.uri, "rb") as file:  # noqa: PTH123  Path would normalise what listing did not
                 data = file.read(max_bytes + 1)
         except OSError as error:
             raise ImageError(f"cannot be read: {error.strerror or error}.", item=obj.uri) from error
-        if len(data) > max_bytes:
-            raise TooLarge(
-                f"has more than the {max_bytes:,} bytes that are allowed.",
-                item=obj.uri,
-                actual=max(obj.n_bytes, len(data)),
-                limit=max_bytes,
-            )
+        if len(data) > max_bytes:  # it grew since it was listed
+            raise _too_large(obj, len(data), max_bytes)
         return data
+
+    def _told(self, refused: list[OSError]) -> Iterator[SourceObject]:
+        """An object for each folder that the walk could not list since it was last asked; empties the list."""
+        for error in refused:
+            uri = _prefix(Path(os.fsdecode(error.filename)))
+            self._unsure.append(uri)
+            yield SourceObject(uri=uri, stamp="", n_bytes=0, problem=f"cannot be listed: {error.strerror or error}.")
+        refused.clear()
+
+    def _pictures(self, folder: str, names: list[str]) -> Iterator[SourceObject]:
+        for name in sorted(names):
+            if name.startswith("."):
+                continue
+            if name.lower().endswith(PICTURE_SUFFIXES):
+                yield self._object(Path(folder, name))
+            else:
+                self.n_other += 1
 
     def _object(self, path: Path) -> SourceObject:
         uri = path.as_posix()
-        try:
-            uri.encode()
-        except UnicodeEncodeError:
-            name = os.fsencode(uri).decode("utf-8", "backslashreplace")
-            return SourceObject(uri=name, stamp="", n_bytes=0, problem="its name is not valid UTF-8; rename it.")
+        if not _is_text(uri):
+            problem = "its name is not valid UTF-8; rename it."
+            return SourceObject(uri=_as_text(uri), stamp="", n_bytes=0, problem=problem)
         try:
             status = path.stat()
         except OSError as error:
             return SourceObject(uri=uri, stamp="", n_bytes=0, problem=f"cannot be read: {error.strerror or error}.")
-        if not path.is_file():
+        if not stat.S_ISREG(status.st_mode):
             return SourceObject(uri=uri, stamp="", n_bytes=0, problem="is not a regular file.")
         return SourceObject(uri=uri, stamp=f"{status.st_size}-{status.st_mtime_ns}", n_bytes=status.st_size)
+
+
+def _mode(path: Path, name: str) -> int:
+    """What kind of file is there; `name` is what the caller called it."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: no file can have such a name
+        raise InputError(
+            "there is no such file or folder; check the spelling, and that its drive is mounted.", item=name
+        ) from error
+    except OSError as error:
+        raise InputError(f"cannot be reached: {error.strerror or error}.", item=name) from error
+
+
+def _prefix(folder: Path) -> str:
+    path = _as_text(folder.as_posix())
+    return path if path.endswith("/") else f"{path}/"
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file name, which is bytes to the system, is UTF-8 and thus fit for an index."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _as_text(name: str) -> str:
+    """A file name with its bytes that are not UTF-8 written out, as \\xe9."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _too_large(obj: SourceObject, actual: int, limit: int) -> TooLarge:
+    return TooLarge(
+        f"has more than the {limit:,} bytes that are allowed.",
+        item=obj.uri,
+        actual=max(obj.n_bytes, actual),
+        limit=limit,
+    )
