@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.captions import COLOUR_WORDS, KIND_WORDS, say
+from training.captions import BACKGROUND_PHRASES, COLOUR_WORDS, KIND_WORDS, PATTERN_ADJECTIVES, PATTERN_NOUNS, say
 from training.dataset import PHOTO_CLASSES, PHOTO_KINDS, Photos
 from training.scene import BACKGROUNDS, COLOURS, KINDS, PATTERNS, Scene
 from training.views import PHOTO, RENDERED, views
@@ -64,6 +64,24 @@ def photo_sentence(kind: str, colour: str, rng: np.random.Generator) -> str:
     shade = COLOUR_WORDS[colour][int(rng.integers(len(COLOUR_WORDS[colour])))] if colour else ""
     opening = ("", "a", "a photo of a", "a picture of a", "photo of a", "a photo of")[int(rng.integers(6))]
     return " ".join(f"{opening} {shade} {noun}".split())
+
+
+def attribute_sentences(rng: np.random.Generator) -> tuple[list[str], ...]:
+    """A sentence for every kind, every colour, every pattern and every background, each naming nothing else."""
+
+    def one(words: tuple[str, ...]) -> str:
+        return words[int(rng.integers(len(words)))]
+
+    thing = one(("thing", "something", "one"))
+    return (
+        [photo_sentence(kind, "", rng) for kind in KINDS],
+        [f"a {one(COLOUR_WORDS[colour])} {thing}" for colour in COLOURS],
+        [
+            one((f"a {one(PATTERN_ADJECTIVES[name])} {thing}", f"{thing} with {one(PATTERN_NOUNS[name])}"))
+            for name in PATTERNS
+        ],
+        [f"{thing} {one(BACKGROUND_PHRASES[name])}" for name in BACKGROUNDS],
+    )
 
 
 class Batches:

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from transformers import CLIPModel
 
-from training.batches import KIND_PROMPTS, Batch, Batches, agreement
+from training.batches import KIND_PROMPTS, Batch, Batches, agreement, attribute_sentences, shown_by
 from training.captions import caption
 from training.dataset import Photos, photos, rendered, scenes, split_photos
 from training.model import Look, configuration, image_features, look, save_model, text_features
@@ -70,6 +70,20 @@ def photo_loss(logits: torch.Tensor, labels: torch.Tensor, opinion: torch.Tensor
     return 0.5 * hard + 0.5 * soft
 
 
+def attribute_loss(
+    images: torch.Tensor, sentences: tuple[torch.Tensor, ...], shown: torch.Tensor, scale: torch.Tensor
+) -> torch.Tensor:
+    """Each picture against the sentences of each attribute that is known of it.
+
+    Without it a batch is told apart by colour and place alone, and similar kinds and patterns stay confused.
+    """
+    losses = []
+    for column, options in enumerate(sentences):
+        known = shown[:, column] >= 0
+        losses.append(nn.functional.cross_entropy(scale * images[known] @ options.T, shown[known, column]))
+    return torch.stack(losses).mean()
+
+
 class Trainer:
     """Owns the model, its running average and the optimiser; `run` is the whole training."""
 
@@ -99,10 +113,13 @@ class Trainer:
         # The last stretch sees whole pictures, as the finished model will.
         keep = self.plan.keep if progress < 0.88 else 1.0
         seen = look(self.model, batch.pixels, keep)
-        texts = text_features(self.model, self.tokenizer, [*batch.texts, *batch.class_texts])
-        sentences, classes = texts[: len(batch.texts)], texts[len(batch.texts) :]
+        named = attribute_sentences(self.batches.rng)
+        spoken = [batch.texts, batch.class_texts, *named]
+        texts = text_features(self.model, self.tokenizer, [text for group in spoken for text in group])
+        sentences, classes, *attributes = texts.split([len(group) for group in spoken])
         scale = self.model.logit_scale.exp()
         loss = contrastive(seen.features, sentences, batch, scale)
+        loss = loss + attribute_loss(seen.features, tuple(attributes), batch.shown, scale)
         extra = torch.zeros(())
         if self.teacher is not None:
             opinion, places = opinions(self.teacher, batch.photo_pixels)
@@ -178,12 +195,17 @@ class Watch:
         similar = texts @ images.T
         rank = (similar > similar.diagonal()[:, None]).sum(1)
         words = f"of {len(self.scenes)}: recall@1 {(rank < 1).float().mean():.3f} @10 {(rank < 10).float().mean():.3f}"
+        sentences = attribute_sentences(np.random.default_rng(0))
+        found = [(images @ text_features(model, tokenizer, list(group)).T).argmax(1).numpy() for group in sentences]
+        truth = np.array([shown_by(scene) for scene in self.scenes])
+        right_kind, _, right_pattern, _ = (np.array(found) == truth.T).mean(1)
+        named = f"kind {right_kind:.3f} pattern {right_pattern:.3f}"
         if self.photos is None:
-            return words
+            return f"{words}; {named}"
         seen = views(torch.from_numpy(self.photos.pixels), torch.from_numpy(self.photos.sizes), INFERENCE)
         classes = text_features(model, tokenizer, list(KIND_PROMPTS))
         right = (image_features(model, seen) @ classes.T).argmax(1).numpy() == self.photos.labels
-        return f"{words}; photos {right.mean():.3f} of {len(right)}"
+        return f"{words}; {named}; photos {right.mean():.3f} of {len(right)}"
 
 
 def arguments() -> argparse.Namespace:

@@ -32,11 +32,13 @@ def pixels(scene: Scene, size_px: int = SIZE_PX) -> np.ndarray:
 
 
 def test_a_picture_is_a_pure_function_of_its_scene() -> None:
+    """Rendering twice gives the same pixels."""
     scene = sample_scene(np.random.default_rng(3))
     assert np.array_equal(pixels(scene), pixels(scene))
 
 
 def test_the_same_seed_samples_the_same_scenes() -> None:
+    """A catalogue can be made again from its seed."""
     first, second = np.random.default_rng(7), np.random.default_rng(7)
     assert [sample_scene(first) for _ in range(20)] == [sample_scene(second) for _ in range(20)]
 
@@ -45,12 +47,14 @@ def test_the_same_seed_samples_the_same_scenes() -> None:
     "change", [{"kind": "mug"}, {"colour": "blue"}, {"pattern": "dotted"}, {"background": "brick"}, {"seed": 1}]
 )
 def test_another_scene_is_another_picture(change: dict[str, object]) -> None:
+    """Every attribute shows."""
     scene = Scene("dress", "red", "striped", "beach")
     assert np.abs(pixels(scene) - pixels(replace(scene, **change))).mean() > 0.5
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_shows_in_every_pattern(kind: str) -> None:
+    """No kind disappears under a pattern, and none leaves the frame."""
     for pattern in PATTERNS:
         scene = Scene(kind, "red", pattern, "white", seed=5)
         red, green = (pixels(scene)[..., channel] for channel in (0, 1))
@@ -63,6 +67,7 @@ def test_every_kind_shows_in_every_pattern(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_cut_stays_inside_the_unit_square(kind: str) -> None:
+    """Outlines are drawn in a unit square that the scene then places."""
     for variant in range(3):
         for part in parts_of(kind, variant):
             points = np.array(part.outline)
@@ -72,17 +77,20 @@ def test_every_cut_stays_inside_the_unit_square(kind: str) -> None:
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
 def test_every_background_fills_the_frame(background: str) -> None:
+    """There is no blank border behind a thing."""
     picture = pixels(Scene("mug", "navy", "plain", background, seed=2))
     assert picture.shape == (SIZE_PX, SIZE_PX, 3)
     assert picture[:4].mean() > 60
 
 
 def test_sizes_are_free() -> None:
+    """A picture comes in the size that was asked for."""
     scene = sample_scene(np.random.default_rng(1))
     assert [render(scene, size).size for size in (16, 33, 128)] == [(16, 16), (33, 33), (128, 128)]
 
 
 def test_full_captions_name_kind_and_colour_whatever_the_wording() -> None:
+    """A full caption says what the thing is and its colour, in some words."""
     rng = np.random.default_rng(0)
     for composition in compositions()[::97]:
         scene = scene_of(composition, rng)
@@ -92,6 +100,7 @@ def test_full_captions_name_kind_and_colour_whatever_the_wording() -> None:
 
 
 def test_captions_paraphrase_and_leave_parts_out() -> None:
+    """One scene has many captions, of several lengths."""
     scene, rng = Scene("trousers", "grey", "striped", "beach"), np.random.default_rng(0)
     said = {caption(scene, rng) for _ in range(200)}
     assert len(said) > 60
@@ -102,6 +111,7 @@ def test_captions_paraphrase_and_leave_parts_out() -> None:
 
 
 def test_a_fair_share_of_compositions_is_held_out() -> None:
+    """Enough combinations stay unseen in training to measure on."""
     held = [c for c in compositions() if is_held_out(c)]
     assert len(held) > 1000
     assert abs(len(held) * HELD_OUT_EVERY / len(compositions()) - 1) < 0.1
@@ -110,6 +120,7 @@ def test_a_fair_share_of_compositions_is_held_out() -> None:
 
 
 def test_a_catalogue_is_the_same_bytes_for_the_same_seed(tmp_path: Path) -> None:
+    """The demo shows everybody the same catalogue."""
     first = write_catalogue(tmp_path / "a", 6, 42, SIZE_PX)
     second = write_catalogue(tmp_path / "b", 6, 42, SIZE_PX)
     assert [path.name for path in first] == [path.name for path in second]
@@ -120,6 +131,7 @@ def test_a_catalogue_is_the_same_bytes_for_the_same_seed(tmp_path: Path) -> None
 
 
 def test_file_names_say_what_is_shown_and_files_carry_no_exif(tmp_path: Path) -> None:
+    """A file is named after its scene, and holds nothing but the picture."""
     rng = np.random.default_rng(42)
     for index, path in enumerate(write_catalogue(tmp_path, 5, 42, SIZE_PX), start=1):
         scene = sample_scene(rng)
