@@ -76,12 +76,13 @@ INSTALL_CHECKOUT = --no-deps --no-build-isolation --editable .
 	@$(PY) $(PIP_INSTALL) --requirement requirements/dev.lock
 	@touch $@
 
-# Two steps, since parity/requirements.txt has no hashes and pip wants all or none.
-.venv-parity/.ready: requirements/runtime.lock parity/requirements.txt pyproject.toml | .venv-parity/.created
+# Steps of their own, since what parity/ names has no hashes and pip wants all or none.
+.venv-parity/.ready: requirements/runtime.lock parity/requirements.txt parity/models.txt pyproject.toml | .venv-parity/.created
 	@echo "Installing lookalike, torch and transformers into .venv-parity (hundreds of megabytes)"
 	@$(PEER_PY) $(PIP_INSTALL) --requirement requirements/runtime.lock
 	@$(PEER_PY) $(PIP_INSTALL) $(INSTALL_CHECKOUT)
 	@$(PEER_PY) $(PIP_INSTALL) --requirement parity/requirements.txt
+	@$(PEER_PY) $(PIP_INSTALL) --no-deps --requirement parity/models.txt
 	@touch $@
 
 .venv-parity/.peers: benchmarks/requirements.txt .venv-parity/.ready

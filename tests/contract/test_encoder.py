@@ -135,7 +135,7 @@ def test_threads_may_share_it(opened: Open) -> None:
 
 
 def test_the_fingerprint_is_of_the_recipe(opened: Open) -> None:
-    """The same recipe has the same fingerprint; for pictures another orientation is another space, for texts nothing."""
+    """The same recipe has the same fingerprint; for pictures another orientation is another space, for texts none."""
     first, again, other = opened("apply").tower, opened("apply").tower, opened("ignore").tower
     assert first.fingerprint == again.fingerprint
     sees = "image" in first.space.modalities
