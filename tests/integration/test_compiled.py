@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -118,6 +119,16 @@ def test_a_damaged_build_is_replaced(damage: str, model: Path, tmp_path: Path) -
     np.testing.assert_array_equal(embed(open_model(model, cache)), expected)
     (model / "model.safetensors").unlink()
     np.testing.assert_array_equal(embed(open_model(model, cache)), expected)
+
+
+def test_a_build_that_was_touched_is_tested_and_kept(model: Path, tmp_path: Path) -> None:
+    """A copy of the cache, or a file written to, counts as touched; if it is sound all the same, it is not rebuilt."""
+    expected = embed(open_model(model, tmp_path / "cache"))
+    assert [ready.touched for folder in builds(tmp_path / "cache") if (ready := find(folder))] == [False, False]
+    shutil.copytree(tmp_path / "cache", tmp_path / "copy", copy_function=shutil.copyfile)
+    assert [ready.touched for folder in builds(tmp_path / "copy") if (ready := find(folder))] == [True, True]
+    (model / "model.safetensors").unlink()
+    np.testing.assert_array_equal(embed(open_model(model, tmp_path / "copy")), expected)
 
 
 def test_a_damaged_build_without_its_checkpoint_is_an_error(model: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Graphs that are ready to run, kept on disk: built once, whole or not at all, shared by all processes.
 
-    <cache>/<model>-<tower>-<precision>-<key>/manifest.json     sizes and facts; written last
+    <cache>/<model>-<tower>-<precision>-<key>/manifest.json     stamps and facts; written last
                                               graph.onnx
                                               weights.bin       packed for this processor, memory-mapped
 
@@ -45,11 +45,13 @@ class Compiled:
         folder: Where its files are.
         facts: What its builder said about it.
         temporary: True if the cache could not be written: the folder has to be removed after use.
+        touched: True if a file was copied or written to since it was built: it has to be tested before it is used.
     """
 
     folder: Path
     facts: Facts
     temporary: bool = False
+    touched: bool = False
 
     def release(self) -> None:
         """Remove the files of a temporary build. What has been mapped from them stays usable."""
@@ -61,8 +63,10 @@ def find(folder: Path) -> Compiled | None:
     """The build in a folder, if there is one and every file has its size."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
-        if all((folder / name).stat().st_size == n_bytes for name, n_bytes in manifest["files"].items()):
-            return Compiled(folder, manifest["facts"])
+        pairs = [(_stamp(folder / name), tuple(stamp)) for name, stamp in manifest["files"].items()]
+        if all(found[0] == built[0] for found, built in pairs):
+            touched = any(found != built for found, built in pairs)
+            return Compiled(folder, manifest["facts"], touched=touched)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
     return None
@@ -114,7 +118,7 @@ def _build(folder: Path, build: Build) -> Compiled:
     partial.mkdir()
     try:
         facts = build(partial)
-        files = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
+        files = {path.name: _stamp(path) for path in sorted(partial.iterdir())}
         (partial / MANIFEST).write_text(json.dumps({"files": files, "facts": facts}), encoding="utf-8")
         for path in partial.iterdir():
             _sync(path)
@@ -140,6 +144,12 @@ def _build_temporarily(folder: Path, build: Build) -> Compiled:
             f"({error.strerror or error}): make room there, or set LOOKALIKE_CACHE_DIR to a folder on another disk.",
             file=str(folder),
         ) from error
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """A file's size in bytes and the time of its last change in ns, which moving it does not alter."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _is_newer(found: Compiled, replaced: Compiled) -> bool:
