@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
-from lookalike.cli.models import models
+from lookalike.cli.models import ensure_here, models
 from lookalike.errors import ModelNotFound
 from lookalike.spaces import KNOWN_MODELS
 from lookalike.weights.local import HubSettings
@@ -52,18 +51,6 @@ def test_list_shows_every_known_model_and_whether_it_is_here(settings: Settings)
     assert [line[0] for line in lines] == [model.name for model in KNOWN_MODELS]
     clip = next(line for line in lines if line[0] == "openai/clip-vit-base-patch32")
     assert clip[2:7] == ["image + text", "512", "607.4 MB", "MIT", "not here"]
-
-
-@pytest.mark.parametrize("columns", [60, 120])
-def test_list_fits_a_terminal(settings: Settings, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    """A person sees every model, its facts and what to do next, within the width of the terminal."""
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", str(columns))
-    text = click.unstyle(run(settings, "list").output)
-    assert all(len(line) <= columns for line in text.splitlines())
-    words = " ".join(text.split())
-    assert all(model.note in words and f"{model.dim} dimensions" in words for model in KNOWN_MODELS)
-    assert "lookalike models pull NAME" in words
 
 
 def test_pull_prints_where_the_model_is(settings: Settings) -> None:
@@ -145,6 +132,18 @@ def test_path_prints_the_folder_and_never_fetches(hub: Hub, settings: Settings) 
     run(settings, "pull", NAME)
     result = run(Settings(replace(settings.hub, offline=True)), "path", NAME)
     assert (Path(result.stdout.strip()) / "model.safetensors").is_file()
+
+
+def test_what_is_here_is_fetched_by_nobody(hub: Hub, settings: Settings) -> None:
+    """`ensure_here` asks the hub only for what is not on this machine, and never when it is switched off."""
+    ensure_here("tiny", settings.hub)
+    ensure_here(NAME, replace(settings.hub, offline=True))
+    assert hub.seen == []
+    ensure_here(NAME, settings.hub)
+    asked = len(hub.seen)
+    assert asked > 0
+    ensure_here(NAME, settings.hub)
+    assert len(hub.seen) == asked
 
 
 @pytest.mark.parametrize("command", sorted(models.commands))

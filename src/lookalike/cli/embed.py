@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from io import BytesIO
 
 import click
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from lookalike.app import Embedder, choose_model
 from lookalike.cli.models import ensure_here
 from lookalike.cli.options import model_option, orientation_option, precision_option, threads_option
+from lookalike.cli.output import shown
 from lookalike.cli.searching import example
 from lookalike.config import Config
 from lookalike.types import Rows, Vectors
@@ -61,15 +63,17 @@ def embed(config: Config, inputs: tuple[str, ...], output: str) -> None:
 
 def _tell(vectors: Vectors) -> bool:
     for warning in vectors.warnings:
-        click.secho(warning, fg="yellow", err=True)
+        click.secho(shown(warning), fg="yellow", err=True)
     for failure in vectors.failures:
-        click.secho(f"{failure.item}: {failure.reason}", fg="red", err=True)
+        click.secho(shown(f"{failure.item}: {failure.reason}"), fg="red", err=True)
     return bool(vectors.failures)
 
 
 def _write(embedder: Embedder, names: list[str], rows: Rows, output: str) -> None:
     if output == "npy":
-        np.save(sys.stdout.buffer, rows, allow_pickle=False)
+        file = BytesIO()  # to a real file NumPy writes by itself, and its error when a pipe closes does not say so
+        np.save(file, rows, allow_pickle=False)
+        click.echo(file.getvalue(), nl=False)
         return
     results = [{"input": name, "embedding": row.tolist()} for name, row in zip(names, rows, strict=True)]
     document = {"space": embedder.space.id, "dimensions": embedder.space.dim, "results": results}

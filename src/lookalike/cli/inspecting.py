@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from lookalike.cli.options import index_option, json_option, project_option
-from lookalike.cli.output import amount
+from lookalike.cli.output import amount, shown
 from lookalike.config import Config
 from lookalike.duplicates import DuplicateGroup
 from lookalike.index import Index
@@ -35,10 +35,10 @@ def stats(config: Config, failures: bool, as_json: bool) -> None:
     click.echo(f"space     {held.space.id}")
     click.echo(f"items     {held.items:,} of {held.contents:,} distinct pictures")
     for project, count in sorted(held.projects.items()):
-        click.echo(f"  {project}: {count:,}")
+        click.echo(f"  {shown(project)}: {count:,}")
     click.echo(f"on disk   {amount(held.n_bytes)}; {held.dead_slots:,} vectors that no item uses")
     for entry in failed:
-        click.echo(f"failed    {entry.uri}: {entry.reason}")
+        click.echo(f"failed    {shown(f'{entry.uri}: {entry.reason}')}")
 
 
 @click.command()
@@ -75,4 +75,4 @@ def _print_group(group: DuplicateGroup) -> None:
     why = "equal bytes" if group.reason == "exact" else f"similarity {group.similarity:.3f}"
     click.secho(f"{len(group.items)} x {why}", bold=True)
     for item in group.items:
-        click.echo(f"  {item.uri or item.id}")
+        click.echo(f"  {shown(item.uri or item.id)}")

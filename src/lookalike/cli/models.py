@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -40,14 +41,14 @@ def models() -> None:
 @click.pass_obj
 def list_models(config: Config) -> None:
     """Show the known models and whether they are here."""
-    from rich.console import Console
-
     rows = [_row(model, config.hub) for model in KNOWN_MODELS]
-    console = Console()
-    if not console.is_terminal:
+    if not sys.stdout.isatty():
         for row in rows:
             click.echo("\t".join(row))
         return
+    from rich.console import Console
+
+    console = Console()
     for row in rows:
         _print_row(console, row)
     console.print(
@@ -107,11 +108,12 @@ def path(config: Config, name: str) -> None:
 
 def ensure_here(name: str, settings: HubSettings) -> None:
     """Fetch a model that is not on this machine, and show how far it is; offline, its user will say that it lacks."""
+    if settings.offline or locate(name, settings) is not None:
+        return
     from lookalike.weights.hub import fetch
 
-    if not settings.offline and locate(name, settings) is None:
-        with ExitStack() as stack:
-            fetch(name, settings, _reporter(stack))
+    with ExitStack() as stack:
+        fetch(name, settings, _reporter(stack))
 
 
 def _row(model: KnownModel, settings: HubSettings) -> tuple[str, ...]:

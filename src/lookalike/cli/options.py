@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from lookalike.config import Config
+from lookalike.config import Config, expanded
 from lookalike.spaces import Orientation, Precision
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -23,6 +23,8 @@ def _setting(name: str, *declarations: str, **attributes: Any) -> Callable[[Comm
         if value is not None:
             if ctx.obj is None:
                 ctx.obj = Config.from_environ()
+            if isinstance(value, Path):
+                value = expanded(value, declarations[0])
             ctx.obj = replace(ctx.obj, **{name: value})
 
     return click.option(*declarations, expose_value=False, callback=put, **attributes)

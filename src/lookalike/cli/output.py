@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +33,16 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+# C0 and C1 controls, which a terminal obeys and of which a newline breaks a line of output in two; and the stand-ins
+# for bytes of a file name that are not UTF-8, which cannot be printed at all.
+_UNPRINTABLE = {code: f"\\x{code % 0xDC00:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), *range(0xDC80, 0xDD00))}
+
+
+def shown(name: str) -> str:
+    """A name from elsewhere, such as a file's, as one line without controls: an escape character as "\\x1b"."""
+    return name.translate(_UNPRINTABLE)
+
+
 def hits_document(query: Mapping[str, Any], hits: Hits) -> dict[str, Any]:
     """An answer as JSON-able values."""
     return {
@@ -52,19 +63,18 @@ def print_hits(query: Mapping[str, Any], hits: Hits, *, as_json: bool, terminal:
         click.echo(json.dumps(hits_document(query, hits), ensure_ascii=False, indent=2))
         return
     for warning in hits.warnings:
-        click.secho(warning, fg="yellow", err=True)
+        click.secho(shown(warning), fg="yellow", err=True)
     if not hits:
         click.echo(f"Nothing here matches, of {hits.considered:,} pictures.", err=True)
         return
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
+    if not sys.stdout.isatty():
         for hit in hits:
             click.echo(f"{hit.confidence:.2f}\t{hit.similarity:.4f}\t{_place(hit)}")
         return
+    from rich.console import Console
+
     _print_thumbnails(hits, terminal)
-    console.print(_table(hits))
+    Console().print(_table(hits))
 
 
 def _table(hits: Hits) -> Any:
@@ -86,11 +96,11 @@ def _table(hits: Hits) -> Any:
 
 
 def _place(hit: Hit) -> str:
-    """Where a hit is, relative to the working folder if it lies below it."""
+    """Where a hit is, relative to the working folder if it lies below it; as one line."""
     uri = hit.item.uri or hit.item.id
     path = Path(uri)
     here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_absolute() and path.is_relative_to(here) else uri
+    return shown(str(path.relative_to(here)) if path.is_absolute() and path.is_relative_to(here) else uri)
 
 
 def _print_thumbnails(hits: Hits, terminal: Mapping[str, str]) -> None:

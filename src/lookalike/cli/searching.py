@@ -23,7 +23,7 @@ from lookalike.cli.sheet import Section, write_sheet
 from lookalike.config import Config
 from lookalike.errors import InputError
 from lookalike.index import Index
-from lookalike.sources.folder import PICTURE_SUFFIXES
+from lookalike.sources.folder import PICTURE_SUFFIXES, uri_of
 from lookalike.types import Hits
 
 limit_option = click.option(
@@ -63,6 +63,8 @@ def search(
       lookalike search "a black dress"
       lookalike search photo.jpg --limit 20 --open
     """
+    if not query.strip():
+        raise InputError("The query is empty: say what to look for, or give the path of a picture.")
     image = example(query)
     with Index.open(config=config) as index:
         ensure_here(index.model, config.hub)
@@ -90,11 +92,11 @@ def similar(
     output: Output,
 ) -> None:
     """Find pictures like ITEM, the id or path of a picture in the index. Needs no model: its vector is there."""
-    path = Path(item)
-    item_id = path.absolute().as_posix() if path.exists() else item
+    path = _existing(item)
+    item_id = uri_of(path) if path else item
     with Index.open(config=config) as index:
         hits = index.search(item=item_id, project=project, limit=limit, min_confidence=min_confidence)
-    _page(path.name, path if path.exists() else None, hits, output)
+    _page(Path(item).name, path, hits, output)
     print_hits({"item": item_id}, hits, as_json=output.as_json, terminal=config.terminal)
 
 
@@ -104,17 +106,23 @@ def example(query: str) -> Path | None:
     Raises:
         InputError: It looks like a picture's file name, and there is no such file.
     """
-    path = Path(query).expanduser()
-    try:
-        if path.is_file():
-            return path
-    except OSError:  # words too long for a file name
-        return None
+    path = _existing(query)
+    if path is not None and path.is_file():
+        return path
     if query.lower().endswith(PICTURE_SUFFIXES) and " " not in query.strip():
         raise InputError(
             "there is no such file; check the spelling, or leave out the ending to search for words.", item=query
         )
     return None
+
+
+def _existing(words: str) -> Path | None:
+    """The file or folder that words may name."""
+    try:
+        path = Path(words).expanduser()
+        return path if path.exists() else None
+    except (OSError, RuntimeError):  # too long for a file name, not to be reached; "~" and words that are no user
+        return None
 
 
 def _page(title: str, image: Path | None, hits: Hits, output: Output) -> None:
