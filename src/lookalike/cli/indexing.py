@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from lookalike.cli.options import (
     precision_option,
     threads_option,
 )
-from lookalike.cli.output import amount, duration
+from lookalike.cli.output import amount, duration, shown
 from lookalike.config import Config
 from lookalike.errors import StoreNotFound
 from lookalike.index import Index
@@ -31,9 +31,6 @@ from lookalike.survey import Survey
 from lookalike.types import Outcome
 
 SHOWN_FAILURES = 20
-
-DEAD_SHARE = 0.2
-"""Vectors that no item uses, for each one in use, from which the index is rewritten without them."""
 
 NOTICE = f"""\
 CLIP is not on this machine, so this index uses the built-in model `tiny`:
@@ -63,16 +60,14 @@ def index(config: Config, folders: tuple[Path, ...], project: str | None, dry_ru
         config = replace(config, project=project)
     sources = [FolderSource(folder) for folder in folders]
     with _open(config, dry_run=dry_run) as opened:
+        ensure_here(opened.model, config.hub)
         if dry_run:
             with _spinner("Reading", hidden=as_json) as told:
                 survey = opened.survey(sources, on_progress=told)
             _print_survey(survey, as_json=as_json)
             return
-        with _progress_bar(sources, hidden=as_json) as on_progress:
+        with _resumable(), _progress_bar(sources, hidden=as_json) as on_progress:
             report = opened.ingest(sources, on_progress=on_progress)
-        stats = opened.stats()
-        if stats.dead_slots > stats.contents * DEAD_SHARE:
-            opened.compact()
         _print_report(report, opened, as_json=as_json)
     n_other = sum(source.n_other for source in sources)
     if n_other and not as_json:
@@ -87,6 +82,14 @@ def _open(config: Config, *, dry_run: bool) -> Index:
             click.secho(NOTICE, fg="yellow", err=True)
         ensure_here(choose_model(config), config.hub)
         return Index.in_memory(config=config) if dry_run else Index.create(config=config)
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt("What was stored is safe; the same command goes on from here.") from error
 
 
 @contextmanager
@@ -135,23 +138,14 @@ def _spinner(what: str, *, hidden: bool) -> Iterator[Callable[[int], None] | Non
 
 
 def _print_report(report: Report, opened: Index, *, as_json: bool) -> None:
-    counts = {outcome.value: report.counts.get(outcome, 0) for outcome in Outcome}
+    counts = _by_name(report.counts)
+    failures = [(entry.uri, entry.reason) for entry in report.failures]
     stats = opened.stats()
     if as_json:
-        failures = [{"item": entry.uri, "reason": entry.reason} for entry in report.failures]
-        document: dict[str, Any] = {
-            **counts,
-            "failures": failures,
-            "warnings": list(report.warnings),
-            "elapsed_s": round(report.elapsed_s, 3),
-            "items": stats.items,
-            "space": stats.space.id,
-        }
-        click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        facts = {"elapsed_s": round(report.elapsed_s, 3), "items": stats.items, "space": stats.space.id}
+        _print_json(counts, failures, report.warnings, facts)
         return
-    for warning in report.warnings:
-        click.secho(warning, fg="yellow", err=True)
-    _print_failures([(entry.uri, entry.reason) for entry in report.failures])
+    _print_problems(failures, report.warnings)
     told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to do"
     read = counts["stored"] + counts["duplicate"] + counts["failed"]
     click.echo(
@@ -162,22 +156,39 @@ def _print_report(report: Report, opened: Index, *, as_json: bool) -> None:
 
 
 def _print_survey(survey: Survey, *, as_json: bool) -> None:
+    counts = _by_name(survey.counts)
     if as_json:
-        click.echo(json.dumps(asdict(survey), ensure_ascii=False, indent=2))
+        facts = {"n_bytes": survey.n_bytes, "vector_bytes": survey.vector_bytes, "eta_s": survey.eta_s}
+        _print_json(counts, survey.failures, survey.warnings, facts)
         return
-    _print_failures([(failure.item, failure.reason) for failure in survey.failures])
-    click.echo(f"new         {survey.new:,} pictures to embed")
-    click.echo(f"duplicates  {survey.duplicates:,} items whose picture is known already")
-    click.echo(f"unchanged   {survey.unchanged:,}")
-    click.echo(f"bad         {len(survey.failures):,} that cannot be read")
+    _print_problems(survey.failures, survey.warnings)
+    click.echo(f"new         {counts['stored']:,} pictures to embed")
+    click.echo(f"duplicates  {counts['duplicate']:,} items whose picture is known already")
+    click.echo(f"unchanged   {counts['unchanged']:,}")
+    click.echo(f"gone        {counts['removed']:,} items whose file is not there any more")
+    click.echo(f"bad         {counts['failed']:,} that cannot be read")
     click.echo(f"to read     {amount(survey.n_bytes)}; to write {amount(survey.vector_bytes)} of vectors")
     click.echo(f"time        about {duration(survey.eta_s)} on this machine; no money: the model runs here")
     click.echo("Nothing was written.")
 
 
-def _print_failures(failures: list[tuple[str, str]]) -> None:
+def _by_name(counts: Mapping[Outcome, int]) -> dict[str, int]:
+    return {outcome.value: counts.get(outcome, 0) for outcome in Outcome}
+
+
+def _print_json(
+    counts: dict[str, int], failures: Sequence[tuple[str, str]], warnings: Sequence[str], facts: dict[str, Any]
+) -> None:
+    listed = [{"item": item, "reason": reason} for item, reason in failures]
+    document = {**counts, "failures": listed, "warnings": list(warnings), **facts}
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def _print_problems(failures: Sequence[tuple[str, str]], warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        click.secho(shown(warning), fg="yellow", err=True)
     for item, reason in failures[:SHOWN_FAILURES]:
-        click.secho(f"{item}: {reason}", fg="red", err=True)
+        click.secho(shown(f"{item}: {reason}"), fg="red", err=True)
     if len(failures) > SHOWN_FAILURES:
         click.secho(
             f"... and {len(failures) - SHOWN_FAILURES:,} more; `lookalike stats --failures` lists all.",

@@ -13,10 +13,10 @@ from PIL import Image, ImageDraw, ImageOps
 
 from lookalike import app
 from lookalike.cli.checks import Check, guarded
-from lookalike.cli.indexing import DEAD_SHARE
 from lookalike.cli.output import amount
 from lookalike.config import Config
 from lookalike.errors import StoreCorrupt, StoreError, StoreNotFound
+from lookalike.index import DEAD_SHARE
 from lookalike.ports import Encoder
 from lookalike.spaces import KNOWN_MODELS, REQUIRED_COSINE, Space, Tower, known_model
 from lookalike.types import Rows
