@@ -168,7 +168,11 @@ def test_cli_nothing_matches(index: Index, config: Config) -> None:
     ("arguments", "said"),
     [
         (["search", "gone.jpg"], "gone.jpg: there is no such file"),
+        (["search", " "], "The query is empty"),
+        (["search", "a red dress", "--index", "~nosuchuser/x"], "--index: the home folder"),
         (["similar", "gone"], "There is no item 'gone'"),
+        (["similar", "~nosuchuser"], "There is no item '~nosuchuser'"),
+        (["index", "~nosuchuser"], "without '~'"),
         (["search", "x", "--index", "none.lookalike"], "none.lookalike"),
         (["index", "no-such-folder"], "no such file or folder"),
         (["search", "x", "--model", "no/such-model"], "no/such-model"),
@@ -201,7 +205,8 @@ def test_cli_index_reports_and_goes_on(pictures: Path, config: Config, tmp_path:
     """Dry run, first run, second run: each says what it did; nothing is written by a dry run."""
     fresh = replace(config, index=tmp_path / "again.lookalike")
     dry = json.loads(lookalike(fresh, "index", str(pictures), "--dry-run", "--json").stdout)
-    assert (dry["new"], dry["duplicates"], len(dry["failures"])) == (N_PICTURES, 1, 1)
+    assert (dry["stored"], dry["duplicate"], dry["failed"], dry["removed"]) == (N_PICTURES, 1, 1, 0)
+    assert [Path(failure["item"]).name for failure in dry["failures"]] == ["broken.jpg"]
     assert dry["eta_s"] > 0
     assert not fresh.index.exists()
     first = json.loads(lookalike(fresh, "index", str(pictures), "--json").stdout)
@@ -212,6 +217,73 @@ def test_cli_index_reports_and_goes_on(pictures: Path, config: Config, tmp_path:
     shown = lookalike(fresh, "stats", "--failures")
     assert "broken.jpg" in shown.stdout
     assert f"{N_PICTURES + 1:,} of {N_PICTURES:,}" in shown.stdout
+
+
+def test_cli_words_may_look_like_a_path(index: Index, config: Config) -> None:
+    """What begins with "~" or is too long for a file name is words like any other."""
+    for words in ("~nosuchuser dress", "~ red dress", "a red dress " * 30):
+        result = lookalike(config, "search", words, "--limit", "1")
+        assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1), result.output
+
+
+@pytest.mark.parametrize("path", ["../{folder}/copy.jpg", "~/copy.jpg", "./copy.jpg", "{absolute}/copy.jpg"])
+def test_cli_similar_takes_any_path_of_an_item(
+    index: Index, config: Config, pictures: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """However a path is written, it leads to the item that the listing of its folder made."""
+    monkeypatch.chdir(pictures)
+    monkeypatch.setenv("HOME", str(pictures))
+    path = path.format(folder=pictures.name, absolute=pictures)
+    result = lookalike(config, "similar", path, "--limit", "1", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["query"] == {"item": (pictures / "copy.jpg").as_posix()}
+
+
+def test_cli_forget_removes_items_and_no_files(tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file, a folder, a folder that is gone and an id; other items stay, and so does every file."""
+    places = ["a.png", "b.png", "sub/c.png", "sub/d.png", "sub2/e.png", "gone/f.png"]
+    write(tmp_path / "photos", {place: noise(seed, size=(64, 64)) for seed, place in enumerate(places)})
+    fresh = replace(config, index=tmp_path / "i.lookalike")
+    monkeypatch.chdir(tmp_path)
+    assert lookalike(fresh, "index", "photos").exit_code == 0
+    shutil.rmtree("photos/gone")
+    absolute = (tmp_path / "photos" / "b.png").as_posix()
+    for arguments, count in [(["photos/./a.png"], 1), (["photos/sub", absolute], 3), (["photos/gone/"], 1)]:
+        result = lookalike(fresh, "forget", *arguments)
+        assert result.exit_code == 0, result.output
+        assert f"Removed {count} items" in result.stdout
+    with Index.open(config=fresh) as left:
+        assert [Path(item.uri).name for item in left.items()] == ["e.png"]
+    assert sum(path.is_file() for path in (tmp_path / "photos").rglob("*")) == len(places) - 1
+    again = json.loads(lookalike(fresh, "index", "photos", "--json").stdout)
+    assert (again["stored"] + again["duplicate"], again["unchanged"]) == (4, 1)
+
+
+def test_cli_forget_names_what_it_does_not_know(tmp_path: Path, config: Config) -> None:
+    """A path without items is an error, after the others were seen to; an empty one is refused before."""
+    folder = write(tmp_path / "photos", {"a.png": noise(1, size=(64, 64))})
+    fresh = replace(config, index=tmp_path / "i.lookalike")
+    lookalike(fresh, "index", str(folder))
+    assert "The path is empty" in lookalike(fresh, "forget", str(folder), "").stderr
+    assert "has no item at" in lookalike(fresh, "forget", str(folder), "--project", "other").stderr
+    result = lookalike(fresh, "forget", "nowhere.png", str(folder), "~nosuchuser")
+    assert (result.exit_code, "Removed 1 items" in result.stdout) == (1, True)
+    assert "no item at nowhere.png, ~nosuchuser." in result.stderr
+
+
+def test_cli_dry_run_says_what_would_go(tmp_path: Path, config: Config) -> None:
+    """Items whose file is gone are counted, for people and for programs, and are still there afterwards."""
+    folder = write(tmp_path / "photos", {f"{seed}.png": noise(seed, size=(64, 64)) for seed in range(3)})
+    fresh = replace(config, index=tmp_path / "i.lookalike")
+    lookalike(fresh, "index", str(folder))
+    (folder / "0.png").unlink()
+    assert (
+        "gone        1 items whose file is not there any more"
+        in lookalike(fresh, "index", str(folder), "--dry-run").stdout
+    )
+    dry = json.loads(lookalike(fresh, "index", str(folder), "--dry-run", "--json").stdout)
+    assert (dry["stored"], dry["unchanged"], dry["removed"]) == (0, 2, 1)
+    assert json.loads(lookalike(fresh, "stats", "--json").stdout)["items"] == 3
 
 
 def test_cli_duplicates(index: Index, config: Config) -> None:

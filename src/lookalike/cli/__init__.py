@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -10,9 +13,11 @@ import click
 import lookalike
 from lookalike.cli.doctor import doctor
 from lookalike.cli.embed import embed
+from lookalike.cli.forgetting import forget
 from lookalike.cli.indexing import index
 from lookalike.cli.inspecting import duplicates, stats
 from lookalike.cli.models import models
+from lookalike.cli.output import shown
 from lookalike.cli.searching import search, similar
 from lookalike.config import Config
 from lookalike.errors import LookalikeError
@@ -25,10 +30,25 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except LookalikeError as error:
-            raise click.ClickException(str(error)) from error
-        except KeyboardInterrupt:
-            click.echo("\nInterrupted. What was stored is safe; the same command goes on from here.", err=True)
+            raise click.ClickException(shown(str(error))) from error
+        except KeyboardInterrupt as error:
+            click.echo(f"\nInterrupted. {error}".rstrip(), err=True)
             sys.exit(130)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # `| head` has seen enough: click ends without a word
+                raise
+            _abandon_output()
+            place = f"{shown(str(error.filename))}: " if error.filename else "Writing the answer failed: "
+            raise click.ClickException(f"{place}{error.strerror or error}.") from error
+
+
+def _abandon_output() -> None:
+    """Let what could not be written go, or the interpreter would try once more at its end, and fail with a traceback.
+
+    See docs.python.org/3/library/signal.html#note-on-sigpipe.
+    """
+    with suppress(OSError):  # a standard output that is no file of the system has nothing to flush to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -45,7 +65,9 @@ def main(ctx: click.Context) -> None:
     """
     if ctx.obj is None:
         ctx.obj = Config.from_environ()
+    if ctx.obj.terminal.get("NO_COLOR"):  # no-color.org; rich looks for itself
+        ctx.color = False
 
 
-for command in (index, search, similar, duplicates, embed, stats, doctor, models):
+for command in (index, search, similar, duplicates, embed, forget, stats, doctor, models):
     main.add_command(command)
