@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from lookalike.app import create_store
+from lookalike.cli import main
 from lookalike.cli.models import ensure_here, models
+from lookalike.config import Config
+from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import ModelNotFound
 from lookalike.spaces import KNOWN_MODELS
 from lookalike.weights.local import HubSettings
@@ -144,6 +148,16 @@ def test_what_is_here_is_fetched_by_nobody(hub: Hub, settings: Settings) -> None
     assert asked > 0
     ensure_here(NAME, settings.hub)
     assert len(hub.seen) == asked
+
+
+@pytest.mark.parametrize("arguments", [[], ["--dry-run"]], ids=["run", "dry"])
+def test_index_shows_the_download_of_its_own_model(settings: Settings, tmp_path: Path, arguments: list[str]) -> None:
+    """An index that came from another machine names a model that is not here: that it is fetched is told."""
+    config = replace(Config.from_environ(), hub=settings.hub, index=tmp_path / "i.lookalike")
+    create_store(config.index, replace(FakeEncoder().tower.space, model=NAME)).close()
+    result = CliRunner().invoke(main, ["index", str(tmp_path), *arguments], obj=config)
+    assert "model.safetensors\t25.6 KB" in result.stderr
+    assert result.exit_code == 1  # what the hub has here is no model that could be run
 
 
 @pytest.mark.parametrize("command", sorted(models.commands))

@@ -265,7 +265,9 @@ def test_cli_forget_names_what_it_does_not_know(tmp_path: Path, config: Config) 
     fresh = replace(config, index=tmp_path / "i.lookalike")
     lookalike(fresh, "index", str(folder))
     assert "The path is empty" in lookalike(fresh, "forget", str(folder), "").stderr
-    assert "has no item at" in lookalike(fresh, "forget", str(folder), "--project", "other").stderr
+    other = lookalike(fresh, "forget", str(folder), "--project", "other")
+    assert (other.exit_code, other.stdout) == (1, "")
+    assert "has no item at" in other.stderr
     result = lookalike(fresh, "forget", "nowhere.png", str(folder), "~nosuchuser")
     assert (result.exit_code, "Removed 1 items" in result.stdout) == (1, True)
     assert "no item at nowhere.png, ~nosuchuser." in result.stderr

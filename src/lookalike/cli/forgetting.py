@@ -31,7 +31,8 @@ def forget(config: Config, places: tuple[str, ...], project: str | None) -> None
     meanings = {place: _meanings(place) for place in places}
     with Index.open(config=config, write=True) as index:
         counts = {place: index.forget(meant) for place, meant in meanings.items()}
-    click.echo(f"Removed {sum(counts.values()):,} items from the index; no file was touched")
+    if any(counts.values()):
+        click.echo(f"Removed {sum(counts.values()):,} items from the index; no file was touched")
     unknown = [shown(place) for place, count in counts.items() if not count]
     if unknown:
         raise InputError(f"Project {config.project!r} of this index has no item at {', '.join(unknown)}.")
