@@ -120,6 +120,12 @@ def test_every_way_to_write_a_path_is_one_uri(tmp_path: Path, monkeypatch: pytes
     assert uri_of(Path(path)) == obj.uri == (tmp_path / "photos" / "a.png").as_posix()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="two slashes begin the name of a network drive here")
+def test_two_slashes_at_the_start_are_one(tmp_path: Path) -> None:
+    """A path that was put together carelessly is no second copy of every picture."""
+    assert uri_of(Path(f"/{tmp_path}")) == FolderSource(Path(f"/{tmp_path}")).prefix[:-1] == tmp_path.as_posix()
+
+
 LISTING = """if True:
     import json, os, sys
     from pathlib import Path

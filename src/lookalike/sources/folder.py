@@ -27,7 +27,9 @@ def uri_of(path: Path) -> str:
         expanded = path.expanduser()
     except RuntimeError as error:
         raise InputError(f"{error} Write the path without '~'.", item=str(path)) from error
-    return Path(os.path.abspath(expanded)).as_posix()  # noqa: PTH100  resolve() would rename linked folders
+    uri = Path(os.path.abspath(expanded)).as_posix()  # noqa: PTH100  resolve() would rename linked folders
+    # POSIX lets two slashes at the start be something else; on Windows they are: a network drive.
+    return uri[1:] if os.name == "posix" and uri.startswith("//") else uri
 
 
 class FolderSource:
