@@ -233,4 +233,3 @@ def known_model(name: str) -> KnownModel | None:
         if wanted == model.name.lower() or wanted in model.aliases:
             return model
     return None
-
