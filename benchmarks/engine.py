@@ -192,7 +192,9 @@ def cold_seconds(stack: str, python: str, folder: Path, cache: Path) -> float:
     """From the start of a process to its first vector of a text; how it ends is not counted."""
     settings = {"LOOKALIKE_CACHE_DIR": str(cache), "LOOKALIKE_PRECISION": stack, "PYTHONPATH": str(ROOT / "src")}
     command = [python, "-c", COLD_PEER if stack == "peer" else COLD, str(folder), QUERY]
-    environ = os.environ if stack == "peer" else {**os.environ, **settings}
+    # As installed: with the bytecode of the first start, whatever the caller's environment says.
+    environ = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environ |= {"PYTHONPYCACHEPREFIX": str(cache / "bytecode"), **({} if stack == "peer" else settings)}
     start = time.perf_counter()
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE) as process:
         if process.stdout is None:
@@ -232,7 +234,7 @@ def measure(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
         stack.stop()
     fresh = memory_of_fresh_worker(commands["exact"])
     starts: dict[tuple[str, str], list[float]] = {("cold", s): [] for s in pythons}
-    for stack, python in pythons.items():  # compiles, and fills the page cache
+    for stack, python in pythons.items():  # compiles code and model, and fills the page cache
         cold_seconds(stack, python, folder, cache)
     for _ in range(arguments.rounds):
         for (_, stack), found in starts.items():
