@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike import embed
-from lookalike.config import Config
+from lookalike.config import Config, expanded
 from lookalike.errors import InputError
 from lookalike.image import ImagePolicy
 from lookalike.ports import Encoder, Source
@@ -80,14 +80,14 @@ def open_store(folder: Path, *, write: bool = False) -> EmbeddedStore:
     """The store in a folder; see `lookalike.store.embedded.open_store`."""
     from lookalike.store import embedded
 
-    return embedded.open_store(folder.expanduser(), write=write)
+    return embedded.open_store(expanded(folder, "index"), write=write)
 
 
 def create_store(folder: Path, space: Space) -> EmbeddedStore:
     """A new store in a folder; see `lookalike.store.embedded.create`."""
     from lookalike.store import embedded
 
-    return embedded.create(folder.expanduser(), space)
+    return embedded.create(expanded(folder, "index"), space)
 
 
 def memory_store(space: Space) -> MemoryStore:

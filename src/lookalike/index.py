@@ -231,8 +231,9 @@ class Index:
         folders = tuple(place for place in places if place.endswith("/"))
         below = [item.id for item in self.items(project=project) if folders and item.uri.startswith(folders)]
         n_deleted = self._delete(project, [*below, *(place for place in places if place not in folders)])
-        for folder in folders:  # what failed there is not an item, and must not be listed for ever
-            self._store.ledger.forget(project, [entry.uri for entry in self._store.ledger.under(project, folder)])
+        # What failed there is not an item, and must not be listed for ever.
+        failed = [entry.uri for folder in folders for entry in self._store.ledger.under(project, folder)]
+        self._store.ledger.forget(project, [*failed, *places])
         return n_deleted
 
     def compact(self) -> int:

@@ -39,11 +39,13 @@ def test_a_deleted_item_comes_back_with_the_next_ingest(config: Config, tmp_path
 
 def test_forget_takes_folders_files_and_failures(config: Config, tmp_path: Path) -> None:
     """Everything below a place goes, also what failed there; the files stay."""
-    files = {"a/1.png": noise(1), "a/b/2.png": noise(2), "a2/3.png": noise(3), "4.png": noise(4), "a/bad.png": b"x"}
+    files = {"a/1.png": noise(1), "a/b/2.png": noise(2), "a2/3.png": noise(3), "4.png": noise(4)}
+    files |= {"a/bad.png": b"x", "bad.png": b"x"}
     folder = write(tmp_path / "photos", files)
     with Index.create(config=config) as index:
         index.ingest([folder])
         assert index.forget([f"{folder.as_posix()}/a/", f"{folder.as_posix()}/4.png"]) == 3
+        assert index.forget([f"{folder.as_posix()}/bad.png"]) == 0
         assert [Path(item.uri).name for item in index.items()] == ["3.png"]
         assert list(index.failures()) == []
         assert index.forget(["/nowhere/"]) == 0
