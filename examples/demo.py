@@ -21,14 +21,13 @@ from training.catalogue import write_catalogue
 N_PICTURES = 400
 SEED = 2026
 WORDS = (
-    "a red dress",
-    "blue striped t-shirt",
-    "a mug with dots",
-    "something to sit on",
-    "a green handbag on the beach",
-    "black shoes on grass",
+    "a pink hat",
+    "yellow trousers",
+    "a black backpack",
+    "a green lamp on a white background",
+    "red shoes",
+    "a navy mug with dots",
 )
-ABSENT = "a fire engine"
 
 
 def main(folder: Path) -> None:
@@ -55,24 +54,17 @@ def main(folder: Path) -> None:
             for words in WORDS
         ]
 
-        say("4. Searching by example, and for something that is not there")
-        example = next(path for path in sorted(pictures.iterdir()) if "chair" in path.name)
-        sections.append(
-            Section(
-                title="more like this",
-                query_image=example,
-                hits=tell(example.name, index.search(image=example, limit=10)),
-            )
-        )
-        hits = index.search(text=ABSENT, limit=10, min_confidence=0.5)
-        say(f"   {ABSENT!r}, with --min-confidence 0.5: {len(hits) or 'nothing here matches'}")
-        sections.append(Section(title=f"{ABSENT} (with a confidence of at least 0.5)", query_image=None, hits=hits))
+        say("4. Searching by example")
+        example = next(path for path in sorted(pictures.iterdir()) if "handbag" in path.name)
+        hits = tell(example.name, index.search(image=example, limit=10))
+        sections.append(Section(title="more like this", query_image=example, hits=hits))
 
     write_sheet(
         page, title="lookalike demo", subtitle=f"{N_PICTURES} rendered pictures, the built-in model", sections=sections
     )
     say(f"5. Wrote {page}: open it in a browser")
     say(
+        "\nThe built-in model knows colours and places well and mixes up similar things; CLIP knows far more."
         "\nNext, with your own photos:\n"
         "   .venv/bin/lookalike models pull clip                        CLIP ViT-B/32, 600 MB, once\n"
         "   .venv/bin/lookalike index ~/Pictures\n"
