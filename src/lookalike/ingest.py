@@ -190,14 +190,7 @@ class _Flow:
         entries = []
         for picture, item in zip(pictures, before, strict=True):
             reason = picture.reason or self._bad.get(picture.content, "")
-            outcome = Outcome.DUPLICATE
-            if reason:
-                outcome = Outcome.FAILED
-            elif item is not None and item.content == picture.content:
-                outcome = Outcome.UNCHANGED  # touched, or stored by a run that was killed before it told
-            elif picture.content in new:
-                new.discard(picture.content)  # the next one with these bytes is the duplicate
-                outcome = Outcome.STORED
+            outcome = decided(picture, item, reason, new)
             entries.append(
                 LedgerEntry(
                     project=project,
@@ -227,6 +220,25 @@ class _Flow:
             # A picture that was fine and is now broken must not go on being found by what it was.
             self._target.store.delete(spoiled)
         self._target.ledger.record(entries)
+
+
+def decided(picture: Picture, before: Item | None, reason: str, new: set[str]) -> Outcome:
+    """How an object ends.
+
+    Args:
+        picture: The object, read.
+        before: The item that it was until now.
+        reason: Why it fails; empty if it does not.
+        new: Contents that are embedded for the first time and have no item yet; the picture's is taken out.
+    """
+    if reason:
+        return Outcome.FAILED
+    if before is not None and before.content == picture.content:
+        return Outcome.UNCHANGED  # touched, or stored by a run that was killed before it told
+    if picture.content in new:
+        new.discard(picture.content)  # the next one with these bytes is the duplicate
+        return Outcome.STORED
+    return Outcome.DUPLICATE
 
 
 def changed(

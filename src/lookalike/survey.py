@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from lookalike.errors import InputError
-from lookalike.ingest import Picture, Target, changed, chunked_by_bytes, gone, read_objects
+from lookalike.ingest import Picture, Target, changed, chunked_by_bytes, decided, gone, read_objects
 from lookalike.ports import Source
 from lookalike.types import Outcome, SourceObject
 
@@ -116,18 +116,12 @@ class _Run:
         for picture, item in zip(pictures, before, strict=True):
             self.result.n_bytes += len(picture.data)
             reason = picture.reason or self._reasons.get(picture.content, "")
-            if reason:
-                self.result.counts[Outcome.FAILED] += 1
+            outcome = decided(picture, item, reason, new)
+            self.result.counts[outcome] += 1
+            if outcome is Outcome.FAILED:
                 self.result.failures.append((picture.obj.uri, reason))
-            elif item is not None and item.content == picture.content:
-                self.result.counts[Outcome.UNCHANGED] += 1
-            elif picture.content in new:
-                new.discard(picture.content)
-                self.result.counts[Outcome.STORED] += 1
-                if len(self.timed) < TIMED_PICTURES:
-                    self.timed.append(picture.data)
-            else:
-                self.result.counts[Outcome.DUPLICATE] += 1
+            elif outcome is Outcome.STORED and len(self.timed) < TIMED_PICTURES:
+                self.timed.append(picture.data)
         self._tell()
 
     def _tell(self) -> None:

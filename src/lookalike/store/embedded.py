@@ -1,4 +1,4 @@
-"""The embedded store: one folder, exact search, one writer and any number of readers, in this process and others.
+"""The embedded store: one folder, one writer and any number of readers; a search looks at every vector.
 
     items.sqlite        items, contents, state and ledger (write-ahead log, synchronous)
     high-<n>.i8         the vector of each content, by slot, in fixed point: the high bytes; n is the generation, one
