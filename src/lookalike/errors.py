@@ -4,7 +4,8 @@
     ├── InputError                  what was handed in cannot be used (also a ValueError)
     │   ├── ImageError              not a whole, readable picture
     │   ├── UnsupportedMedia        a kind of file that is not on the allow-list
-    │   └── TooLarge                over a byte, pixel or length budget
+    │   ├── TooLarge                over a byte, pixel or length budget
+    │   └── HarmfulInput            it ended, or held up, the process that worked on it
     ├── SpaceMismatch               two vector spaces would have been mixed
     ├── ModelError                  a model cannot be used
     │   ├── ModelNotFound           neither on this machine nor allowed to be fetched
@@ -22,6 +23,11 @@
     │   ├── StoreTooNew             written by a newer version
     │   ├── StoreCorrupt            a file of it is damaged
     │   └── ItemNotFound            no such item
+    ├── ServiceError                the service cannot answer this now
+    │   ├── NotReady                its model is not loaded, or does not answer as it should
+    │   ├── Overloaded              more is waiting than can be done in time
+    │   └── DeadlineExceeded        the answer would have come too late
+    ├── AccessDenied                the API key is missing, unknown or not allowed to do this
     └── ConfigError                 a setting is missing or wrong
         └── MissingDependency       an optional library is not installed
 
@@ -77,6 +83,10 @@ class TooLarge(InputError):
         super().__init__(reason, item=item)
         self.actual = actual
         self.limit = limit
+
+
+class HarmfulInput(InputError):
+    """The input ended, or held up, the process that worked on it."""
 
 
 class SpaceMismatch(LookalikeError):
@@ -201,6 +211,44 @@ class ItemNotFound(StoreError, KeyError):
     """There is no such item in this index."""
 
     __str__ = Exception.__str__  # KeyError's would print the repr of the sentence
+
+
+class ServiceError(LookalikeError):
+    """The service cannot answer this now."""
+
+    retryable = True
+
+
+class NotReady(ServiceError):
+    """The service's model is not loaded, or does not answer as it should."""
+
+
+class Overloaded(ServiceError):
+    """More is waiting than the service can do in time.
+
+    Attributes:
+        retry_after_s: When there should be room again, in seconds.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineExceeded(ServiceError):
+    """The answer would have come too late."""
+
+
+class AccessDenied(LookalikeError):
+    """The API key is missing, unknown or not allowed to do this.
+
+    Attributes:
+        known: True if the key is known and lacks the scope; False if there is no such key.
+    """
+
+    def __init__(self, message: str, *, known: bool) -> None:
+        super().__init__(message)
+        self.known = known
 
 
 class ConfigError(LookalikeError):

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol
 
 from lookalike.spaces import Space, Tower
-from lookalike.types import Filter, Item, LedgerEntry, Pixels, Rows, Scored, SourceObject, StoreStats, Tokens
+from lookalike.types import (
+    Embedded,
+    Filter,
+    Item,
+    Job,
+    LedgerEntry,
+    Pixels,
+    Rows,
+    Scored,
+    ServiceStatus,
+    SourceObject,
+    StoreStats,
+    Tokens,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -153,4 +167,40 @@ class Source(Protocol):
 
     def read(self, obj: SourceObject, *, max_bytes: int) -> bytes:
         """Its bytes. ImageError if it cannot be read, TooLarge if it is over `max_bytes`."""
+        ...
+
+
+class EmbeddingService(Protocol):
+    """Vectors for many callers at once, each within its deadline, whatever the others hand in."""
+
+    def submit(self, jobs: Sequence[Job]) -> list[Future[Embedded]]:
+        """Queue jobs; one future for each, in order. Returns at once.
+
+        A future ends by the job's deadline plus a second, with a vector or with an error of lookalike. Cancelling it
+        takes the job out of the queue, unless somebody else waits for the same input.
+
+        Raises:
+            NotReady: No worker has a model.
+            Overloaded: The queue has no room for all of them; none was queued.
+        """
+        ...
+
+    def status(self) -> ServiceStatus:
+        """Whether it can answer, and how its workers are; cheap."""
+        ...
+
+    def close(self, *, drain_s: float) -> None:
+        """Take no more jobs, finish what was accepted for at most so many seconds, then end the workers."""
+        ...
+
+
+class Recorder(Protocol):
+    """Where the service's figures go."""
+
+    def observe(self, stage: str, seconds: float) -> None:
+        """A stage ("queue", "decode", "inference", "search", ...) took so long, for one job or one batch."""
+        ...
+
+    def count(self, event: str, n: int = 1) -> None:
+        """Something happened n times ("restart", "stall", "harmful", "batch_image", ...)."""
         ...

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.spaces import Space, Tower
+from lookalike.spaces import Modality, Space, Tower
 
 Pixels = NDArray[np.float32]
 """(3, height, width) or (n, 3, height, width) float32: RGB, resized, cropped and normalised for one model."""
@@ -251,3 +251,83 @@ class StoreStats:
 
 QueryKind = Literal["text", "image"]
 """What the background of a score is drawn from: a text's cosines to pictures lie far below a picture's."""
+
+
+Lane = Literal["interactive", "bulk"]
+"""Who waits for an answer: a person, or a job. What is interactive goes first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Job:
+    """One picture or text that somebody wants the vector of.
+
+    Attributes:
+        modality: "image" or "text".
+        payload: The bytes of a picture's file, or the text.
+        item: What to call it in errors ("images[3]"); empty if there is only one.
+        lane: Whether somebody is waiting for it.
+        caller: Who asks (the name of an API key): callers share the service fairly.
+        deadline: When the answer is worth nothing any more, on time.monotonic(), in seconds.
+    """
+
+    modality: Modality
+    payload: bytes | str
+    item: str = ""
+    lane: Lane = "interactive"
+    caller: str = ""
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Embedded:
+    """The vector of one job.
+
+    Attributes:
+        vector: (dim,) float32 of unit length.
+        tower: The recipe that made it.
+        warning: A sentence, if the text was cut; empty otherwise.
+    """
+
+    vector: Rows
+    tower: Tower
+    warning: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStatus:
+    """One worker process.
+
+    Attributes:
+        name: "query" or "bulk-1".
+        state: "loading", "ready", "busy", "failed" (waiting to be started again) or "stopped".
+        pid: Its process id; None while there is none.
+        restarts: How often it was replaced.
+        reason: Why it is not ready; empty if it is.
+        canary_age_s: Seconds since it last answered the canary as it should; None if it never has.
+    """
+
+    name: str
+    state: str
+    pid: int | None
+    restarts: int
+    reason: str = ""
+    canary_age_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """Whether the embedding service can answer.
+
+    Attributes:
+        ready: True if a worker that takes interactive jobs has lately answered the canary as it should.
+        reason: A sentence that says why not; empty if it is.
+        tower: The recipe of the vectors; None before the first worker has loaded it.
+        waiting: Jobs in the queue, by lane.
+        workers: The worker processes.
+    """
+
+    ready: bool
+    reason: str
+    tower: Tower | None
+    waiting: Mapping[Lane, int]
+    workers: tuple[WorkerStatus, ...]

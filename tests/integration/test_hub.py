@@ -33,10 +33,10 @@ from lookalike.errors import (
     Unavailable,
     UnsupportedModel,
 )
+from lookalike.retry import RetryPolicy
 from lookalike.spaces import KnownModel, PinnedFile
 from lookalike.weights.hub import Progress, fetch
 from lookalike.weights.local import HubSettings, find, verify
-from lookalike.weights.retry import RetryPolicy
 from tests.integration.hub_server import COMMIT, Fault, Hub
 
 WEIGHTS = bytes(range(256)) * 1200  # 307 KB: several chunks, and over the hub's limit for LFS
@@ -404,7 +404,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from lookalike.weights.hub import fetch
-from lookalike.weights.retry import RetryPolicy
+from lookalike.retry import RetryPolicy
 from lookalike.weights.local import HubSettings
 
 settings = HubSettings(endpoint=sys.argv[1], hub_cache=Path(sys.argv[2]), digest_cache=Path(sys.argv[2]) / "digests")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.errors import ProviderError, RateLimited, Refused, Unavailable
-from lookalike.weights.retry import RetryPolicy, retry_after_s
+from lookalike.retry import RetryPolicy, retry_after_s
 
 FOREVER = float("inf")
 NOW_S = 1_000_000.0

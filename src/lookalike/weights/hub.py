@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit
 import httpx2
 
 from lookalike.errors import ConfigError, CorruptModel, ModelNotFound, ProviderError, Refused, Unavailable
+from lookalike.retry import RetryPolicy
 from lookalike.weights.digests import DigestCache, digest_like, is_sha1, sha256_of
 from lookalike.weights.hub_answers import (
     Asked,
@@ -43,7 +44,6 @@ from lookalike.weights.hub_cache import (
     write_reference,
 )
 from lookalike.weights.local import HubModel, HubSettings, ModelFolder, find, hub_model
-from lookalike.weights.retry import RetryPolicy
 
 T = TypeVar("T")
 

@@ -15,9 +15,9 @@ from lookalike.errors import (
     Unavailable,
     UnsupportedModel,
 )
+from lookalike.retry import retry_after_s
 from lookalike.weights.digests import is_sha1, is_sha256
 from lookalike.weights.local import WEIGHTS_FILE, HubModel, HubSettings
-from lookalike.weights.retry import retry_after_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
