@@ -214,9 +214,17 @@ class ItemNotFound(StoreError, KeyError):
 
 
 class ServiceError(LookalikeError):
-    """The service cannot answer this now."""
+    """The service cannot answer this now.
+
+    Attributes:
+        retry_after_s: When it may be asked again, in seconds; None if that is not known.
+    """
 
     retryable = True
+
+    def __init__(self, message: str | None = None, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class NotReady(ServiceError):
@@ -232,7 +240,7 @@ class Overloaded(ServiceError):
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:
         super().__init__(message)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s: float = retry_after_s
 
 
 class DeadlineExceeded(ServiceError):

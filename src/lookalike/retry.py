@@ -10,7 +10,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from lookalike.errors import ProviderError, RateLimited
+from lookalike.errors import LookalikeError, RateLimited, ServiceError
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class RetryPolicy:
         """The moment, on `clock`, after which nothing is tried again for a job that starts now."""
         return float("inf") if self.deadline_s is None else self.clock() + self.deadline_s
 
-    def run(self, action: Callable[[], T], *, until: float, on_pause: Callable[[ProviderError, float], None]) -> T:
+    def run(self, action: Callable[[], T], *, until: float, on_pause: Callable[[LookalikeError, float], None]) -> T:
         """The result of `action`, repeated while it raises retryable errors.
 
         Args:
@@ -54,13 +54,13 @@ class RetryPolicy:
             on_pause: Told the error and the seconds of each pause before it begins.
 
         Raises:
-            ProviderError: The last error, when it cannot be retried, or not in time, or not once more.
+            LookalikeError: The last error, when it cannot be retried, or not in time, or not once more.
         """
         attempt = 1
         while True:
             try:
                 return action()
-            except ProviderError as error:
+            except LookalikeError as error:
                 pause_s = self._pause_s(error, attempt)
                 too_late = pause_s > self.longest_wait_s or self.clock() + pause_s > until
                 if not error.retryable or attempt >= self.tries or too_late:
@@ -69,8 +69,8 @@ class RetryPolicy:
                 self.sleep(pause_s)
                 attempt += 1
 
-    def _pause_s(self, error: ProviderError, attempt: int) -> float:
-        asked_for_s = error.retry_after_s if isinstance(error, RateLimited) else None
+    def _pause_s(self, error: LookalikeError, attempt: int) -> float:
+        asked_for_s = error.retry_after_s if isinstance(error, RateLimited | ServiceError) else None
         if asked_for_s is not None:
             # Never earlier than asked; a little later, lest all who were sent away come back together.
             return asked_for_s + self.jitter() * self.base_s

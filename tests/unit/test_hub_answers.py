@@ -163,4 +163,4 @@ def test_every_refusal_has_its_error_and_its_remedy(
 )
 def test_a_pause_is_told_in_one_line(error: ProviderError, note: str) -> None:
     """Who watches a download needs the reason and the time, not yet a remedy."""
-    assert pause_note(error, 3.2) == note
+    assert pause_note(error, 3.2, host="hub") == note

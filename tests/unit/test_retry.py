@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookalike.errors import ProviderError, RateLimited, Refused, Unavailable
+from lookalike.errors import LookalikeError, NotReady, Overloaded, RateLimited, Refused, Unavailable
 from lookalike.retry import RetryPolicy, retry_after_s
 
 FOREVER = float("inf")
@@ -32,7 +32,7 @@ class Clock:
         return RetryPolicy(**{**fixed, **settings})  # type: ignore[arg-type]
 
 
-def failing(*errors: ProviderError) -> Callable[[], str]:
+def failing(*errors: LookalikeError) -> Callable[[], str]:
     """Something that raises these errors, one a call, and then succeeds."""
     left = list(errors)
 
@@ -93,13 +93,20 @@ def test_no_pause_reaches_past_the_deadline() -> None:
     assert clock.pauses == [1, 2]
 
 
-def test_a_service_that_names_a_pause_gets_it() -> None:
+@pytest.mark.parametrize(
+    "asked",
+    [
+        RateLimited("wait", provider="hub", retry_after_s=40),
+        Overloaded("wait", retry_after_s=40),
+        NotReady("wait", retry_after_s=40),
+    ],
+)
+def test_a_service_that_names_a_pause_gets_it(asked: LookalikeError) -> None:
     """Never earlier than asked, at most base_s later; beyond longest_wait_s the error is raised instead."""
     clock = Clock()
-    asked = RateLimited("wait", provider="hub", retry_after_s=40)
     clock.policy().run(failing(asked), until=FOREVER, on_pause=lambda *_: None)
     assert clock.pauses == [41]
-    with pytest.raises(RateLimited):
+    with pytest.raises(type(asked)):
         clock.policy(longest_wait_s=30).run(failing(asked), until=FOREVER, on_pause=lambda *_: None)
     assert clock.pauses == [41]
 

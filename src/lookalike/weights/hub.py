@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
-from lookalike.errors import ConfigError, CorruptModel, ModelNotFound, ProviderError, Refused, Unavailable
+from lookalike.errors import ConfigError, CorruptModel, LookalikeError, ModelNotFound, Refused, Unavailable
 from lookalike.retry import RetryPolicy
 from lookalike.weights.digests import DigestCache, digest_like, is_sha1, sha256_of
 from lookalike.weights.hub_answers import (
@@ -280,8 +280,8 @@ class _Download:
             raise self._unavailable(f"cannot be reached or broke off ({error or type(error).__name__})") from error
 
     def _retried(self, file: str, action: Callable[[], T]) -> T:
-        def tell(error: ProviderError, pause_s: float) -> None:
-            self._report(Progress(file=file, note=pause_note(error, pause_s)))
+        def tell(error: LookalikeError, pause_s: float) -> None:
+            self._report(Progress(file=file, note=pause_note(error, pause_s, host=self._host)))
 
         return self._policy.run(action, until=self._until, on_pause=tell)
 

@@ -158,15 +158,15 @@ def absence(repository: HubModel, settings: HubSettings) -> str:
     )
 
 
-def pause_note(error: ProviderError, pause_s: float) -> str:
+def pause_note(error: LookalikeError, pause_s: float, *, host: str) -> str:
     """What to tell somebody who watches a download that pauses before its next try."""
     if isinstance(error, RateLimited):
         reason = "asks for a pause"
-    elif error.status is not None:
+    elif isinstance(error, ProviderError) and error.status is not None:
         reason = f"failed (HTTP {error.status})"
     else:
         reason = "cannot be reached, or the connection broke"
-    return f"{error.provider} {reason}: trying again in {pause_s:.0f} s."
+    return f"{host} {reason}: trying again in {pause_s:.0f} s."
 
 
 def _lasting_refusal(status: int, code: str, asked: Asked) -> LookalikeError:
