@@ -7,6 +7,7 @@ both. The budgets, the cache folder and the hub have none. docs/reference.md lis
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,50 @@ from lookalike.weights.local import HubSettings
 HUB_ENDPOINT = "https://huggingface.co"
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeSettings:
+    """How the HTTP service behaves.
+
+    Attributes:
+        host: The address that it listens on.
+        port: The port that it listens on; 0 for any that is free.
+        workers: Worker processes; 0 for one more than there are cores, and at least two.
+        api_keys: Keys, as "name scope,scope key", separated by ";"; never shown.
+        api_keys_file: A file with one such key a line.
+        requests_per_minute: What one key, or without keys one client address, may send; 0 for no limit.
+        request_timeout_s: When a request is answered at the latest, unless its X-Request-Timeout says otherwise ...
+        max_request_timeout_s: ... which may ask for no more than this.
+        max_body_bytes: The largest body of a request.
+        max_requests: Requests that are worked on at the same time; more are refused at once.
+        max_batch_items: Pictures or texts in one request.
+        max_text_chars: Characters of one text; a model reads a few hundred of them at most.
+        allow_urls: Whether pictures may be named by URL, which the service then fetches.
+        cors_origins: Web origins whose pages may call the service; none by default.
+        trusted_proxies: Addresses whose X-Forwarded-For and X-Forwarded-Proto are believed; none by default.
+        drain_s: How long a stop waits for what was accepted.
+        log_level: "debug", "info", "warning" or "error"; below "info" no line is written for a request.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 0
+    api_keys: str = field(default="", repr=False)
+    api_keys_file: Path | None = None
+    requests_per_minute: int = 0
+    request_timeout_s: float = 30.0
+    max_request_timeout_s: float = 120.0
+    max_body_bytes: int = 64 << 20
+    max_requests: int = 512
+    max_batch_items: int = 256
+    max_text_chars: int = 32_768
+    allow_urls: bool = False
+    cors_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    drain_s: float = 20.0
+    log_level: str = "info"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +84,7 @@ class Config:
         cache_dir: Where compiled models and digests are kept.
         hub: Where weights come from.
         terminal: The variables that say what the terminal can show.
+        serve: How the HTTP service behaves.
     """
 
     model: str = "auto"
@@ -52,6 +98,7 @@ class Config:
     cache_dir: Path
     hub: HubSettings
     terminal: Mapping[str, str] = field(default_factory=dict)
+    serve: ServeSettings = field(default_factory=ServeSettings)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Config:
@@ -77,6 +124,7 @@ class Config:
             terminal=env.only(
                 "TERM", "TERM_PROGRAM", "COLORTERM", "NO_COLOR", "KITTY_WINDOW_ID", "TMUX", "LC_TERMINAL"
             ),
+            serve=_serve(env),
         )
 
 
@@ -116,6 +164,30 @@ def _hub(env: _Environment, cache_dir: Path) -> HubSettings:
     )
 
 
+def _serve(env: _Environment) -> ServeSettings:
+    default = ServeSettings
+    keys_file = env.text("LOOKALIKE_API_KEYS_FILE", "")
+    return ServeSettings(
+        host=env.text("LOOKALIKE_HOST", default.host),
+        port=env.count("LOOKALIKE_PORT", default.port, most=65_535),
+        workers=env.count("LOOKALIKE_WORKERS", default.workers),
+        api_keys=env.text("LOOKALIKE_API_KEYS", ""),
+        api_keys_file=expanded(Path(keys_file), "LOOKALIKE_API_KEYS_FILE") if keys_file else None,
+        requests_per_minute=env.count("LOOKALIKE_REQUESTS_PER_MINUTE", default.requests_per_minute),
+        request_timeout_s=env.seconds("LOOKALIKE_REQUEST_TIMEOUT_S", default.request_timeout_s),
+        max_request_timeout_s=env.seconds("LOOKALIKE_MAX_REQUEST_TIMEOUT_S", default.max_request_timeout_s),
+        max_body_bytes=env.count("LOOKALIKE_MAX_BODY_BYTES", default.max_body_bytes, least=1),
+        max_requests=env.count("LOOKALIKE_MAX_REQUESTS", default.max_requests, least=1),
+        max_batch_items=env.count("LOOKALIKE_MAX_BATCH_ITEMS", default.max_batch_items, least=1),
+        max_text_chars=env.count("LOOKALIKE_MAX_TEXT_CHARS", default.max_text_chars, least=1),
+        allow_urls=env.flag("LOOKALIKE_ALLOW_URLS"),
+        cors_origins=env.words("LOOKALIKE_CORS_ORIGINS"),
+        trusted_proxies=env.words("LOOKALIKE_TRUSTED_PROXIES"),
+        drain_s=env.seconds("LOOKALIKE_DRAIN_S", default.drain_s),
+        log_level=env.choice("LOOKALIKE_LOG_LEVEL", default.log_level, LOG_LEVELS),
+    )
+
+
 class _Environment:
     """Variables, read as what they should be."""
 
@@ -139,11 +211,21 @@ class _Environment:
             raise ConfigError(f"{name} is {value!r}; set it to 1 or 0.")
         return value in TRUE_WORDS
 
-    def count(self, name: str, default: int) -> int:
+    def words(self, name: str) -> tuple[str, ...]:
+        return tuple(word.strip() for word in self.text(name, "").split(",") if word.strip())
+
+    def count(self, name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
         value = self.text(name, str(default))
-        if not value.isdecimal():
-            raise ConfigError(f"{name} is {value!r}; it must be a whole number, 0 or more.")
+        if not value.isdecimal() or int(value) < least or (most is not None and int(value) > most):
+            limits = f"{least} or more" if most is None else f"from {least} to {most}"
+            raise ConfigError(f"{name} is {value!r}; it must be a whole number, {limits}.")
         return int(value)
+
+    def seconds(self, name: str, default: float) -> float:
+        value = self.text(name, str(default))
+        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) or float(value) <= 0:
+            raise ConfigError(f"{name} is {value!r}; it must be a number of seconds, more than 0.")
+        return float(value)
 
     def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
         value = self.text(name, default)

@@ -236,11 +236,13 @@ class Overloaded(ServiceError):
 
     Attributes:
         retry_after_s: When there should be room again, in seconds.
+        own: True if it is the caller's own share or rate that is used up; False if the service is full.
     """
 
-    def __init__(self, message: str, *, retry_after_s: float) -> None:
+    def __init__(self, message: str, *, retry_after_s: float, own: bool = False) -> None:
         super().__init__(message)
         self.retry_after_s: float = retry_after_s
+        self.own = own
 
 
 class DeadlineExceeded(ServiceError):
