@@ -12,6 +12,7 @@ from lookalike.app import Embedder
 from lookalike.compat import EmbeddingModel, get_image_embedding
 from lookalike.config import Config
 from lookalike.index import Index
+from lookalike.query import Part, Query
 from lookalike.spaces import Space, Tower
 from lookalike.types import Hit, Hits, Item, Vectors
 
@@ -25,6 +26,8 @@ __all__ = [
     "Hits",
     "Index",
     "Item",
+    "Part",
+    "Query",
     "Space",
     "Tower",
     "Vectors",

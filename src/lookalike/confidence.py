@@ -7,8 +7,8 @@ says something is how a similarity compares with a *background*:
   picture. "Related" begins where the query describes the picture as well as the third-best of the bank: a picture is
   rarely described by more than two of them. This depends neither on what else is in the collection, so it also holds
   where every picture shows a dress, nor on how far apart a model keeps its captions.
-- For an image query the background is what the query scores on a sample of the collection. "Related" begins two
-  standard deviations above its mean.
+- For an image query, and for one composed of several parts, the background is what the query scores on a sample of
+  the collection. "Related" begins two standard deviations above its mean.
 
 A logistic curve around that point makes 0..1 of it. On 73 real photos and 1,982 real captions under CLIP ViT-B/32,
 every true caption lies above the point, and 2 % of captions drawn at random; photos of one subject have a z of 1.0 to
@@ -16,6 +16,8 @@ every true caption lies above the point, and 2 % of captions drawn at random; ph
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +30,31 @@ RIVAL = 3
 TEXT_WIDTH = 0.5
 """Width of the logistic curve, in standard deviations of what the bank scores on the picture."""
 
-IMAGE_MIDPOINT_Z = 2.0
-IMAGE_WIDTH_Z = 0.4
+SAMPLE_MIDPOINT_Z = 2.0
+SAMPLE_WIDTH_Z = 0.4
 
-PRIOR_MEAN, PRIOR_STD, PRIOR_COUNT = 0.55, 0.09, 30
-"""Cosine of two unrelated photos under CLIP. Stands in for what a sample lacks to so many: five have no spread."""
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Cosines of a query to unrelated pictures, as far as they are known without looking at a collection.
+
+    Attributes:
+        mean: Their mean.
+        std: Their standard deviation.
+    """
+
+    mean: float
+    std: float
+
+
+IMAGE_PRIOR = Prior(0.55, 0.09)
+"""Two unrelated photos under CLIP ViT-B/32."""
+
+TEXT_PRIOR = Prior(0.19, 0.02)
+"""A caption and an unrelated photo under CLIP ViT-B/32: 2,151 captions on 73 photos."""
+
+PRIOR_COUNT = 30
+"""The prior stands in for what a sample lacks to so many: five cosines have no spread."""
 
 CAPTION_BANK: tuple[str, ...] = tuple(
     line.strip()
@@ -78,22 +100,25 @@ def text_confidence(similarities: NDArray[np.float64], bank: Rows, vectors: Rows
     return _logistic((similarities - rival) / spread / TEXT_WIDTH)
 
 
-def image_confidence(similarities: NDArray[np.float64], sample: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Confidence of an image query's hits.
+def sample_confidence(
+    similarities: NDArray[np.float64], sample: NDArray[np.float64], prior: Prior = IMAGE_PRIOR
+) -> NDArray[np.float64]:
+    """Confidence of the hits of an image query, or of a composed one.
 
     Args:
         similarities: (n,) cosines of the query to the hits.
         sample: (m,) cosines of the query to a sample of the collection; m may be 0.
+        prior: What stands in for a sample that is too small.
 
     Returns:
         (n,) between 0 and 1.
     """
     lacking = max(0, PRIOR_COUNT - len(sample))
     count = lacking + len(sample)
-    mean = (PRIOR_MEAN * lacking + sample.sum()) / count
-    variance = (lacking * (PRIOR_STD**2 + (PRIOR_MEAN - mean) ** 2) + ((sample - mean) ** 2).sum()) / count
+    mean = (prior.mean * lacking + sample.sum()) / count
+    variance = (lacking * (prior.std**2 + (prior.mean - mean) ** 2) + ((sample - mean) ** 2).sum()) / count
     z = (similarities - mean) / max(np.sqrt(variance), 1e-6)
-    return _logistic((z - IMAGE_MIDPOINT_Z) / IMAGE_WIDTH_Z)
+    return _logistic((z - SAMPLE_MIDPOINT_Z) / SAMPLE_WIDTH_Z)
 
 
 def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,25 +5,22 @@ What a search does not need is imported by the method that does: `import lookali
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lookalike import app
-from lookalike.confidence import CAPTION_BANK
+from lookalike.bank import caption_bank
 from lookalike.config import Config
 from lookalike.embed import ImageInput
 from lookalike.errors import InputError, SpaceMismatch, UnsupportedModel
 from lookalike.ports import Source
-from lookalike.search import Query, Searcher, item_query
-from lookalike.spaces import Space, digest_of
+from lookalike.query import Part, Query, QueryEmbedder, QueryMaker
+from lookalike.search import Searcher
+from lookalike.spaces import Space
 from lookalike.types import Filter, Hits, Item, LedgerEntry, Outcome, Rows, StoreStats
 
 if TYPE_CHECKING:
@@ -44,24 +41,35 @@ class Index:
     Open one with `Index.open` or `Index.create`; close it, or use it in a `with` statement.
     """
 
-    def __init__(self, store: EmbeddedStore | MemoryStore, config: Config) -> None:
+    def __init__(
+        self, store: EmbeddedStore | MemoryStore, config: Config, embedder: QueryEmbedder | None = None
+    ) -> None:
         self._store = store
         self._config = config
+        self._lent = embedder
 
     @classmethod
-    def open(cls, path: str | Path | None = None, *, write: bool = False, config: Config | None = None) -> Index:
+    def open(
+        cls,
+        path: str | Path | None = None,
+        *,
+        write: bool = False,
+        config: Config | None = None,
+        embedder: QueryEmbedder | None = None,
+    ) -> Index:
         """Open an index that exists.
 
         Args:
             path: Its folder; the configuration's if left out.
             write: Whether items will be added or removed; one process at a time can.
             config: Settings; from the environment if left out.
+            embedder: What queries are embedded with, instead of a model that the index opens itself.
 
         Raises:
             StoreError: There is none at that place, it is damaged, newer, or being written by another process.
         """
         config = config or Config.from_environ()
-        return cls(app.open_store(Path(path or config.index), write=write), config)
+        return cls(app.open_store(Path(path or config.index), write=write), config, embedder)
 
     @classmethod
     def create(cls, path: str | Path | None = None, *, config: Config | None = None) -> Index:
@@ -72,17 +80,13 @@ class Index:
             ModelError: The model cannot be used, or embeds no pictures.
         """
         config, embedder = cls._embedder_for_new(config)
-        index = cls(app.create_store(Path(path or config.index), embedder.space), config)
-        index.__dict__["embedder"] = embedder
-        return index
+        return cls(app.create_store(Path(path or config.index), embedder.space), config, embedder)
 
     @classmethod
     def in_memory(cls, *, config: Config | None = None) -> Index:
         """An empty index that is gone when it is closed: for trying out, and for tests."""
         config, embedder = cls._embedder_for_new(config)
-        index = cls(app.memory_store(embedder.space), config)
-        index.__dict__["embedder"] = embedder
-        return index
+        return cls(app.memory_store(embedder.space), config, embedder)
 
     @property
     def space(self) -> Space:
@@ -95,21 +99,21 @@ class Index:
         return self.space.model if self._config.model == "auto" else self._config.model
 
     @cached_property
-    def embedder(self) -> app.Embedder:
-        """The model that made the index's vectors, opened when it is first needed.
+    def embedder(self) -> QueryEmbedder:
+        """What made the index's vectors: the embedder handed in, else the model, opened when it is first needed.
 
         Raises:
-            SpaceMismatch: The configuration asks for a model of another space.
+            SpaceMismatch: It is of another space, or the configuration asks for such a model.
         """
-        embedder = app.Embedder.open(self.model, config=self._own_config)
-        self._require(embedder)
+        embedder = self._lent or app.Embedder.open(self.model, config=self._own_config)
+        self._require(embedder.tower.space)
         return embedder
 
     @cached_property
     def _bulk_embedder(self) -> app.Embedder:
         """The same model with one core per call: ingest calls it from as many threads as there are cores."""
         embedder = app.Embedder.open(self.model, config=self._own_config, threads=1)
-        self._require(embedder)
+        self._require(embedder.space)
         return embedder
 
     @property
@@ -118,8 +122,8 @@ class Index:
         asked = self._config.orientation
         return replace(self._config, orientation=asked if asked == "ignore" else self.space.orientation)
 
-    def _require(self, embedder: app.Embedder) -> None:
-        mine, theirs = self.space, embedder.space
+    def _require(self, theirs: Space) -> None:
+        mine = self.space
         if mine.key == theirs.key:
             return
         if mine.orientation != theirs.orientation:
@@ -160,8 +164,29 @@ class Index:
         Returns:
             Hits, best first; none if nothing matches.
         """
+        query = self.query([Part(text=text, image=image, item=item)], project=project)
         where = Filter(project=project, metadata=metadata or {})
-        query = self._query(text, image, item, project)
+        return self.find(query, limit=limit, where=where, min_confidence=min_confidence)
+
+    def query(self, parts: Sequence[Part], *, project: str | None = None) -> Query:
+        """One query of several parts: words, pictures, items and vectors, each with a weight, plus or minus.
+
+        Args:
+            parts: At least one; `[Part(image="dress.jpg"), Part(text="stripes", weight=-2)]`.
+            project: The project of items; the configuration's if left out.
+
+        Raises:
+            InputError: A part cannot be used, or they cancel each other out.
+            ItemNotFound: There is no such item.
+        """
+        return QueryMaker(self._store, lambda: self.embedder, project or self._config.project).query(parts)
+
+    def find(self, query: Query, *, limit: int = 10, where: Filter | None = None, min_confidence: float = 0.0) -> Hits:
+        """Find pictures by a query made before; see `search` for the rest. Items of the query are not in the answer.
+
+        Raises:
+            SpaceMismatch: The query is of another space.
+        """
         return self._searcher.search(query, limit=limit, where=where, min_confidence=min_confidence)
 
     def ingest(
@@ -291,45 +316,9 @@ class Index:
         return Searcher(self._store, self._bank)
 
     def _bank(self) -> Rows:
-        """Vectors of the caption bank, embedded once per model and kept in the cache folder."""
-        tower = self.embedder.tower
-        path = self._config.cache_dir / "banks" / f"{digest_of([tower.fingerprint, *CAPTION_BANK])[:32]}.npy"
-        try:
-            bank: Rows = np.load(path, allow_pickle=False)
-        except (OSError, ValueError):  # not there, or half written
-            bank = self.embedder.embed_texts(CAPTION_BANK).values
-            _save(path, bank)
-        return bank
-
-    def _query(self, text: str | None, image: ImageInput | None, item: str | None, project: str | None) -> Query:
-        match text, image, item:
-            case str(), None, None if not text.strip():
-                raise InputError("The query is empty: say in words what to look for.")
-            case str(), None, None:
-                found = self.embedder.embed_texts([text], names=["query"])
-                return Query(found.values[0], found.space, "text", warnings=found.warnings)
-            case None, bytes() | str() | Path(), None:
-                found = self.embedder.embed_images([image])
-                return Query(found.values[0], found.space, "image")
-            case None, None, str():
-                return item_query(self._store, project or self._config.project, item)
-            case _:
-                raise InputError("Search by exactly one of: text (words), image (bytes or a path), item (an id).")
+        return caption_bank(self.embedder, self._config.cache_dir / "banks")
 
 
 def _require_several(values: Sequence[str], name: str) -> None:
     if isinstance(values, str):
         raise InputError(f"{name} is one text, {values!r}: hand in a list of them.")
-
-
-def _save(path: Path, rows: Rows) -> None:
-    """Keep rows for the next process; a cache that cannot be written costs time, not the search."""
-    part = path.with_suffix(f".{uuid.uuid4().hex}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            np.save(file, rows, allow_pickle=False)
-        part.replace(path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)

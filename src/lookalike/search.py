@@ -1,20 +1,19 @@
-"""From a query to hits: what was asked, where to look, and how sure the answer is."""
+"""From a query to hits: where to look, and how sure the answer is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.confidence import image_confidence, text_confidence
-from lookalike.errors import InputError, ItemNotFound
+from lookalike.confidence import IMAGE_PRIOR, sample_confidence, text_confidence
+from lookalike.errors import InputError
 from lookalike.ports import Catalogue, VectorReader
-from lookalike.spaces import Space
-from lookalike.types import Filter, Hit, Hits, QueryKind, Rows, Scored
+from lookalike.query import Query
+from lookalike.types import Filter, Hit, Hits, Rows, Scored
 
 SAMPLE_SIZE = 1024
 """How many pictures of the collection stand for the rest: the mean's error is 3 % of a standard deviation."""
@@ -22,36 +21,6 @@ SAMPLE_SIZE = 1024
 
 class Searchable(VectorReader, Catalogue, Protocol):
     """A store that can be searched and walked."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Query:
-    """What to look for.
-
-    Attributes:
-        vector: (dim,) float32 of unit length.
-        space: Where it belongs.
-        kind: "text" or "image": what its similarities are compared with.
-        exclude: (project, id) of an item to leave out of the answer: the one that was asked with.
-        warnings: Sentences about the query itself.
-    """
-
-    vector: Rows
-    space: Space
-    kind: QueryKind
-    exclude: tuple[str, str] | None = None
-    warnings: tuple[str, ...] = ()
-
-
-def item_query(store: Searchable, project: str, item_id: str) -> Query:
-    """A query by a picture that is in the store, with the vector that it has there."""
-    (item,) = store.get([(project, item_id)])
-    if item is None:
-        raise ItemNotFound(f"There is no item {item_id!r} in project {project!r} of this index.")
-    rows, _ = store.vectors([item.content])
-    if not len(rows):  # deleted, and its vector given back, since it was looked up
-        raise ItemNotFound(f"Item {item_id!r} of project {project!r} has just been removed from this index.")
-    return Query(rows[0], store.space, "image", exclude=(project, item_id))
 
 
 class Searcher:
@@ -91,10 +60,9 @@ class Searcher:
         if not 0 <= min_confidence <= 1:
             raise InputError(f"min_confidence is {min_confidence}; it must lie between 0 and 1.")
         self._store.space.require(query.space, doing="Searching")
-        extra = 1 if query.exclude else 0
         where = where or Filter()
-        scored, considered = self._store.search(query.vector, limit=limit + extra, where=where)
-        kept = [found for found in scored if (found.item.project, found.item.id) != query.exclude][:limit]
+        scored, considered = self._store.search(query.vector, limit=limit + len(query.exclude), where=where)
+        kept = [found for found in scored if (found.item.project, found.item.id) not in query.exclude][:limit]
         kept, confidences = self._confidences(query, kept)
         hits = tuple(
             Hit(item=found.item, similarity=found.similarity, confidence=confidence)
@@ -106,9 +74,10 @@ class Searcher:
     def _confidences(self, query: Query, scored: list[Scored]) -> tuple[list[Scored], list[float]]:
         if not scored:
             return [], []
-        if query.kind == "image":
+        if query.kind != "text":
             sample = np.einsum("nd,d->n", self._background(), query.vector).astype(np.float64)
-            return scored, [float(value) for value in image_confidence(_similarities(scored), sample)]
+            confidences = sample_confidence(_similarities(scored), sample, query.prior or IMAGE_PRIOR)
+            return scored, [float(value) for value in confidences]
         rows, contents = self._store.vectors(list(dict.fromkeys(found.item.content for found in scored)))
         row_of = {content: row for row, content in enumerate(contents)}
         # A content may have been removed, and its vector given back, since it was found.

@@ -249,7 +249,7 @@ class StoreStats:
     space: Space
 
 
-QueryKind = Literal["text", "image"]
+QueryKind = Literal["text", "image", "composed"]
 """What the background of a score is drawn from: a text's cosines to pictures lie far below a picture's."""
 
 

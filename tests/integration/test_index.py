@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from lookalike import Config, Embedder, EmbeddingModel, Index, get_image_embedding
+from lookalike import Config, Embedder, EmbeddingModel, Index, Part, Query, get_image_embedding
 from lookalike.cli import main
+from lookalike.embed import Embedder as AnyEmbedder
+from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import ConfigError, InputError, SpaceMismatch, StoreNotFound
 from lookalike.types import Outcome
 from lookalike.weights.local import BUILT_IN
@@ -80,6 +82,37 @@ def test_similar_needs_no_model(index: Index, pictures: Path, config: Config) ->
     assert len(hits) == 3
     assert hits[0].similarity > 0.998
     assert item not in [hit.item.id for hit in hits]
+
+
+def test_a_query_of_several_parts(index: Index, pictures: Path) -> None:
+    """A picture with words beside it gives another answer than the picture, without the item that it was asked with."""
+    item = sorted(pictures.glob("0*.jpg"))[0].as_posix()
+    alone = index.find(index.query([Part(item=item)]), limit=N_PICTURES)
+    moved = index.find(index.query([Part(item=item), Part(text="a blue bag", weight=3)]), limit=N_PICTURES)
+    assert {hit.item.id for hit in moved} == {hit.item.id for hit in alone} == {i.id for i in index.items()} - {item}
+    assert [hit.item.id for hit in moved] != [hit.item.id for hit in alone]
+    assert all(0 <= hit.confidence <= 1 for hit in moved)
+
+
+def test_a_vector_finds_what_its_words_find(index: Index) -> None:
+    """Who has the vector already needs no model for it."""
+    by_words = index.search(text="a red dress", limit=5)
+    vector = index.embedder.embed_texts(["a red dress"]).values[0]
+    for query in (index.query([Part(vector=vector.tolist())]), Query(vector, index.space, "text")):
+        assert [hit.item for hit in index.find(query, limit=5)] == [hit.item for hit in by_words]
+    assert index.find(query, limit=5).hits == by_words.hits
+
+
+def test_an_index_uses_the_embedder_that_it_is_handed(index: Index, config: Config) -> None:
+    """No model is opened beside it; and one of another space is refused."""
+    blind = replace(config, model="/nowhere")
+    with Index.open(config=blind, embedder=index.embedder) as lent:
+        assert lent.search(text="a red dress", limit=5).hits == index.search(text="a red dress", limit=5).hits
+    with (
+        Index.open(config=config, embedder=AnyEmbedder(FakeEncoder())) as foreign,
+        pytest.raises(SpaceMismatch, match="cannot be compared"),
+    ):
+        foreign.search(text="a red dress")
 
 
 def test_exactly_one_question(index: Index) -> None:

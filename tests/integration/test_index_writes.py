@@ -13,7 +13,8 @@ from lookalike import Config, Index
 from lookalike.embed import Embedder
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import InputError, ItemNotFound, SpaceMismatch, StoreError
-from lookalike.search import Query, Searcher, item_query
+from lookalike.query import Query, item_query
+from lookalike.search import Searcher
 from lookalike.store.memory import MemoryStore
 from lookalike.types import Filter, Item, Outcome, Scored
 from tests.pictures import noise, picture, write

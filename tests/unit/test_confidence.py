@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.confidence import CAPTION_BANK, image_confidence, text_confidence
+from lookalike.confidence import CAPTION_BANK, sample_confidence, text_confidence
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -19,7 +19,7 @@ def test_it_lies_between_0_and_1_and_grows_with_similarity() -> None:
     bank = unit(np.random.default_rng(0).normal(size=(50, 16)))
     vectors = np.repeat(unit(np.random.default_rng(1).normal(size=(1, 16))), 5, axis=0)
     similarities = np.array([-1.0, 0.0, 0.3, 0.6, 1.0])
-    for confidence in (text_confidence(similarities, bank, vectors), image_confidence(similarities, np.zeros(9))):
+    for confidence in (text_confidence(similarities, bank, vectors), sample_confidence(similarities, np.zeros(9))):
         assert (np.diff(confidence) >= 0).all()
         assert confidence.min() >= 0
         assert confidence.max() <= 1
@@ -27,7 +27,7 @@ def test_it_lies_between_0_and_1_and_grows_with_similarity() -> None:
 
 def test_a_collection_of_nothing_has_a_background_too() -> None:
     """With no sample the prior stands in: an identical picture is sure, an unrelated one is not."""
-    high, low = image_confidence(np.array([1.0, 0.55]), np.array([]))
+    high, low = sample_confidence(np.array([1.0, 0.55]), np.array([]))
     assert high > 0.9
     assert low < 0.05
 
@@ -74,7 +74,7 @@ def test_the_same_threshold_holds_for_real_photos_as_queries(real: dict[str, np.
     for number in np.flatnonzero(labels != ""):
         rest = np.arange(len(images)) != number
         similarities = (images[rest] @ images[number]).astype(float)
-        sure = image_confidence(similarities, similarities) >= 0.5
+        sure = sample_confidence(similarities, similarities) >= 0.5
         same += list(sure[labels[rest] == labels[number]])
         other += list(sure[labels[rest] != labels[number]])
     assert np.mean(other) < 0.05

@@ -11,7 +11,8 @@ from lookalike.confidence import CAPTION_BANK
 from lookalike.embed import Embedder
 from lookalike.encoders.fake import COLOURS, FakeEncoder
 from lookalike.errors import InputError, ItemNotFound, SpaceMismatch
-from lookalike.search import Query, Searcher, item_query
+from lookalike.query import Query, item_query
+from lookalike.search import Searcher
 from lookalike.store.memory import MemoryStore
 from lookalike.types import Filter, Item, Rows
 from tests.pictures import noise, picture

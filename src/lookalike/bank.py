@@ -1,0 +1,42 @@
+"""The caption bank's vectors: embedded once per model, kept in a folder for the next process."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from lookalike.confidence import CAPTION_BANK
+from lookalike.query import QueryEmbedder
+from lookalike.spaces import digest_of
+from lookalike.types import Rows
+
+
+def caption_bank(embedder: QueryEmbedder, folder: Path) -> Rows:
+    """The (m, dim) unit vectors of `confidence.CAPTION_BANK`.
+
+    Args:
+        embedder: The model.
+        folder: Where they are kept; one that cannot be written costs time, not the answer.
+    """
+    path = folder / f"{digest_of([embedder.tower.fingerprint, *CAPTION_BANK])[:32]}.npy"
+    try:
+        bank: Rows = np.load(path, allow_pickle=False)
+    except (OSError, ValueError):  # not there, or half written
+        bank = embedder.embed_texts(CAPTION_BANK).values
+        _save(path, bank)
+    return bank
+
+
+def _save(path: Path, rows: Rows) -> None:
+    part = path.with_suffix(f".{uuid.uuid4().hex}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            np.save(file, rows, allow_pickle=False)
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
