@@ -14,20 +14,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from html import escape
-from io import BytesIO
 from pathlib import Path
 from string import Template
 from urllib.parse import urlsplit
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from lookalike.embed import read_picture
 from lookalike.errors import InputError
 from lookalike.image import ImagePolicy, decode
+from lookalike.thumbnails import square_thumbnail
 from lookalike.types import Hit, Hits
 
 THUMBNAIL_PX = 240
-WEBP_QUALITY = 82
 RELATED = 0.5
 """The confidence from which a hit counts as related; see `lookalike.types.Hit`."""
 
@@ -184,11 +183,8 @@ def _picture(uri: str, alt: str) -> str:
 
 def _thumbnail(uri: str) -> str:
     """A data URI of the middle square of a picture, which is also what most models look at."""
-    image = load_picture(uri)
-    side = min(THUMBNAIL_PX, *image.size)
-    buffer = BytesIO()
-    ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS).save(buffer, "WEBP", quality=WEBP_QUALITY)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    data = square_thumbnail(load_picture(uri), THUMBNAIL_PX)
+    return f"data:image/webp;base64,{base64.b64encode(data).decode()}"
 
 
 def load_picture(uri: str) -> Image.Image:
