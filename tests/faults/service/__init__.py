@@ -1,0 +1,1 @@
+"""What the service survives: a stream of good requests, and everything bad that happens beside it."""
