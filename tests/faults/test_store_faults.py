@@ -324,6 +324,23 @@ def test_no_store_and_one_store_too_many(tmp_path: Path) -> None:
     open_store(tmp_path / "s", write=True).close()
 
 
+def test_a_deleted_or_replaced_store_is_noticed(tmp_path: Path) -> None:
+    """What is not there any more neither answers nor is written to, although its files are still held open."""
+    folder, other = tmp_path / "a.lookalike", tmp_path / "b.lookalike"
+    create(other, SPACE).close()
+    with create(folder, SPACE) as writer, open_store(folder) as reader:
+        add_batch(writer, 0)
+        assert reader.n_items == BATCH
+        folder.rename(tmp_path / "gone")
+        for call in (lambda: reader.n_items, lambda: add_batch(writer, 1)):
+            with pytest.raises(StoreNotFound, match="any more"):
+                call()
+        other.rename(folder)
+        for call in (lambda: reader.n_items, lambda: add_batch(writer, 1)):
+            with pytest.raises(StoreError, match="replaced by another"):
+                call()
+
+
 def test_a_second_writer_is_told_who_writes(tmp_path: Path) -> None:
     """One writer at a time; the other is refused at once, by process id, and may come when the first is gone."""
     create(tmp_path / "s", SPACE).close()

@@ -63,6 +63,7 @@ class Database:
         self._stamp: tuple[int, ...] = ()
         self._writer: sqlite3.Connection | None = None
         self._is_closed = False
+        self._file: tuple[int, int] | None = None
 
     def create(self, space: Space) -> None:
         """Write the tables of an empty store; the file appears complete or not at all."""
@@ -100,6 +101,7 @@ class Database:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection within a read transaction."""
         self._require_open()
+        self._require_same_file()
         with speaking_sql(self.folder):
             connection = self._borrow()
             try:
@@ -120,6 +122,7 @@ class Database:
             raise StoreReadOnly(
                 f"{self.folder} was opened for reading only: open it for writing first.", store=str(self.folder)
             )
+        self._require_same_file()
         with self._write_lock, speaking_sql(self.folder):
             if self._writer is None:
                 self._writer = self._connect("rw")
@@ -153,6 +156,24 @@ class Database:
         # Without the lock that close() gave away, a late write would meet another writer's.
         if self._is_closed:
             raise StoreError(f"{self.folder} was closed: open it again.", store=str(self.folder))
+
+    def _require_same_file(self) -> None:
+        # A connection outlives its file: without a look, a deleted index would answer, and be written to, for ever.
+        try:
+            status = self.path.stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise StoreNotFound(f"There is no index in {self.folder} any more.", store=str(self.folder)) from error
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder} cannot be reached: {error.strerror or error}.", store=str(self.folder)
+            ) from error
+        file = (status.st_dev, status.st_ino)
+        if self._file is None:
+            self._file = file
+        elif self._file != file:
+            raise StoreError(
+                f"The index in {self.folder} was replaced by another one: open it again.", store=str(self.folder)
+            )
 
     def _borrow(self) -> sqlite3.Connection:
         stamp = self._frozen_stamp()
@@ -190,7 +211,5 @@ class Database:
         """Changes when a file that was opened as immutable has changed after all; constant where we may write."""
         if os.access(self.folder, os.W_OK):
             return ()
-        if not self.path.exists():
-            raise StoreNotFound(f"There is no index in {self.folder} any more.", store=str(self.folder))
         status = self.path.stat()
         return (status.st_mtime_ns, status.st_size, int(self._has_log()))
