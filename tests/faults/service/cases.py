@@ -1,4 +1,4 @@
-"""Every case that needs nothing but HTTP: hostile pictures, odd bodies, clients that misbehave on the wire, too much work."""
+"""Every case that needs nothing but HTTP: hostile pictures, odd bodies, misbehaving clients, too much work."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _attack(attack: Attack) -> Act:
 def overload(seconds: float = OVERLOAD_S) -> Act:
     """Sixty clients that ask for 16 pictures or 64 texts as fast as they can: ten times what two cores can do."""
 
-    async def act(target: Target, stream: Stream) -> str:  # noqa: ARG001
+    async def act(target: Target, stream: Stream) -> str:
         pictures = [data_uri(noise(1_000 + n, size=(640, 480), kind="JPEG"), "jpeg") for n in range(16)]
         texts = [f"a text that is asked for too often, number {n}" for n in range(64)]
         bodies = [
