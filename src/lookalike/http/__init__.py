@@ -1,0 +1,1 @@
+"""The HTTP service: FastAPI routes over `ports.EmbeddingService` and `Index`. The only async code; it runs no model."""

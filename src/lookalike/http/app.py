@@ -1,0 +1,49 @@
+"""The application: routes, errors and middleware put together."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+import lookalike
+from lookalike.http import embed, health, items, openai, search
+from lookalike.http.context import Context
+from lookalike.http.middleware import add_middleware
+from lookalike.http.problems import add_handlers, responses
+
+TAGS = [
+    {"name": "embed", "description": "Pictures and texts to vectors."},
+    {"name": "openai", "description": "The same in the shape of OpenAI's API: the `openai` client works unchanged."},
+    {"name": "search", "description": "Find pictures by words, by an example, or by both."},
+    {"name": "items", "description": "What the index holds."},
+    {"name": "health", "description": "How the service is."},
+]
+DESCRIPTION = """Turns images and text into embeddings, and finds pictures by words or by example.
+
+Every error is a sentence, with `retryable` and the request's id; `X-Request-Timeout` says how long an answer is worth
+waiting for; a batch answers each item for itself."""
+
+ALWAYS = (401, 403, 408, 413, 422, 429, 500, 503, 504)
+"""Statuses that every route with a key may answer with."""
+
+
+def create_app(context: Context) -> FastAPI:
+    """The application over one context; closes nothing when it ends: what it works with belongs to the caller."""
+    app = FastAPI(
+        title="lookalike",
+        summary="Embeddings and image search",
+        description=DESCRIPTION,
+        version=lookalike.__version__,
+        openapi_tags=TAGS,
+        # Their pages load scripts from somebody else's server, into the origin where keys are typed in.
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.context = context
+    app.include_router(embed.router, tags=["embed"], responses=responses(*ALWAYS))
+    app.include_router(openai.router, tags=["openai"], responses=responses(*ALWAYS, openai=True))
+    app.include_router(search.router, tags=["search"], responses=responses(404, 409, *ALWAYS))
+    app.include_router(items.router, tags=["items"], responses=responses(404, *ALWAYS))
+    app.include_router(health.router, tags=["health"])
+    add_handlers(app)
+    add_middleware(app, context)
+    return app

@@ -1,0 +1,48 @@
+"""What the routes work with, made once at start and kept on `app.state`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from lookalike.config import ServeSettings
+from lookalike.http.access import Gatekeeper
+from lookalike.index import Index
+from lookalike.metrics import Metrics
+from lookalike.ports import EmbeddingService
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What every request shares.
+
+    Attributes:
+        service: Makes vectors.
+        index: What is searched; None if the service was started without one.
+        settings: How the service behaves.
+        metrics: Where figures go.
+        gatekeeper: Knows the API keys.
+        stopping: Set once the service has been told to stop.
+        started_at: When it was started, on time.monotonic().
+    """
+
+    service: EmbeddingService
+    index: Index | None
+    settings: ServeSettings
+    metrics: Metrics
+    gatekeeper: Gatekeeper
+    stopping: Event = field(default_factory=Event)
+    started_at: float = field(default_factory=time.monotonic)
+
+
+async def context(request: Request) -> Context:
+    """The dependency that hands a route its context."""
+    return cast(Context, request.app.state.context)
+
+
+Shared = Annotated[Context, Depends(context)]
+"""A route's parameter: `shared: Shared`."""

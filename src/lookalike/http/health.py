@@ -1,0 +1,68 @@
+"""How the service is: alive, ready, and its figures."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.responses import JSONResponse
+
+import lookalike
+from lookalike.http.access import Caller, require
+from lookalike.http.context import Context, Shared
+from lookalike.http.problems import responses
+
+router = APIRouter()
+AnyKey = Annotated[Caller, Depends(require(None))]
+
+
+@router.get("/healthz", summary="Whether the process is alive")
+async def healthz() -> dict[str, str]:
+    """Answers as long as the process runs and its event loop turns; says nothing of the model: see /readyz."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", summary="Whether it can answer", responses={503: {"description": "Not now; `reason` says why."}})
+async def readyz(shared: Shared) -> JSONResponse:
+    """200 once a worker has loaded the model and lately answered a known input with the known vector; else 503."""
+    document = readiness(shared)
+    return JSONResponse(document, 200 if document["ready"] else 503)
+
+
+@router.get("/metrics", summary="Figures for Prometheus", responses=responses(401))
+async def metrics(shared: Shared, _: AnyKey) -> Response:
+    """Prometheus' text format. Needs a key, of any scope, where keys are configured."""
+    body, content_type = shared.metrics.exposition()
+    return Response(body, media_type=content_type)
+
+
+@router.get("/stats", summary="Figures for people", responses=responses(401))
+async def stats(shared: Shared, _: AnyKey) -> dict[str, Any]:
+    """p50, p95 and p99 of each stage's last 2,048 runs; queue, workers, events, model and space. As /metrics, a key."""
+    status = shared.service.status()
+    return {
+        **readiness(shared),
+        "version": lookalike.__version__,
+        "uptime_s": round(time.monotonic() - shared.started_at, 1),
+        "queue": dict(status.waiting),
+        "workers": [asdict(worker) for worker in status.workers],
+        "stages": shared.metrics.stages(),
+        "events": shared.metrics.events(),
+    }
+
+
+def readiness(shared: Context) -> dict[str, Any]:
+    """Whether the service can answer and why not, what it answers with, and its workers in a word each."""
+    status = shared.service.status()
+    stopping = shared.stopping.is_set()
+    tower = status.tower
+    return {
+        "ready": status.ready and not stopping,
+        "reason": "The service is stopping." if stopping else status.reason,
+        "model": tower.space.model if tower else None,
+        "space": tower.space.id if tower else None,
+        "precision": tower.precision if tower else None,
+        "workers": {worker.name: worker.state for worker in status.workers},
+    }

@@ -1,0 +1,247 @@
+"""Errors as answers: the one place that turns what went wrong into a status and a body."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from lookalike.errors import (
+    AccessDenied,
+    ConfigError,
+    DeadlineExceeded,
+    InputError,
+    ItemNotFound,
+    LookalikeError,
+    ModelError,
+    NotReady,
+    Overloaded,
+    ProviderError,
+    ServiceError,
+    SpaceMismatch,
+    StoreError,
+    TooLarge,
+    UnsupportedMedia,
+    UnsupportedModel,
+)
+
+STATUS: Mapping[type[LookalikeError], int] = {
+    InputError: 422,
+    TooLarge: 413,
+    UnsupportedMedia: 415,
+    AccessDenied: 401,
+    ItemNotFound: 404,
+    SpaceMismatch: 409,
+    UnsupportedModel: 422,
+    Overloaded: 503,
+    NotReady: 503,
+    DeadlineExceeded: 504,
+    ServiceError: 503,
+    StoreError: 503,
+    ModelError: 503,
+    ProviderError: 502,
+    ConfigError: 500,
+    LookalikeError: 500,
+}
+"""The status of a class is its own, or that of the nearest class above it."""
+
+RETRY_AFTER_S = 1
+"""What a caller is asked to wait for if the error does not say."""
+
+RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses, of errors that are not lookalike's own, after which the same request may succeed."""
+
+
+class ProblemFacts(BaseModel):
+    """What went wrong."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="The error's class.", examples=["ImageError"])
+    message: str = Field(description="A sentence.", examples=["The picture is cut off: send the whole file."])
+    item: str | None = Field(None, description="Which item of a batch it is about.", examples=["images[3]"])
+    retryable: bool = Field(description="Whether the same request may succeed later.")
+    request_id: str = Field(description="Names the request in the service's log; also in `X-Request-ID`.")
+
+
+class Problem(BaseModel):
+    """The body of every error, but for those below /v1."""
+
+    error: ProblemFacts
+
+
+class OpenAIFacts(BaseModel):
+    """What went wrong, as OpenAI says it."""
+
+    message: str
+    type: str = Field(examples=["invalid_request_error"])
+    param: str | None = None
+    code: str | None = Field(None, examples=["image_error"])
+
+
+class OpenAIProblem(BaseModel):
+    """The body of every error below /v1."""
+
+    error: OpenAIFacts
+
+
+def status_of(error: LookalikeError) -> int:
+    """The HTTP status that an error is answered with."""
+    if isinstance(error, AccessDenied) and error.known:
+        return 403
+    if isinstance(error, Overloaded) and error.own:
+        return 429
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def problem(
+    error: LookalikeError | HTTPException, *, path: str, request_id: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The answer to a request that failed.
+
+    Args:
+        error: Why.
+        path: The path of the request: below /v1 errors look as OpenAI's do.
+        request_id: The id of the request.
+        headers: More headers of the answer.
+    """
+    if isinstance(error, LookalikeError):
+        status, kind, message, retryable = status_of(error), type(error).__name__, str(error), error.retryable
+    else:
+        status, message = error.status_code, _sentence(error)
+        kind, retryable = _kind(status), status in RETRYABLE_STATUS
+    item = getattr(error, "item", "")
+    if path.startswith("/v1/"):
+        content = openai_problem(status, kind, message, item)
+    else:
+        facts = {"type": kind, "message": message, "item": item, "retryable": retryable, "request_id": request_id}
+        content = {"error": {name: value for name, value in facts.items() if value != ""}}
+    return JSONResponse(content, status, headers={**_headers(error, status), **(headers or {})})
+
+
+def openai_problem(status: int, kind: str, message: str, item: str = "") -> dict[str, Any]:
+    """An error as OpenAI's embeddings route has it (platform.openai.com/docs/guides/error-codes)."""
+    group = "rate_limit_error" if status == HTTPStatus.TOO_MANY_REQUESTS else "invalid_request_error"
+    code = "invalid_api_key" if status == HTTPStatus.UNAUTHORIZED else _snake_case(kind)
+    return {
+        "error": {
+            "message": message,
+            "type": "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else group,
+            "param": item or None,
+            "code": code,
+        }
+    }
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Let every error of an app be answered from here."""
+    app.add_exception_handler(LookalikeError, _answer)
+    app.add_exception_handler(HTTPException, _answer)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(Exception, _answer_unexpected)
+
+
+def responses(*statuses: int, openai: bool = False) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route in the OpenAPI document: these statuses, with the body that errors have."""
+    model = OpenAIProblem if openai else Problem
+    return {status: {"model": model, "description": _MEANING[status]} for status in statuses}
+
+
+_MEANING = {
+    400: "The request cannot be read.",
+    401: "There is no such API key.",
+    403: "The API key lacks the scope.",
+    404: "There is no such item, or no index.",
+    405: "The path does not take this method.",
+    408: "The body came too slowly.",
+    409: "Vectors of two spaces would be mixed.",
+    413: "The body or a picture is too large.",
+    415: "Not a kind of picture that is taken.",
+    422: "What was sent cannot be used; the message says why.",
+    429: "The caller has sent too much; Retry-After says when to go on.",
+    500: "A defect of the service; its log has more under the request's id.",
+    503: "The service is not ready, or full; Retry-After says when to ask again.",
+    504: "There was no answer within the request's deadline.",
+}
+
+
+async def _answer(request: Request, error: Exception) -> JSONResponse:
+    # FastAPI wraps what is raised while it reads a body as "400 There was an error parsing the body".
+    cause = error.__cause__
+    if isinstance(error, HTTPException) and isinstance(cause, LookalikeError):
+        error = cause
+    if not isinstance(error, LookalikeError | HTTPException):
+        raise error
+    return problem(error, path=request.url.path, request_id=_request_id(request))
+
+
+async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
+    found = error.errors() if isinstance(error, RequestValidationError) else ()
+    return await _answer(request, invalid(found))
+
+
+async def _answer_unexpected(request: Request, _: Exception) -> JSONResponse:
+    """A defect. Starlette raises it again when this is sent, and the server logs it with its traceback."""
+    hidden = HTTPException(500, "Something in the service failed; its log says more under this request's id.")
+    # Outside of the middleware that adds it to every other answer.
+    request_id = _request_id(request)
+    return problem(hidden, path=request.url.path, request_id=request_id, headers={"X-Request-ID": request_id})
+
+
+def invalid(errors: Sequence[Mapping[str, Any]]) -> InputError:
+    """What pydantic found wrong with a request, as one error; what the request said is not repeated."""
+    if not errors:
+        return InputError("The request cannot be read.")
+    first = errors[0]
+    if first.get("type") == "json_invalid":
+        return InputError("The body is not valid JSON.")
+    place = _place(first["loc"])
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
+    return InputError(f"{message}{more}.", item=place)
+
+
+def _place(location: Sequence[Any]) -> str:
+    """("body", "images", 3, "url") -> "images[3].url"."""
+    parts = [part for part in location[1:] if isinstance(part, str | int)] or list(location[:1])
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
+
+
+def _headers(error: LookalikeError | HTTPException, status: int) -> dict[str, str]:
+    headers = dict(getattr(error, "headers", None) or {})
+    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
+        asked_for = getattr(error, "retry_after_s", None)
+        headers.setdefault("Retry-After", str(max(1, math.ceil(asked_for or RETRY_AFTER_S))))
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers.setdefault("WWW-Authenticate", "Bearer")
+    return headers
+
+
+def _sentence(error: HTTPException) -> str:
+    detail = str(error.detail)
+    if error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
+        return "There is nothing at this path; /openapi.json lists what there is."
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return "This path does not take this method; the header Allow lists those that it does."
+    return detail if detail.endswith(".") else f"{detail}."
+
+
+def _kind(status: int) -> str:
+    """408 -> "RequestTimeout"."""
+    return re.sub(r"[^A-Za-z]", "", HTTPStatus(status).phrase.title())
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def _request_id(request: Request) -> str:
+    return str(getattr(request.state, "request_id", ""))

@@ -1,0 +1,134 @@
+"""The service's figures: for Prometheus, and as percentiles of the last while for people."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from threading import Lock
+from typing import Any, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+
+from lookalike.types import Lane, ServiceStatus
+
+RECENT = 2_048
+"""Durations of a stage that its percentiles are taken from."""
+
+BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+EVENTS = ("restart", "stall", "harmful")
+"""Events that are shown as 0 before the first."""
+
+WORKER_STATES = ("loading", "ready", "busy", "failed", "stopped")
+
+
+class Metrics:
+    """Counts and times what the service does; a `ports.Recorder`. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._stages = Histogram(
+            "lookalike_stage_seconds", "How long a stage took.", ["stage"], buckets=BUCKETS_S, registry=self._registry
+        )
+        self._events = Counter("lookalike_events", "What happened, by event.", ["event"], registry=self._registry)
+        self._requests = Counter(
+            "lookalike_http_requests", "Requests answered.", ["route", "method", "status"], registry=self._registry
+        )
+        self._request_seconds = Histogram(
+            "lookalike_http_request_seconds",
+            "How long requests took.",
+            ["route", "method"],
+            buckets=BUCKETS_S,
+            registry=self._registry,
+        )
+        ProcessCollector(registry=self._registry)
+        self._lock = Lock()
+        self._recent: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
+        self._observed: defaultdict[str, int] = defaultdict(int)
+        self._counts = dict.fromkeys(EVENTS, 0)
+        self._calls: defaultdict[str, int] = defaultdict(int)
+        for event in EVENTS:
+            self._events.labels(event)
+
+    def observe(self, stage: str, seconds: float) -> None:
+        """A stage took so long, for one job or one batch."""
+        self._stages.labels(stage).observe(seconds)
+        with self._lock:
+            self._recent[stage].append(seconds)
+            self._observed[stage] += 1
+
+    def count(self, event: str, n: int = 1) -> None:
+        """Something happened n times."""
+        self._events.labels(event).inc(n)
+        with self._lock:
+            self._counts[event] = self._counts.get(event, 0) + n
+            self._calls[event] += 1
+
+    def request(self, *, route: str, method: str, status: int, seconds: float) -> None:
+        """A request was answered.
+
+        Args:
+            route: The template of its path, "/items/{id}": there are only so many of them.
+            method: Its method.
+            status: The answer's status; 499 if the client had gone.
+            seconds: From its head to the end of the answer.
+        """
+        method = method if method in METHODS else "other"
+        self._requests.labels(route, method, str(status)).inc()
+        self._request_seconds.labels(route, method).observe(seconds)
+
+    def watch(self, status: Callable[[], ServiceStatus]) -> None:
+        """Show queue and workers too, as they are at each scrape."""
+        self._registry.register(_Gauges(status))
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Everything in Prometheus' text format, and its content type."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+    def stages(self) -> dict[str, dict[str, float]]:
+        """For each stage the number of times it ran, and percentiles of its last runs, in milliseconds."""
+        with self._lock:
+            recent = {stage: sorted(seconds) for stage, seconds in self._recent.items()}
+            observed = dict(self._observed)
+        return {
+            stage: {
+                "count": observed[stage],
+                **{f"p{share}_ms": round(percentile(seconds, share) * 1e3, 3) for share in (50, 95, 99)},
+            }
+            for stage, seconds in sorted(recent.items())
+        }
+
+    def events(self) -> dict[str, dict[str, int]]:
+        """For each event how often it was told, and the sum of what was told."""
+        with self._lock:
+            return {event: {"times": self._calls[event], "total": n} for event, n in sorted(self._counts.items())}
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The smallest of some sorted numbers that `share` percent of them do not exceed (nearest rank)."""
+    return ordered[max(0, math.ceil(len(ordered) * share / 100) - 1)]
+
+
+class _Gauges:
+    """What is read when it is asked for."""
+
+    def __init__(self, status: Callable[[], ServiceStatus]) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status()
+        yield GaugeMetricFamily("lookalike_ready", "1 if the service can answer.", value=float(status.ready))
+        waiting = GaugeMetricFamily("lookalike_queue_jobs", "Jobs that wait, by lane.", labels=["lane"])
+        for lane in get_args(Lane):
+            waiting.add_metric([lane], status.waiting.get(lane, 0))
+        yield waiting
+        workers = GaugeMetricFamily("lookalike_workers", "Worker processes, by state.", labels=["state"])
+        for state in WORKER_STATES:
+            workers.add_metric([state], sum(worker.state == state for worker in status.workers))
+        yield workers
+
+    def describe(self) -> list[Any]:
+        return []  # else the registry would ask for the status when this is registered
