@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
-from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
 from lookalike.confidence import CAPTION_BANK
+from lookalike.files import keep
 from lookalike.query import QueryEmbedder
 from lookalike.spaces import digest_of
 from lookalike.types import Rows
@@ -26,17 +26,7 @@ def caption_bank(embedder: QueryEmbedder, folder: Path) -> Rows:
         bank: Rows = np.load(path, allow_pickle=False)
     except (OSError, ValueError):  # not there, or half written
         bank = embedder.embed_texts(CAPTION_BANK).values
-        _save(path, bank)
+        buffer = BytesIO()
+        np.save(buffer, bank, allow_pickle=False)
+        keep(path, buffer.getvalue())
     return bank
-
-
-def _save(path: Path, rows: Rows) -> None:
-    part = path.with_suffix(f".{uuid.uuid4().hex}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            np.save(file, rows, allow_pickle=False)
-        part.replace(path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)

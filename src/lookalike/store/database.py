@@ -112,7 +112,10 @@ class Database:
                 connection.close()
                 raise
             with self._lock:
-                self._idle.append(connection)
+                if not self._is_closed:
+                    self._idle.append(connection)
+                    return
+            connection.close()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
