@@ -118,6 +118,7 @@ class _Run:
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
         self._positions: list[int] = []
+        self._n_tokens: list[int] = []
         self._errors: list[InputError] = []
         self._failures: list[Failure] = []
         self._warnings: list[str] = []
@@ -136,6 +137,7 @@ class _Run:
             if isinstance(prepared, Tokens) and prepared.truncated:
                 self._warnings.append(f"{name}: longer than the model reads; its end was left out.")
             self._positions.append(position)
+            self._n_tokens.append(len(prepared.ids) if isinstance(prepared, Tokens) else 0)
             batch.append(prepared)
             if len(batch) == size:
                 yield batch
@@ -159,6 +161,7 @@ class _Run:
             positions[finite],
             warnings=tuple(self._warnings),
             failures=tuple(self._failures),
+            n_tokens=np.array(self._n_tokens, np.int64)[finite],
         )
 
     def _fail(self, position: int, name: str, error: InputError) -> None:

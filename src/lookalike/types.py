@@ -62,6 +62,8 @@ class Vectors:
         warnings: Sentences about single items, such as a text that was cut.
         failures: One for each item that has no row.
         positions: (n,) int64: for each row, its place in the caller's sequence.
+        n_tokens: (n,) int64: for each row, the length of its text as the model read it, begin and end included; 0 for
+            a picture.
     """
 
     values: Rows
@@ -69,6 +71,7 @@ class Vectors:
     positions: NDArray[np.int64]
     warnings: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
+    n_tokens: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def space(self) -> Space:
@@ -286,11 +289,13 @@ class Embedded:
         vector: (dim,) float32 of unit length.
         tower: The recipe that made it.
         warning: A sentence, if the text was cut; empty otherwise.
+        n_tokens: The length of the text as the model read it, begin and end included; 0 for a picture.
     """
 
     vector: Rows
     tower: Tower
     warning: str = ""
+    n_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

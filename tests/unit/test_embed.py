@@ -85,6 +85,14 @@ def test_a_cut_text_is_said() -> None:
     assert [warning.split(":")[0] for warning in vectors.warnings] == ["texts[1]"]
 
 
+def test_tokens_are_counted_as_the_model_reads_them() -> None:
+    """Each row of text has its length in tokens, after cutting; a picture has none."""
+    encoder = FakeEncoder()
+    texts = ["red", "word " * 500, "red and blue"]
+    assert EMBEDDER.embed_texts(texts).n_tokens.tolist() == [len(encoder.prepare_text(text).ids) for text in texts]
+    assert EMBEDDER.embed_images(PICTURES[:2]).n_tokens.tolist() == [0, 0]
+
+
 def test_what_is_not_a_text_is_refused() -> None:
     """A number is not silently turned into words."""
     with pytest.raises(InputError, match=r"texts\[0\]: is a int"):
