@@ -9,6 +9,7 @@ with lookalike.Index.open("photos.lookalike") as index:
 """
 
 from lookalike.app import Embedder
+from lookalike.client import Client
 from lookalike.compat import EmbeddingModel, get_image_embedding
 from lookalike.config import Config
 from lookalike.index import Index
@@ -19,6 +20,7 @@ from lookalike.types import Hit, Hits, Item, Vectors
 __version__ = "0.1.0"
 
 __all__ = [
+    "Client",
     "Config",
     "Embedder",
     "EmbeddingModel",

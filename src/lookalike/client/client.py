@@ -1,0 +1,289 @@
+"""The client of a lookalike service.
+
+What talks HTTP is imported with the first client: `import lookalike` stays quick.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from types import TracebackType
+from urllib.parse import quote, urlencode, urlsplit
+
+from lookalike.client.answers import fields_of, hits_of, item_of, vectors_of
+from lookalike.client.inputs import encoded, parts, picture, pictures, sentences
+from lookalike.client.messages import Answer, Request
+from lookalike.client.refusals import error_of, is_lasting, refusal
+from lookalike.client.values import RemoteHits, RemoteVectors
+from lookalike.embed import ImageInput, OnError
+from lookalike.errors import ConfigError, InputError, SpaceMismatch
+from lookalike.retry import RetryPolicy
+from lookalike.types import Failure, Item
+
+POLICY = RetryPolicy(base_s=0.2, cap_s=5.0)
+"""When a client tries again: somebody is waiting, so sooner than a download does."""
+
+
+class Client:
+    """A lookalike service; safe to use from several threads. Close it, or use it in a `with` statement.
+
+    Every call ends within its time, with an answer or an error of lookalike: the service's own errors are raised as
+    the classes that they were there, and a service that cannot be reached or does not answer as it should is a
+    `ProviderError`. A service that is full or not there yet is asked again as long as the time allows. Redirects
+    are not followed and the proxies of the environment are not used, so that a key goes where it was meant to go.
+
+    Args:
+        base_url: Where the service is: "http://127.0.0.1:8000".
+        api_key: Its key, if it needs one; never shown.
+        timeout_s: When a call is over at the latest, all its requests and pauses included; each call can have its own.
+        space: The id of the space that every answer must be of; that of the first answer if left out.
+        policy: When to try again; its clocks are used for everything.
+
+    Raises:
+        ConfigError: The address or the key cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 30.0,
+        space: str | None = None,
+        policy: RetryPolicy = POLICY,
+    ) -> None:
+        from lookalike.client.wire import Wire
+
+        self._base_url, self._host = _address(base_url)
+        self._timeout_s = timeout_s
+        self._policy = policy
+        self._space = _OneSpace(space, self._host)
+        self._wire = Wire(self._base_url, host=self._host, headers=_authorization(api_key))
+
+    def __repr__(self) -> str:
+        return f"Client({self._base_url!r})"
+
+    def embed_image(self, image: ImageInput, *, timeout_s: float | None = None) -> RemoteVectors:
+        """One picture (its bytes or path) to one row. Errors as `embed_images`."""
+        until = self._until(timeout_s)
+        return self._vectors("/embed/image", {"image": encoded(picture(image))}, {0: "image"}, until)
+
+    def embed_images(
+        self,
+        images: Sequence[ImageInput],
+        *,
+        names: Sequence[str] = (),
+        on_error: OnError = "raise",
+        timeout_s: float | None = None,
+    ) -> RemoteVectors:
+        """Embed pictures, in as many requests as they need.
+
+        Args:
+            images: Bytes or paths, in any mixture.
+            names: What to call each in errors; its path, or "images[3]", if left out.
+            on_error: "raise" the error of the first bad picture, or "collect" them in `.failures`.
+            timeout_s: When the call is over at the latest, instead of the client's.
+
+        Returns:
+            (n, dim) float32 unit rows in the order of `images`, failed ones left out.
+
+        Raises:
+            InputError: A picture cannot be used (ImageError, TooLarge, UnsupportedMedia, HarmfulInput).
+            SpaceMismatch: An answer is of another space than the ones before, or than the client's.
+            ServiceError: The service was full or not ready as long as there was time, or the time was up.
+            AccessDenied: The key is missing, unknown, or not allowed to do this.
+            ProviderError: The service cannot be reached, or does not answer as it should.
+        """
+        until, failures = self._until(timeout_s), list[Failure]()
+        found = [
+            self._vectors("/embed/image", {"images": [*map(encoded, part.payloads)]}, part.names, until, on_error)
+            for part in parts(pictures(images, names, on_error, failures))
+        ]
+        return RemoteVectors.joined(found, failures)
+
+    def embed_text(self, text: str, *, timeout_s: float | None = None) -> RemoteVectors:
+        """One text to one row; the service lets it go ahead of all batches. Errors as `embed_images`."""
+        ((_, _, text),) = sentences([text], ["text"])
+        return self._vectors("/embed/text", {"text": text}, {0: "text"}, self._until(timeout_s))
+
+    def embed_texts(
+        self,
+        texts: Sequence[str],
+        *,
+        names: Sequence[str] = (),
+        on_error: OnError = "raise",
+        timeout_s: float | None = None,
+    ) -> RemoteVectors:
+        """Embed texts, in as many requests as they need; one that is longer than the model reads is cut, and a warning
+        says so. Arguments, result and errors as `embed_images`; a name that is left out is "texts[3]".
+        """
+        until = self._until(timeout_s)
+        found = [
+            self._vectors("/embed/text", {"texts": part.payloads}, part.names, until, on_error)
+            for part in parts(sentences(texts, names))
+        ]
+        return RemoteVectors.joined(found, ())
+
+    def search(
+        self,
+        *,
+        text: str | None = None,
+        image: ImageInput | None = None,
+        item: str | None = None,
+        limit: int = 10,
+        project: str | None = None,
+        min_confidence: float = 0.0,
+        timeout_s: float | None = None,
+    ) -> RemoteHits:
+        """Find pictures of the service's index by exactly one of: words, an example, an item.
+
+        Args:
+            text: Words, as a caption would say them.
+            image: A picture's bytes or path.
+            item: The id of an item of the index.
+            limit: At most so many hits.
+            project: Only items of this project.
+            min_confidence: Leave out hits that are less sure, 0 to 1; 0.5 is where "related" begins.
+            timeout_s: When the call is over at the latest, instead of the client's.
+
+        Returns:
+            Hits, best first; none if nothing matches.
+
+        Raises:
+            ItemNotFound: There is no such item, or the service was started without an index.
+            LookalikeError: As `embed_images`.
+        """
+        asked = {"text": text, "image": image if image is None else encoded(picture(image)), "item": item}
+        query = {name: value for name, value in asked.items() if value is not None}
+        if len(query) != 1:
+            raise InputError("Search by exactly one of: text (words), image (bytes or a path), item (an id).")
+        where = {} if project is None else {"project": project}
+        body = {**query, **where, "limit": limit, "min_confidence": min_confidence}
+        hits = hits_of(self._ask(_post("/search/images", body), self._until(timeout_s)), self._host)
+        self._space.require(hits.space)
+        return hits
+
+    def item(self, item_id: str, *, project: str | None = None, timeout_s: float | None = None) -> Item:
+        """What the index knows of an item. ItemNotFound if there is none; other errors as `embed_images`."""
+        answer = self._ask(_get(item_id, "", project), self._until(timeout_s))
+        return item_of(fields_of(answer, self._host), self._host)
+
+    def picture(self, item_id: str, *, project: str | None = None, timeout_s: float | None = None) -> bytes:
+        """The file of an item's picture, as it is. Errors as `item`."""
+        return self._ask(_get(item_id, "/picture", project), self._until(timeout_s)).body
+
+    def thumbnail(self, item_id: str, *, project: str | None = None, timeout_s: float | None = None) -> bytes:
+        """A small picture of an item, as the file that a browser shows. Errors as `item`."""
+        return self._ask(_get(item_id, "/thumbnail", project), self._until(timeout_s)).body
+
+    def ready(self, *, timeout_s: float | None = None) -> bool:
+        """Whether the service can answer now; asks once.
+
+        Raises:
+            Unavailable: It cannot be reached.
+            DeadlineExceeded: It does not answer in time.
+        """
+        return self._try(Request("GET", "/readyz"), self._until(timeout_s)).status == HTTPStatus.OK
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._wire.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _vectors(
+        self,
+        path: str,
+        inputs: Mapping[str, object],
+        names: Mapping[int, str],
+        until: float,
+        on_error: OnError = "raise",
+    ) -> RemoteVectors:
+        """The vectors of one request, of the one space."""
+        # float32 in base64: half the bytes of digits, read ten times as fast.
+        found = vectors_of(self._ask(_post(path, {**inputs, "encoding_format": "base64"}), until), names, self._host)
+        self._space.require(found.space)
+        if found.failures and on_error == "raise":
+            raise error_of(found.failures[0])
+        return found
+
+    def _ask(self, request: Request, until: float) -> Answer:
+        """The successful answer to a request, asked for as often as it takes and there is time."""
+        answer = self._policy.run(lambda: self._attempt(request, until), until=until, on_pause=lambda *_: None)
+        if answer.status != HTTPStatus.OK:
+            raise refusal(answer, self._host, self._policy.wall_clock())
+        return answer
+
+    def _attempt(self, request: Request, until: float) -> Answer:
+        """An answer that stays what it is; one that may pass is raised."""
+        answer = self._try(request, until)
+        if answer.status != HTTPStatus.OK and not is_lasting(answer):
+            raise refusal(answer, self._host, self._policy.wall_clock())
+        return answer
+
+    def _try(self, request: Request, until: float) -> Answer:
+        return self._wire.ask(request, lambda: until - self._policy.clock())
+
+    def _until(self, timeout_s: float | None) -> float:
+        return self._policy.clock() + (self._timeout_s if timeout_s is None else timeout_s)
+
+
+class _OneSpace:
+    """The one space that every answer must be of: the caller's, or else that of the first answer."""
+
+    def __init__(self, expected: str | None, host: str) -> None:
+        self._expected = expected
+        self._host = host
+        self._lock = threading.Lock()
+
+    def require(self, actual: str) -> None:
+        """Raise SpaceMismatch unless an answer is of that space."""
+        with self._lock:
+            expected = self._expected = self._expected or actual
+        # The name before the "@" is for people: the same weights under another name are the same space.
+        if expected.rsplit("@", 1)[-1] != actual.rsplit("@", 1)[-1]:
+            raise SpaceMismatch(
+                f"{self._host} answers with vectors of {actual}, and those so far are of {expected}: the two cannot be "
+                "compared. Has its model been changed? Then embed everything again, with a new client.",
+                expected=expected,
+                actual=actual,
+            )
+
+
+def _post(path: str, body: Mapping[str, object]) -> Request:
+    return Request("POST", path, json.dumps(body).encode())
+
+
+def _get(item_id: str, part: str, project: str | None) -> Request:
+    query = "" if project is None else "?" + urlencode({"project": project})
+    return Request("GET", f"/items/{quote(item_id, safe='')}{part}{query}")
+
+
+def _address(base_url: str) -> tuple[str, str]:
+    """The address without a slash at its end, and the host for errors."""
+    try:
+        parts = urlsplit(base_url)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and base_url.isascii()
+        parts.port  # noqa: B018  # raises if it is none
+    except ValueError:
+        is_usable = False
+    if not is_usable or parts.username or parts.password or parts.query or parts.fragment:
+        # Not repeated: there may be a password in it.
+        raise ConfigError("base_url must be an address such as http://127.0.0.1:8000, without anything secret in it.")
+    return base_url.rstrip("/"), parts.netloc
+
+
+def _authorization(api_key: str | None) -> dict[str, str]:
+    if api_key is None:
+        return {}
+    if not api_key or not all("!" <= letter <= "~" for letter in api_key):
+        raise ConfigError("api_key is empty or holds characters that no key has (a line break?): set it again.")
+    return {"Authorization": f"Bearer {api_key}"}

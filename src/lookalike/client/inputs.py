@@ -1,0 +1,89 @@
+"""What is sent: pictures and texts with the caller's names for them, in requests of a bearable size."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from lookalike.embed import ImageInput, OnError, read_picture
+from lookalike.errors import InputError
+from lookalike.image import ImagePolicy
+from lookalike.types import Failure
+
+Payload = TypeVar("Payload", bytes, str)
+
+PART_ITEMS = 64
+"""Inputs in one request: two of the service's batches, so that one waits while the other is computed."""
+
+PART_SIZE = 16 * 2**20
+"""Bytes of pictures, or characters of texts, with which a request is full; the service takes bodies of 64 MiB."""
+
+
+class Part(Generic[Payload]):
+    """The inputs of one request.
+
+    Attributes:
+        payloads: Bytes of pictures, or texts.
+        names: For each, in the same order: its place in the caller's sequence, and what the caller calls it.
+    """
+
+    def __init__(self) -> None:
+        self.payloads: list[Payload] = []
+        self.names: dict[int, str] = {}
+        self.size = 0
+
+
+def pictures(
+    images: Sequence[ImageInput], names: Sequence[str], on_error: OnError, failures: list[Failure]
+) -> Iterator[tuple[int, str, bytes]]:
+    """(place, name, bytes) of each picture, read when its turn comes; what cannot be read is raised or collected."""
+    _require_several(images, "images")
+    names = names or [f"images[{i}]" if isinstance(image, bytes) else str(image) for i, image in enumerate(images)]
+    for place, (image, name) in enumerate(zip(images, names, strict=True)):
+        try:
+            yield place, name, picture(image)
+        except InputError as error:
+            if on_error == "raise":
+                raise
+            failures.append(Failure(place, name, error.reason, type(error).__name__))
+
+
+def picture(image: ImageInput) -> bytes:
+    """The bytes of a picture. ImageError or TooLarge if it is a path and cannot be read."""
+    return image if isinstance(image, bytes) else read_picture(Path(image), max_bytes=ImagePolicy().max_bytes)
+
+
+def sentences(texts: Sequence[str], names: Sequence[str]) -> Iterator[tuple[int, str, str]]:
+    """(place, name, text) of each text. InputError if one is no text."""
+    _require_several(texts, "texts")
+    names = names or [f"texts[{i}]" for i in range(len(texts))]
+    for place, (text, name) in enumerate(zip(texts, names, strict=True)):
+        if not isinstance(text, str):
+            raise InputError(f"is a {type(text).__name__}, not a text.", item=name)
+        yield place, name, text
+
+
+def parts(inputs: Iterable[tuple[int, str, Payload]]) -> Iterator[Part[Payload]]:
+    """The inputs, a request's worth at a time."""
+    part: Part[Payload] = Part()
+    for place, name, payload in inputs:
+        if part.payloads and (len(part.payloads) == PART_ITEMS or part.size + len(payload) > PART_SIZE):
+            yield part
+            part = Part()
+        part.payloads.append(payload)
+        part.names[place] = name
+        part.size += len(payload)
+    if part.payloads:
+        yield part
+
+
+def encoded(image: bytes) -> str:
+    """A picture as JSON can carry it."""
+    return base64.b64encode(image).decode("ascii")
+
+
+def _require_several(inputs: object, name: str) -> None:
+    if isinstance(inputs, str | bytes | Path):
+        raise InputError(f"{name} is a single {type(inputs).__name__}: hand in a list of one.")

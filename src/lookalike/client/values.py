@@ -1,0 +1,81 @@
+"""What a client hands out: as `Vectors` and `Hits`, but of a space that is known by its id alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.types import Failure, Hit, Rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RemoteVectors:
+    """Vectors that a service made.
+
+    Attributes:
+        values: (n, dim) float32 with unit rows, in the order that was asked for; failed items are left out.
+        space: The id of the space of every row; empty if nothing had to be asked.
+        model: The name of the service's model.
+        positions: (n,) int64: for each row, its place in the caller's sequence.
+        warnings: Sentences about single items, such as a text that was cut.
+        failures: One for each item that has no row, by position.
+    """
+
+    values: Rows
+    space: str
+    model: str
+    positions: NDArray[np.int64]
+    warnings: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        return iter(self.values)
+
+    @classmethod
+    def joined(cls, parts: Sequence[RemoteVectors], failures: Sequence[Failure]) -> RemoteVectors:
+        """The parts of one job, in order, and failures of items that were in none of them."""
+        last = parts[-1] if parts else cls(values=_NO_ROWS, space="", model="", positions=np.empty(0, np.int64))
+        every = [*failures, *(failure for part in parts for failure in part.failures)]
+        return cls(
+            values=np.concatenate([part.values for part in parts] or [last.values]),
+            space=last.space,
+            model=last.model,
+            positions=np.concatenate([part.positions for part in parts] or [last.positions]),
+            warnings=tuple(warning for part in parts for warning in part.warnings),
+            failures=tuple(sorted(every, key=lambda failure: failure.position)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteHits:
+    """A service's answer to a query, best first.
+
+    Attributes:
+        hits: What was found and passed the threshold.
+        space: The id of the space that was searched.
+        considered: How many items the filter let through.
+        warnings: Sentences about the query, such as a text that was cut.
+    """
+
+    hits: tuple[Hit, ...]
+    space: str
+    considered: int
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __getitem__(self, index: int) -> Hit:
+        return self.hits[index]
+
+
+_NO_ROWS: Rows = np.empty((0, 0), np.float32)
