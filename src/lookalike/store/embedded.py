@@ -205,16 +205,16 @@ class EmbeddedStore:
         require_unit_rows(vectors, dim=self.space.dim, names=contents)
         if len(set(contents)) != len(contents):
             raise InputError("The contents of one call must be distinct.")
-        with self._database.writing() as connection:
+        # Vectors are encoded and go to the disk in a thread of their own, while SQLite takes contents and items.
+        with self._database.writing() as connection, ThreadPoolExecutor(1) as aside:
             state = item_rows.read_state(connection)
+            encoding = aside.submit(self._files.encoder(connection, state), vectors)
             slots, new = item_rows.insert_contents(connection, contents, first=state.slots)
-            append = self._files.appender(connection, state)
-            # The disk takes the vectors while SQLite takes the items.
-            with ThreadPoolExecutor(1) as aside:
-                appended = aside.submit(append, vectors[new]) if new else None
-                item_rows.insert_items(connection, items, slots)
-            if appended is not None:
-                state = self._files.counted(connection, state, len(new), appended.result())
+            if new:
+                writing_rows = aside.submit(lambda: self._files.append(state, encoding.result(), new))
+            item_rows.insert_items(connection, items, slots)
+            if new:
+                state = self._files.counted(connection, state, len(new), writing_rows.result())
             item_rows.write_state(connection, state)
         if self._files.screen_is_due(state):
             # The batch is stored; codes that found no room are tried again with the next one.

@@ -92,10 +92,12 @@ def insert_contents(
     # In order of digest, which is random: neighbours in the tree are then written together.
     new = sorted(range(len(contents)), key=contents.__getitem__)
     known: dict[str, int] = {}
-    if not _insert_all(connection, "insert_content", _content_rows(contents, new, first)):
+    # New pictures, by far the most common case, do not pay for looking each digest up.
+    if _insert(connection, "insert_content", _content_rows(contents, new, first)) < len(new):
+        connection.execute(_SQL["drop_contents_from"], (first,))
         known = slots_of(connection, contents)
         new = [position for position in new if contents[position] not in known]
-        connection.executemany(_SQL["insert_content"], _content_rows(contents, new, first))
+        _insert(connection, "insert_content", _content_rows(contents, new, first))
     return known | {contents[position]: slot for slot, position in enumerate(new, first)}, new
 
 
@@ -108,14 +110,17 @@ def insert_items(connection: sqlite3.Connection, items: Sequence[Item], slots_by
         slots_by_content: The contents that came with them; others must be stored already.
     """
     by_key = {(item.project, item.id): item for item in items}
-    items = list(by_key.values())
+    # In order of key, as the tree of keys is: those that share a page are then written together.
+    items = [by_key[key] for key in sorted(by_key)]
     elsewhere = {item.content for item in items}.difference(slots_by_content)
     slots = {**slots_by_content, **slots_of(connection, elsewhere)}
     codes = {name: _project_for(connection, name) for name in {item.project for item in items}}
     rows = _item_rows(connection, items, codes, slots)
-    if not _insert_all(connection, "insert_item", rows):
-        delete_items(connection, list(by_key))
-        connection.executemany(_SQL["insert_item"], rows)
+    if _insert(connection, "insert_item", rows) < len(rows):
+        inserted = {number for (number,) in connection.execute(_SQL["items_from"], (rows[0][0],))}
+        late = [(item, row) for item, row in zip(items, rows, strict=True) if row[0] not in inserted]
+        delete_items(connection, [(item.project, item.id) for item, _ in late])
+        _insert(connection, "insert_item", [row for _, row in late])
     for name, n_items in Counter(item.project for item in items).items():
         connection.execute(_SQL["count_project"], (n_items, codes[name]))
     _insert_tags(connection, items, [row[0] for row in rows])
@@ -160,17 +165,9 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
         raise damaged(path, f"is damaged ({verdict})")
 
 
-def _insert_all(connection: sqlite3.Connection, name: str, rows: Sequence[tuple[object, ...]]) -> bool:
-    """Insert these rows if none of their keys exists; False, and nothing done, if one does.
-
-    New pictures, by far the most common case, do not pay for looking each key up.
-    """
-    connection.execute("SAVEPOINT all_or_none")
-    inserted = connection.executemany(_SQL[name], rows).rowcount if rows else 0
-    if inserted < len(rows):
-        connection.execute("ROLLBACK TO all_or_none")
-    connection.execute("RELEASE all_or_none")
-    return inserted == len(rows)
+def _insert(connection: sqlite3.Connection, name: str, rows: Sequence[tuple[object, ...]]) -> int:
+    """Insert those rows whose key is free; their number."""
+    return connection.executemany(_SQL[name], rows).rowcount if rows else 0
 
 
 def _item(row: tuple[str, str, bytes, str, str, str]) -> Item:

@@ -78,6 +78,9 @@ DELETE FROM batches
 -- insert_content --
 INSERT OR IGNORE INTO contents VALUES (?, ?)
 
+-- drop_contents_from --
+DELETE FROM contents WHERE slot >= ?
+
 -- slot_of_content --
 SELECT slot FROM contents WHERE digest = ?
 
@@ -125,6 +128,9 @@ UPDATE projects SET n_items = n_items + ? WHERE project = ?
 
 -- insert_item --
 INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?, ?)
+
+-- items_from --
+SELECT item FROM items WHERE item >= ?
 
 -- item_row --
 SELECT item, slot, metadata FROM items WHERE project = ? AND id = ?

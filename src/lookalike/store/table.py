@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,15 @@ CHUNK = 65_536
 """Rows rewritten at a time, 64 MiB at 512 dimensions."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """Rows as they lie in the segments; `codes` is None while there is no screen."""
+
+    high: Codes
+    low: Codes
+    codes: Codes | None
+
+
 class VectorFiles:
     """Reads and writes the segments that a State names."""
 
@@ -60,19 +69,16 @@ class VectorFiles:
         screen = self._screen(connection)
         return Table(high, low, self._codes(state, screen.width).read(state.slots), screen, dead)
 
-    def appender(self, connection: sqlite3.Connection, state: State) -> Callable[[Rows], int]:
-        """Writes rows behind those that count, on the disk when it returns, and gives their checksum.
-
-        It does not use the connection, so it may run in another thread.
-        """
+    def encoder(self, connection: sqlite3.Connection, state: State) -> Callable[[Rows], Encoded]:
+        """What turns rows into what the segments of this state take; no use of the connection, so for any thread."""
         screen = self._screen(connection) if state.screened else None
+        return lambda rows: Encoded(*to_fixed(rows), None if screen is None else screen.encode(rows))
 
-        def append(values: Rows) -> int:
-            if screen is not None:
-                self._codes(state, screen.width).write(state.slots, screen.encode(values))
-            return self._write(state.generation, state.slots, *to_fixed(values))
-
-        return append
+    def append(self, state: State, encoded: Encoded, chosen: Sequence[int]) -> int:
+        """Write the chosen rows behind those that count, on the disk when it returns; their checksum."""
+        if encoded.codes is not None:
+            self._codes(state, encoded.codes.shape[1]).write(state.slots, encoded.codes[chosen])
+        return self._write(state.generation, state.slots, encoded.high[chosen], encoded.low[chosen])
 
     def counted(self, connection: sqlite3.Connection, state: State, n_rows: int, crc32: int) -> State:
         """The state that counts rows that were appended."""
