@@ -22,7 +22,8 @@
     │   ├── StoreFull               the disk is full
     │   ├── StoreTooNew             written by a newer version
     │   ├── StoreCorrupt            a file of it is damaged
-    │   └── ItemNotFound            no such item
+    │   ├── ItemNotFound            no such item
+    │   └── PictureGone             its file is not what was indexed any more
     ├── ServiceError                the service cannot answer this now
     │   ├── NotReady                its model is not loaded, or does not answer as it should
     │   ├── Overloaded              more is waiting than can be done in time
@@ -211,6 +212,10 @@ class ItemNotFound(StoreError, KeyError):
     """There is no such item in this index."""
 
     __str__ = Exception.__str__  # KeyError's would print the repr of the sentence
+
+
+class PictureGone(StoreError):
+    """The picture of an item is not at its place, or is another one by now."""
 
 
 class ServiceError(LookalikeError):

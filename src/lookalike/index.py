@@ -16,7 +16,7 @@ from lookalike import app
 from lookalike.bank import caption_bank
 from lookalike.config import Config
 from lookalike.embed import ImageInput
-from lookalike.errors import InputError, SpaceMismatch, UnsupportedModel
+from lookalike.errors import InputError, ItemNotFound, SpaceMismatch, UnsupportedModel
 from lookalike.ports import Source
 from lookalike.query import Part, Query, QueryEmbedder, QueryMaker
 from lookalike.search import Searcher
@@ -238,6 +238,18 @@ class Index:
     def items(self, *, project: str | None = None) -> Iterator[Item]:
         """Every item, by project and id."""
         return self._store.items(Filter(project=project))
+
+    def item(self, item_id: str, *, project: str | None = None) -> Item:
+        """One item, of this project; the configuration's if left out.
+
+        Raises:
+            ItemNotFound: There is none.
+        """
+        project = project or self._config.project
+        (item,) = self._store.get([(project, item_id)])
+        if item is None:
+            raise ItemNotFound(f"There is no item {item_id!r} in project {project!r} of this index.")
+        return item
 
     def delete(self, ids: Sequence[str], *, project: str | None = None) -> int:
         """Remove items; the number that there were. Where a source still has one, the next ingest brings it back."""

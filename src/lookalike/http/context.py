@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 
 from lookalike.config import ServeSettings
 from lookalike.http.access import Gatekeeper
-from lookalike.index import Index
+from lookalike.http.collection import Collection
 from lookalike.metrics import Metrics
 from lookalike.ports import EmbeddingService
 
@@ -31,7 +31,7 @@ class Context:
     """
 
     service: EmbeddingService
-    index: Index | None
+    index: Collection | None
     settings: ServeSettings
     metrics: Metrics
     gatekeeper: Gatekeeper

@@ -1,5 +1,185 @@
-"""Routes."""
+"""What the index holds: an item, its picture, a small copy of that."""
 
-from fastapi import APIRouter
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
+from starlette.routing import Match
+
+from lookalike.errors import PictureGone, StoreNotFound, TooLarge
+from lookalike.http.access import Caller, require
+from lookalike.http.collection import Collection
+from lookalike.http.context import Shared
+from lookalike.http.deadlines import Deadline
+from lookalike.http.problems import responses
+from lookalike.http.thumbnails import SIDES_PX, side_of
+from lookalike.image import media_type
+from lookalike.types import Item
+
+
+class RouteBelowItem(APIRoute):
+    """A route whose last word is not part of the item's id: "/items/a%2Fpicture" is the item "a/picture"."""
+
+    def matches(self, scope: Any) -> tuple[Match, Any]:
+        """Whether a request is for this route."""
+        last = scope.get("raw_path", b"").rpartition(b"/")[2].decode("ascii", "replace")
+        return super().matches(scope) if last == self.path.rpartition("/")[2] else (Match.NONE, {})
+
 
 router = APIRouter()
+below = APIRouter(route_class=RouteBelowItem)
+Searching = Annotated[Caller, Depends(require("search"))]
+Project = Annotated[str | None, Query(description="The item's project; the service's own if left out.")]
+
+
+class ItemFacts(BaseModel):
+    """One picture as its owner knows it."""
+
+    id: str
+    project: str
+    uri: str = Field(description="Where the picture is: a path on the service's machine, or a URL.")
+    content: str = Field(description="sha256 of its bytes; several items may share one.")
+    caption: str
+    metadata: Mapping[str, str]
+    picture: str | None = Field(description="The path of its picture here; null if it is not a file of this machine.")
+    thumbnail: str | None = Field(description="The path of a small copy; null if it is not a file of this machine.")
+
+
+def item_facts(item: Item, request: Request) -> ItemFacts:
+    """An item with the paths of its pictures."""
+    here = f"{request.scope.get('root_path', '')}/items/{quote(item.id, safe='')}"
+    project = f"?project={quote(item.project, safe='')}"
+    is_file = Path(item.uri).is_absolute()
+    return ItemFacts(
+        id=item.id,
+        project=item.project,
+        uri=item.uri,
+        content=item.content,
+        caption=item.caption,
+        metadata=item.metadata,
+        picture=f"{here}/picture{project}" if is_file else None,
+        thumbnail=f"{here}/thumbnail{project}" if is_file else None,
+    )
+
+
+def require_index(collection: Collection | None) -> Collection:
+    """The index that the service was started with. StoreNotFound if it was started without one."""
+    if collection is None:
+        raise StoreNotFound("This service was started without an index: start it with --index.")
+    return collection
+
+
+@below.get(
+    "/items/{item_id:path}/picture",
+    summary="The picture of an item",
+    response_class=Response,
+    responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not changed."}, **responses(410, 413)},
+)
+async def picture(
+    item_id: str, request: Request, shared: Shared, until: Deadline, _: Searching, project: Project = None
+) -> Response:
+    """The original file, as long as it is the one that was indexed. Its ETag is the sha256 of the content."""
+    collection = require_index(shared.index)
+    item = await collection.ask(lambda index: index.item(item_id, project=project), until=until)
+    if _is_known(request, item.content):
+        return _unchanged(item.content)
+    data = await collection.read(lambda: read_original(item, collection.config.max_bytes), until=until)
+    name = quote(Path(item.uri).name, safe="")
+    headers = {**_headers(item.content), "Content-Disposition": f"inline; filename*=UTF-8''{name}"}
+    return Response(data, media_type=media_type(data) or "application/octet-stream", headers=headers)
+
+
+@below.get(
+    "/items/{item_id:path}/thumbnail",
+    summary="A small copy of the picture of an item",
+    response_class=Response,
+    responses={200: {"content": {"image/webp": {}}}, 304: {"description": "Not changed."}, **responses(410, 413)},
+)
+async def thumbnail(
+    item_id: str,
+    request: Request,
+    shared: Shared,
+    until: Deadline,
+    _: Searching,
+    project: Project = None,
+    size: Annotated[int, Query(ge=SIDES_PX[0], le=SIDES_PX[-1], description="Longer side in pixels, about.")] = 256,
+) -> Response:
+    """WebP, upright, at most as large as asked for rounded up to 64, 128, 256 or 512 pixels. Made once and kept."""
+    collection = require_index(shared.index)
+    side_px = side_of(size)
+    item = await collection.ask(lambda index: index.item(item_id, project=project), until=until)
+    tag = f"{item.content}-{side_px}"
+    if _is_known(request, tag):
+        return _unchanged(tag)
+    thumbnails = collection.thumbnails
+    data = await collection.read(lambda: thumbnails.kept(item.content, side_px), until=until)
+    if data is None:
+        data = await collection.draw(
+            lambda: thumbnails.make(
+                lambda: read_original(item, collection.config.max_bytes), item.content, side_px, item=item.id
+            ),
+            until=until,
+        )
+    return Response(data, media_type="image/webp", headers=_headers(tag))
+
+
+@router.get("/items/{item_id:path}", summary="One item", response_model=ItemFacts)
+async def one_item(
+    item_id: str, request: Request, shared: Shared, until: Deadline, _: Searching, project: Project = None
+) -> ItemFacts:
+    """What is known of an item. Write its id percent-encoded, slashes too: `/items/%2Fphotos%2Fa.jpg`."""
+    collection = require_index(shared.index)
+    item = await collection.ask(lambda index: index.item(item_id, project=project), until=until)
+    return item_facts(item, request)
+
+
+# What is below an item comes first: a path of any length fits the item's own route.
+router.routes[:0] = below.routes
+
+
+def read_original(item: Item, max_bytes: int) -> bytes:
+    """The file of an item, as it was indexed.
+
+    Raises:
+        PictureGone: It is not on this machine, not there any more, or another one by now.
+        TooLarge: It is larger than what is indexed.
+    """
+    if not Path(item.uri).is_absolute():
+        raise PictureGone(f"The picture of {item.id!r} is not a file of this machine.")
+    try:
+        # Not to be held up by a pipe that somebody put in the place of the file.
+        with os.fdopen(os.open(item.uri, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise PictureGone(f"In the place of the picture of {item.id!r} is something that is no file.")
+            data = file.read(max_bytes + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it has no valid name"
+        raise PictureGone(f"The file of {item.id!r} cannot be read: {reason}.") from error
+    if len(data) > max_bytes:
+        raise TooLarge(f"has more than {max_bytes:,} bytes.", item=item.id, actual=len(data), limit=max_bytes)
+    if sha256(data).hexdigest() != item.content:
+        raise PictureGone(f"The file of {item.id!r} has changed since it was indexed: index its folder again.")
+    return data
+
+
+def _headers(tag: str) -> dict[str, str]:
+    return {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}
+
+
+def _is_known(request: Request, tag: str) -> bool:
+    """Whether the caller has said that it has this version already."""
+    known = request.headers.get("if-none-match", "")
+    return f'"{tag}"' in (part.strip().removeprefix("W/") for part in known.split(","))
+
+
+def _unchanged(tag: str) -> Response:
+    return Response(status_code=304, headers=_headers(tag))

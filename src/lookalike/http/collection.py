@@ -1,0 +1,94 @@
+"""The index that the service searches: opened when it is needed, and again when another one is in its place."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from lookalike.config import Config
+from lookalike.errors import ItemNotFound, StoreError
+from lookalike.http.pool_embedder import PoolEmbedder
+from lookalike.http.threads import Threads
+from lookalike.http.thumbnails import Thumbnails
+from lookalike.image import ImagePolicy
+from lookalike.index import Index
+from lookalike.ports import EmbeddingService
+
+N_THREADS = 4
+"""Searches, and readings of files, at the same time: more than there are cores mostly wait for each other."""
+
+Result = TypeVar("Result")
+
+
+class Collection:
+    """An index, the threads that ask it, and the thumbnails of its pictures.
+
+    Args:
+        config: Where the index is, and the budgets of its pictures.
+        service: What embeds queries; no model is opened in this process.
+    """
+
+    def __init__(self, config: Config, service: EmbeddingService) -> None:
+        self.config = config
+        self.thumbnails = Thumbnails(config.cache_dir / "thumbnails", ImagePolicy(max_pixels=config.max_pixels))
+        self._embedder = PoolEmbedder(service, max_bytes=config.max_bytes)
+        self._searches = Threads("searches", n_threads=N_THREADS)
+        self._files = Threads("files", n_threads=N_THREADS)
+        self._pictures = Threads("thumbnails", n_threads=1, max_waiting=256)
+        self._index: Index | None = None
+        self._lock = threading.Lock()
+
+    async def ask(self, question: Callable[[Index], Result], *, until: float) -> Result:
+        """What the index answers, asked in a thread.
+
+        An index that was deleted, replaced or damaged is opened again once, so that one that is whole answers.
+
+        Args:
+            question: Asks it; may be called twice.
+            until: When the answer is worth nothing any more, on time.monotonic().
+
+        Raises:
+            StoreError: There is no index, or it cannot be read.
+            ServiceError: There was no time or room for the question.
+        """
+        return await self._searches.run(lambda: self._ask(question), until=until)
+
+    async def read(self, work: Callable[[], Result], *, until: float) -> Result:
+        """What a function reads from files, in a thread: a drive that hangs holds up no search."""
+        return await self._files.run(work, until=until)
+
+    async def draw(self, work: Callable[[], Result], *, until: float) -> Result:
+        """What a function makes of pictures, one after another."""
+        return await self._pictures.run(work, until=until)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for threads in (self._searches, self._files, self._pictures):
+            threads.close()
+        self.thumbnails.close()
+        with self._lock:
+            if self._index is not None:
+                self._index.close()
+
+    def _ask(self, question: Callable[[Index], Result]) -> Result:
+        index = self._open()
+        try:
+            return question(index)
+        except ItemNotFound:
+            raise
+        except StoreError:
+            self._drop(index)
+        return question(self._open())
+
+    def _open(self) -> Index:
+        with self._lock:
+            if self._index is None:
+                self._index = Index.open(config=self.config, embedder=self._embedder)
+            return self._index
+
+    def _drop(self, index: Index) -> None:
+        with self._lock:
+            if self._index is index:
+                self._index = None
+        index.close()

@@ -1,0 +1,62 @@
+"""Blocking work beside the event loop: a few threads of one kind, a bounded queue, a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from lookalike.errors import DeadlineExceeded, Overloaded
+
+Result = TypeVar("Result")
+
+
+class Threads:
+    """Threads for one kind of work; `run` belongs to one event loop.
+
+    Args:
+        name: What they do, for messages: "searches".
+        n_threads: How many.
+        max_waiting: How much work may wait for one of them.
+    """
+
+    def __init__(self, name: str, *, n_threads: int, max_waiting: int = 64) -> None:
+        self._name = name
+        self._most = n_threads + max_waiting
+        self._pending = 0
+        self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix=f"lookalike-{name}")
+
+    async def run(self, work: Callable[[], Result], *, until: float) -> Result:
+        """The result of a function, computed in one of the threads.
+
+        What has not begun when its time is over, or when its caller has gone, is dropped; what has begun goes on
+        unheard.
+
+        Args:
+            work: What to do.
+            until: When the result is worth nothing any more, on time.monotonic().
+
+        Raises:
+            Overloaded: Too much is waiting.
+            DeadlineExceeded: The time is over.
+        """
+        if self._pending >= self._most:
+            raise Overloaded(f"{self._pending} {self._name} are waiting already. Try again soon.", retry_after_s=1)
+        future = self._pool.submit(work)
+        self._pending += 1
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._finished))
+        try:
+            async with asyncio.timeout(until - time.monotonic()):
+                return await asyncio.wrap_future(future)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"The request's time was over before its turn among the {self._name}.") from error
+
+    def close(self) -> None:
+        """Take no more work, and drop what waits."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _finished(self) -> None:
+        self._pending -= 1
