@@ -7,9 +7,12 @@ import socket
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.serving import Running
 
 SHARED = Path(os.environ.get("LOOKALIKE_SHARED") or Path(__file__).resolve().parents[1].parent / "shared")
 
@@ -65,6 +68,15 @@ def loopback_only() -> Iterator[None]:
         patch.setattr(socket.socket, "connect_ex", guarded(socket.socket.connect_ex))
         patch.setattr(socket, "getaddrinfo", getaddrinfo)
         yield
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Running]:
+    """One HTTP service with a fake model, without keys and without an index, for all tests that only ask."""
+    from tests.serving import serving  # a web framework, which other tests need not load
+
+    with serving() as started:
+        yield started
 
 
 def require_loopback(host: str | bytes | None) -> None:

@@ -1,0 +1,169 @@
+"""uvicorn's HTTP/1.1 on httptools, with an end to every wait that a client could stretch for ever.
+
+uvicorn waits without limit for a request's head, for the rest of a body that was answered before it was whole, and for
+a client to take its answer; and httptools keeps a head of any length. Bodies that are read, and the answering itself,
+have their limits in `middleware`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+HEAD_S = 10.0
+"""A connection that has not sent a whole head by then is closed: slow-loris."""
+
+LEFTOVER_S = 5.0
+"""How long the rest of a body that nobody reads is let in, so that the client gets to see its answer."""
+
+UNTAKEN_S = 30.0
+"""An answer of which the client takes nothing for so long is given up."""
+
+LAST_HEAD_S = 0.3
+"""When stopping, a request that may be on its way is waited for: a connection that was just made or is kept alive."""
+
+MAX_HEAD_BYTES = 32 << 10
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._patience: asyncio.TimerHandle | None = None
+        self._untaken: asyncio.TimerHandle | None = None
+        self._between_heads = True  # no head, or not all of it
+        self._head_bytes = 0
+        self._stopping = False
+
+    # What uvicorn and asyncio call
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a head."""
+        super().connection_made(transport)
+        self._wait(HEAD_S)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop every clock."""
+        self._wait(None)
+        self._watch_untaken(False)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count the bytes of a head that is not whole."""
+        if self._between_heads:
+            self._head_bytes += len(data)
+            if self._patience is None:
+                self._wait(HEAD_S)
+        super().data_received(data)
+        if self._between_heads and self._head_bytes > MAX_HEAD_BYTES:
+            self._close_with(431, _HEAD_TOO_LARGE)
+
+    def on_headers_complete(self) -> None:
+        """Stop waiting for the head, and see that it is not too large."""
+        self._wait(None)
+        self._between_heads = False
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
+            self.app = _answer_head_too_large
+        super().on_headers_complete()
+        if self._stopping:
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        super().on_message_complete()
+        self._between_heads = True
+        self._head_bytes = 0
+        if self.cycle.response_complete:  # it was answered before: now the connection can be used again
+            self._wait(self.timeout_keep_alive)
+
+    def on_response_complete(self) -> None:
+        """The answer is written, if not yet taken."""
+        super().on_response_complete()
+        if not self._between_heads:
+            self._wait(LEFTOVER_S)
+        if self.transport.get_write_buffer_size():
+            self._watch_untaken(True)
+
+    def pause_writing(self) -> None:
+        """The client does not take what is written."""
+        super().pause_writing()
+        self._watch_untaken(True)
+
+    def resume_writing(self) -> None:
+        """The client has taken something."""
+        super().resume_writing()
+        self._watch_untaken(False)
+
+    def shutdown(self) -> None:
+        """Finish what is being answered; wait a moment for a request that may be on its way; then close."""
+        self._stopping = True
+        if self.cycle is None or self.cycle.response_complete:
+            self._wait(LAST_HEAD_S)
+        else:
+            self.cycle.keep_alive = False
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nobody has used the connection; what the client has still not taken goes with it."""
+        self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP."""
+        self._close_with(400, msg)
+
+    # The clocks
+
+    def _wait(self, seconds: float | None) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience = None if seconds is None else self.loop.call_later(seconds, self._out_of_patience)
+
+    def _out_of_patience(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._wait(HEAD_S)  # part of a next request waits behind one that is being answered
+        elif self._between_heads and self._head_bytes and not self._stopping:
+            self._close_with(408, f"The head of the request was not whole within {HEAD_S:g} s.")
+        else:
+            self.transport.close()
+
+    def _watch_untaken(self, on: bool) -> None:
+        if self._untaken is not None:
+            self._untaken.cancel()
+        self._untaken = self.loop.call_later(UNTAKEN_S, self._give_up_untaken) if on else None
+
+    def _give_up_untaken(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+
+    def _close_with(self, status: int, message: str) -> None:
+        """Answer, on a connection that is of no further use, what has no request to be answered as."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:
+            body = _body(status, message)
+            head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+            self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()
+
+
+_HEAD_TOO_LARGE = f"The head of the request has more than {MAX_HEAD_BYTES:,} bytes: send fewer or shorter headers."
+_NAMES = {400: "BadRequest", 408: "RequestTimeout", 431: "RequestHeaderFieldsTooLarge"}
+
+
+def _body(status: int, message: str) -> bytes:
+    return json.dumps({"error": {"type": _NAMES[status], "message": message, "retryable": status == 408}}).encode()
+
+
+async def _answer_head_too_large(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI
+    body = _body(431, _HEAD_TOO_LARGE)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 431, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

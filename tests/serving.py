@@ -1,0 +1,114 @@
+"""A real service on a loopback port, for tests of its routes and clients."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import httpx2
+
+from lookalike.config import ServeSettings
+from lookalike.embed import Embedder
+from lookalike.encoders.fake import FakeEncoder
+from lookalike.http.access import Gatekeeper
+from lookalike.http.context import Context
+from lookalike.http.server import Server, bind, url_of
+from lookalike.index import Index
+from lookalike.metrics import Metrics
+from lookalike.ports import EmbeddingService
+from lookalike.types import Embedded, Job, ServiceStatus
+
+START_S = 20.0
+"""How long a test waits for a service to start or to stop."""
+
+
+class InlineService:
+    """An `EmbeddingService` on threads of this process: no worker to wait for."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._threads = ThreadPoolExecutor(2)
+
+    def submit(self, jobs: Sequence[Job]) -> list[Future[Embedded]]:
+        return [self._threads.submit(self._embed, job) for job in jobs]
+
+    def status(self) -> ServiceStatus:
+        return ServiceStatus(
+            ready=True,
+            reason="",
+            tower=self._embedder.tower,
+            waiting={"interactive": 0, "bulk": 0},
+            workers=(),
+        )
+
+    def close(self, *, drain_s: float) -> None:
+        self._threads.shutdown(cancel_futures=drain_s == 0)
+
+    def _embed(self, job: Job) -> Embedded:
+        embed = self._embedder.embed_images if job.modality == "image" else self._embedder.embed_texts
+        found = embed([job.payload], names=[job.item])  # type: ignore[operator]
+        return Embedded(vector=found.values[0], tower=found.tower, warning=" ".join(found.warnings))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A service that is running.
+
+    Attributes:
+        url: Where it is, without a slash at the end.
+        context: What its routes work with.
+        server: What answers; `server.stop()` is what a signal does.
+        thread: Where it runs.
+    """
+
+    url: str
+    context: Context
+    server: Server
+    thread: threading.Thread
+    client: httpx2.Client = field(repr=False)
+
+
+@contextmanager
+def serving(
+    service: EmbeddingService | None = None,
+    *,
+    index: Index | None = None,
+    settings: ServeSettings | None = None,
+) -> Iterator[Running]:
+    """Run the HTTP service in a thread while the block runs.
+
+    Args:
+        service: Makes the vectors; fake ones, in this process, if left out. Not closed.
+        index: What is searched, if anything. Not closed.
+        settings: As LOOKALIKE_... would have them; its host and port are not looked at.
+    """
+    settings = replace(settings or ServeSettings(), host="127.0.0.1", port=0)
+    own = None if service else InlineService(Embedder(FakeEncoder()))
+    metrics = Metrics()
+    context = Context(
+        service=service or own,  # type: ignore[arg-type]
+        index=index,
+        settings=settings,
+        metrics=metrics,
+        gatekeeper=Gatekeeper.of(settings),
+    )
+    metrics.watch(context.service.status)
+    listener = bind("127.0.0.1", 0)  # from here on connections wait until the server takes them
+    server = Server(context)
+    thread = threading.Thread(target=partial(server.run, sockets=[listener]), name="serving")
+    url = url_of(listener)
+    thread.start()
+    try:
+        with httpx2.Client(base_url=url, timeout=START_S, trust_env=False) as client:
+            assert client.get("/healthz").status_code == 200
+            yield Running(url=url, context=context, server=server, thread=thread, client=client)
+    finally:
+        server.stop()
+        thread.join(START_S)
+        if own is not None:
+            own.close(drain_s=0)
+    assert not thread.is_alive(), "the service did not stop"
