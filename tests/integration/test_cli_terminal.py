@@ -142,7 +142,7 @@ def test_only_index_says_that_it_goes_on(environment: dict[str, str], monkeypatc
         raise KeyboardInterrupt
 
     config = Config.from_environ(environment)
-    for method in ("ingest", "survey", "search"):
+    for method in ("ingest", "survey", "query"):
         monkeypatch.setattr(Index, method, interrupted)
     folder = str(config.index.parent / "pictures")
     told = [

@@ -180,6 +180,37 @@ def test_cli_search_as_json(index: Index, config: Config) -> None:
     assert {"id", "uri", "project", "content", "similarity", "confidence"} <= set(answer["hits"][0])
 
 
+def test_cli_search_by_several_things(index: Index, config: Config, pictures: Path) -> None:
+    """QUERY, --plus and --minus become one query; "^3" is a weight; the answer says what was asked."""
+    path = str(pictures / "copy.jpg")
+    result = lookalike(config, "search", path, "--plus", "blue^3", "--minus", "stripes", "--limit", "5", "--json")
+    answer = json.loads(result.stdout)
+    assert answer["query"] == {
+        "query": [{"image": path}, {"text": "blue", "weight": 3.0}, {"text": "stripes", "weight": -1.0}]
+    }
+    query = index.query([Part(image=path), Part(text="blue", weight=3), Part(text="stripes", weight=-1)])
+    assert [hit["id"] for hit in answer["hits"]] == [hit.item.id for hit in index.find(query, limit=5)]
+
+
+def test_cli_says_what_is_words_and_what_a_picture(
+    index: Index, config: Config, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file may be called like words, and words like a file; a file's name may end as a weight does."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("dress", "dress^2"):
+        shutil.copy(pictures / "copy.jpg", name)
+    asked = (
+        (["dress"], {"image": "dress"}),
+        (["--image", "dress"], {"image": "dress"}),
+        (["--text", "dress"], {"text": "dress"}),
+        (["--text", "gone.jpg"], {"text": "gone.jpg"}),
+        (["--plus", "dress^2"], {"image": "dress^2"}),
+    )
+    for arguments, query in asked:
+        result = lookalike(config, "search", *arguments, "--limit", "1", "--json")
+        assert json.loads(result.stdout)["query"] == query
+
+
 def test_cli_search_by_example_and_page(index: Index, config: Config, pictures: Path, tmp_path: Path) -> None:
     """A path is an example; --html writes the page; a pipe gets one line for each hit."""
     page = tmp_path / "hits.html"
@@ -202,6 +233,11 @@ def test_cli_nothing_matches(index: Index, config: Config) -> None:
     [
         (["search", "gone.jpg"], "gone.jpg: there is no such file"),
         (["search", " "], "The query is empty"),
+        (["search"], "The query is empty"),
+        (["search", "red", "--minus", ""], "The query is empty"),
+        (["search", "red", "--minus", "red"], "cancel each other out"),
+        (["search", "red", "--plus", "blue^0"], "weight"),
+        (["search", "--image", "gone"], "gone: cannot be read"),
         (["search", "a red dress", "--index", "~nosuchuser/x"], "--index: the home folder"),
         (["similar", "gone"], "There is no item 'gone'"),
         (["similar", "~nosuchuser"], "There is no item '~nosuchuser'"),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import webbrowser
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,8 +28,9 @@ from lookalike.cli.sheet import Section, write_sheet
 from lookalike.config import Config
 from lookalike.errors import InputError
 from lookalike.index import Index
+from lookalike.query import Part
 from lookalike.sources.folder import PICTURE_SUFFIXES, uri_of
-from lookalike.types import Hits
+from lookalike.types import Filter, Hits
 
 limit_option = click.option(
     "-n", "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="At most so many."
@@ -38,8 +44,67 @@ confidence_option = click.option(
 )
 
 
+_WEIGHTED = re.compile(r"(.+)\^([0-9]+(?:\.[0-9]+)?)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One thing that is looked for.
+
+    Attributes:
+        value: What was typed.
+        image: The picture that it names; None for words.
+        weight: How much it counts; below 0 for what is to be avoided.
+    """
+
+    value: str
+    image: Path | None
+    weight: float = 1.0
+
+    @property
+    def part(self) -> Part:
+        """It as a part of a query."""
+        words = None if self.image else self.value
+        return Part(text=words, image=self.image, weight=self.weight)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """It as JSON-able values; the weight only if it matters."""
+        kind = "image" if self.image else "text"
+        return {kind: self.value} if self.weight == 1 else {kind: self.value, "weight": self.weight}
+
+
+def query_options(command: Callable[..., None]) -> Callable[..., None]:
+    """QUERY, --text, --image, --plus and --minus, handed to the command as one `asked`."""
+
+    @click.argument("query", required=False)
+    @click.option("--text", multiple=True, metavar="WORDS", help="Words, even if they are a file's name.")
+    @click.option("--image", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="A picture's path.")
+    @click.option("--plus", multiple=True, metavar="QUERY", help="And more like this; `QUERY^2` counts twice.")
+    @click.option("--minus", multiple=True, metavar="QUERY", help="And less like this; `QUERY^0.5` counts half.")
+    @wraps(command)
+    def with_query(
+        *args: Any,
+        query: str | None,
+        text: tuple[str, ...],
+        image: tuple[Path, ...],
+        plus: tuple[str, ...],
+        minus: tuple[str, ...],
+        **kwargs: Any,
+    ) -> None:
+        asked = [Asked(words, None) for words in text] + [Asked(str(path), path) for path in image]
+        if query is not None:
+            asked.insert(0, Asked(query, example(query)))
+        asked += [_weighted(value, 1) for value in plus] + [_weighted(value, -1) for value in minus]
+        if not asked or not all(one.value.strip() for one in asked):
+            raise InputError("The query is empty: say what to look for, or give the path of a picture.")
+        command(*args, asked=asked, **kwargs)
+
+    return with_query
+
+
 @click.command()
-@click.argument("query")
+@query_options
 @limit_option
 @project_option
 @confidence_option
@@ -51,28 +116,28 @@ confidence_option = click.option(
 @click.pass_obj
 def search(
     config: Config,
-    query: str,
+    asked: Sequence[Asked],
     limit: int,
     project: str | None,
     min_confidence: float,
     output: Output,
 ) -> None:
-    """Find pictures by words, or by the path of an example.
+    """Find pictures by words, by the path of an example, or by several of both.
+
+    Words part pictures less than pictures do: beside a picture, let them count two to four times.
 
     \b
       lookalike search "a black dress"
       lookalike search photo.jpg --limit 20 --open
+      lookalike search photo.jpg --plus "blue^3" --minus "stripes^2"
     """
-    if not query.strip():
-        raise InputError("The query is empty: say what to look for, or give the path of a picture.")
-    image = example(query)
     with Index.open(config=config) as index:
         ensure_here(index.model, config.hub)
-        hits = index.search(
-            text=None if image else query, image=image, project=project, limit=limit, min_confidence=min_confidence
-        )
-    _page(query, image, hits, output)
-    print_hits({"image" if image else "text": query}, hits, as_json=output.as_json, terminal=config.terminal)
+        query = index.query([one.part for one in asked], project=project)
+        hits = index.find(query, limit=limit, where=Filter(project=project), min_confidence=min_confidence)
+    _page(_title(asked), next((one.image for one in asked if one.image), None), hits, output)
+    document = asked[0].document if len(asked) == 1 else {"query": [one.document for one in asked]}
+    print_hits(document, hits, as_json=output.as_json, terminal=config.terminal)
 
 
 @click.command()
@@ -114,6 +179,20 @@ def example(query: str) -> Path | None:
             "there is no such file; check the spelling, or leave out the ending to search for words.", item=query
         )
     return None
+
+
+def _weighted(value: str, sign: int) -> Asked:
+    """The value of --plus or --minus, with the weight behind its "^" if it has one and no file is called so."""
+    found = None if _existing(value) else _WEIGHTED.fullmatch(value)
+    value, weight = (found[1], float(found[2])) if found else (value, 1.0)
+    return Asked(value, example(value), sign * weight)
+
+
+def _title(asked: Sequence[Asked]) -> str:
+    """ "photo.jpg, + blue (3), - stripes"."""
+    several = ((one, f" ({abs(one.weight):g})" if abs(one.weight) != 1 else "") for one in asked)
+    signed = [f"{'-' if one.weight < 0 else '+'} {one.value}{weight}" for one, weight in several]
+    return ", ".join([asked[0].value if asked[0].weight == 1 else signed[0], *signed[1:]])
 
 
 def _existing(words: str) -> Path | None:
