@@ -15,9 +15,10 @@ from lookalike.config import ServeSettings
 from lookalike.embed import Embedder
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.http.access import Gatekeeper
+from lookalike.http.collection import Collection
 from lookalike.http.context import Context
+from lookalike.http.fetching import Fetcher
 from lookalike.http.server import Server, bind, url_of
-from lookalike.index import Index
 from lookalike.metrics import Metrics
 from lookalike.ports import EmbeddingService
 from lookalike.types import Embedded, Job, ServiceStatus
@@ -51,7 +52,8 @@ class InlineService:
     def _embed(self, job: Job) -> Embedded:
         embed = self._embedder.embed_images if job.modality == "image" else self._embedder.embed_texts
         found = embed([job.payload], names=[job.item])  # type: ignore[operator]
-        return Embedded(vector=found.values[0], tower=found.tower, warning=" ".join(found.warnings))
+        n_tokens = int(found.n_tokens[0])
+        return Embedded(vector=found.values[0], tower=found.tower, warning=" ".join(found.warnings), n_tokens=n_tokens)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +78,9 @@ class Running:
 def serving(
     service: EmbeddingService | None = None,
     *,
-    index: Index | None = None,
+    index: Collection | None = None,
     settings: ServeSettings | None = None,
+    fetcher: Fetcher | None = None,
 ) -> Iterator[Running]:
     """Run the HTTP service in a thread while the block runs.
 
@@ -85,6 +88,7 @@ def serving(
         service: Makes the vectors; fake ones, in this process, if left out. Not closed.
         index: What is searched, if anything. Not closed.
         settings: As LOOKALIKE_... would have them; its host and port are not looked at.
+        fetcher: Reads pictures at URLs, if they are allowed.
     """
     settings = replace(settings or ServeSettings(), host="127.0.0.1", port=0)
     own = None if service else InlineService(Embedder(FakeEncoder()))
@@ -95,6 +99,7 @@ def serving(
         settings=settings,
         metrics=metrics,
         gatekeeper=Gatekeeper.of(settings),
+        fetcher=fetcher,
     )
     metrics.watch(context.service.status)
     listener = bind("127.0.0.1", 0)  # from here on connections wait until the server takes them

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from lookalike.config import ServeSettings
 from lookalike.http.access import Gatekeeper
 from lookalike.http.collection import Collection
+from lookalike.http.fetching import Fetcher
 from lookalike.metrics import Metrics
 from lookalike.ports import EmbeddingService
 
@@ -26,6 +27,7 @@ class Context:
         settings: How the service behaves.
         metrics: Where figures go.
         gatekeeper: Knows the API keys.
+        fetcher: Reads pictures at URLs; None if the service does not.
         stopping: Set once the service has been told to stop.
         started_at: When it was started, on time.monotonic().
     """
@@ -35,6 +37,7 @@ class Context:
     settings: ServeSettings
     metrics: Metrics
     gatekeeper: Gatekeeper
+    fetcher: Fetcher | None = None
     stopping: Event = field(default_factory=Event)
     started_at: float = field(default_factory=time.monotonic)
 

@@ -1,5 +1,120 @@
-"""Routes."""
+"""The routes that turn pictures and texts into vectors."""
 
-from fastapi import APIRouter
+from __future__ import annotations
 
-router = APIRouter()
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from lookalike.errors import LookalikeError, NotReady
+from lookalike.http.access import Caller, require
+from lookalike.http.answers import RAW, answer
+from lookalike.http.context import Context, Shared
+from lookalike.http.deadlines import Deadline
+from lookalike.http.examples import EMBED_IMAGE, EMBED_TEXT
+from lookalike.http.inputs import Fetch, Inputs, read_images, read_texts
+from lookalike.http.jobs import Outcome, outcomes
+from lookalike.http.problems import responses
+from lookalike.http.schemas import Embedding, Embeddings
+from lookalike.spaces import Space
+from lookalike.types import Job, Lane
+
+router = APIRouter(prefix="/embed")
+
+RAW_ROWS = {
+    "schema": {"type": "string", "format": "binary"},
+    "description": "X-Count rows of X-Dimensions little-endian float32.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request for vectors: who asks, until when, and what answers it."""
+
+    request: Request
+    shared: Context
+    caller: Caller
+    until: float
+
+    @property
+    def fetch(self) -> Fetch | None:
+        """Reads pictures by URL; None if the service does not."""
+        fetcher = self.shared.fetcher
+        return None if fetcher is None else fetcher.within(self.until)
+
+    async def outcomes(self, inputs: Inputs, lane: Lane) -> list[Outcome]:
+        """What became of each input.
+
+        Raises:
+            ServiceError: The service could take none of them.
+        """
+        jobs = [
+            Job(
+                modality="image" if isinstance(entry, bytes) else "text",
+                payload=entry,
+                item=inputs.names[index],
+                lane=lane,
+                caller=self.caller.name,
+                deadline=self.until,
+            )
+            for index, entry in enumerate(inputs.entries)
+            if not isinstance(entry, LookalikeError)
+        ]
+        found = iter(await outcomes(self.shared.service, jobs) if jobs else ())
+        return [entry if isinstance(entry, LookalikeError) else next(found) for entry in inputs.entries]
+
+
+def served_space(shared: Context) -> Space:
+    """The space of every vector.
+
+    Raises:
+        NotReady: No worker has loaded the model yet.
+    """
+    status = shared.service.status()
+    if status.tower is None:
+        raise NotReady(status.reason)
+    return status.tower.space
+
+
+async def call(
+    request: Request, shared: Shared, caller: Annotated[Caller, Depends(require("embed"))], until: Deadline
+) -> Call:
+    """The dependency that hands a route its call."""
+    return Call(request, shared, caller, until)
+
+
+Asked = Annotated[Call, Depends(call)]
+"""A route's parameter: `asked: Asked`."""
+
+
+@router.post(
+    "/image",
+    summary="Pictures to vectors",
+    response_model=Embedding | Embeddings,
+    response_description="`Embedding` of a single picture, `Embeddings` of a batch; or raw float32.",
+    responses={200: {"content": {RAW: RAW_ROWS}}, **responses(415)},
+    openapi_extra=EMBED_IMAGE,
+)
+async def embed_image(asked: Asked) -> Response:
+    """Takes JSON with base64, a data URI or (where enabled) a URL; a form with files; or the bytes of one file.
+
+    A batch answers each picture for itself: null in `embeddings` and an entry of `errors` where one failed.
+    """
+    inputs = await read_images(asked.request, asked.shared.settings, asked.fetch)
+    return await answer(asked.request, inputs, await asked.outcomes(inputs, "bulk"), served_space(asked.shared))
+
+
+@router.post(
+    "/text",
+    summary="Texts to vectors",
+    response_model=Embedding | Embeddings,
+    response_description="`Embedding` of a single text, `Embeddings` of a batch; or raw float32.",
+    responses={200: {"content": {RAW: RAW_ROWS}}, **responses(415)},
+    openapi_extra=EMBED_TEXT,
+)
+async def embed_text(asked: Asked) -> Response:
+    """Takes one text or a batch. A text that is longer than the model reads is cut, and a warning says so."""
+    inputs = await read_texts(asked.request, asked.shared.settings)
+    found = await asked.outcomes(inputs, "bulk" if inputs.is_batch else "interactive")
+    return await answer(asked.request, inputs, found, served_space(asked.shared))

@@ -22,6 +22,7 @@ from lookalike.errors import (
     ItemNotFound,
     LookalikeError,
     ModelError,
+    ModelNotFound,
     NotReady,
     Overloaded,
     PictureGone,
@@ -42,6 +43,7 @@ STATUS: Mapping[type[LookalikeError], int] = {
     ItemNotFound: 404,
     PictureGone: 410,
     SpaceMismatch: 409,
+    ModelNotFound: 404,
     UnsupportedModel: 422,
     Overloaded: 503,
     NotReady: 503,
@@ -121,6 +123,8 @@ def problem(
         status, message = error.status_code, _sentence(error)
         kind, retryable = _kind(status), status in RETRYABLE_STATUS
     item = getattr(error, "item", "")
+    if path.startswith("/v1/") and isinstance(error, InputError) and not isinstance(error, TooLarge):
+        status = 400  # OpenAI has no 415 or 422
     if path.startswith("/v1/"):
         content = openai_problem(status, kind, message, item)
     else:

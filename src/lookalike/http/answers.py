@@ -1,0 +1,144 @@
+"""Vectors as answers: JSON with numbers, JSON with base64, or raw float32."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from fastapi import Request, Response
+from numpy.typing import NDArray
+from pydantic_core import to_json
+
+from lookalike.errors import InputError, LookalikeError
+from lookalike.http.inputs import Inputs
+from lookalike.http.jobs import Outcome, off_loop
+from lookalike.http.schemas import Encoding
+from lookalike.spaces import Space
+from lookalike.types import Embedded, Rows
+
+RAW = "application/octet-stream"
+DIGITS = 9
+"""Significant digits that tell every float32 from its neighbours (IEEE 754-2019, 5.12.2: 1 + ceil(24 log10(2)))."""
+
+JSON_BYTES = 32
+"""What it costs to write a number as JSON, in units of `jobs.QUICK_BYTES`."""
+
+MAX_WARNING_CHARS = 1_000
+
+
+def wants_raw(request: Request) -> bool:
+    """Whether the answer should be raw float32: the header Accept names it, and not JSON."""
+    accepted = request.headers.get("accept", "").lower()
+    return RAW in accepted and "application/json" not in accepted
+
+
+def json_answer(document: dict[str, Any]) -> Response:
+    """A document as JSON."""
+    return Response(to_json(document), media_type="application/json")
+
+
+def public_name(space: Space) -> str:
+    """The model's name for strangers: of a model in a folder of this machine only the folder's name."""
+    path = PurePath(space.model)
+    return path.name if path.is_absolute() else space.model
+
+
+def encoded(vector: Rows, encoding: Encoding) -> list[float] | str:
+    """(dim,) float32 -> what JSON has of it; reads back to the same float32."""
+    if encoding == "base64":
+        return base64.b64encode(vector.astype("<f4", copy=False).tobytes()).decode("ascii")
+    return shortened(vector).tolist()  # type: ignore[no-any-return]
+
+
+def shortened(vector: Rows) -> NDArray[np.float64]:
+    """(dim,) float32 -> float64 near it that are written with nine digits, where float32's own would take seventeen."""
+    values = vector.astype(np.float64)
+    magnitude = np.log10(np.abs(values), out=np.zeros_like(values), where=values != 0)
+    scale = 10.0 ** (DIGITS - 1 - np.floor(magnitude))
+    return np.rint(values * scale) / scale
+
+
+async def answer(request: Request, inputs: Inputs, outcomes: Sequence[Outcome], space: Space) -> Response:
+    """The answer of the embedding routes.
+
+    Args:
+        request: Says by its header Accept how vectors are wanted.
+        inputs: What was asked.
+        outcomes: A vector or an error for each input; of a single one a vector.
+        space: Of every vector.
+
+    Raises:
+        LookalikeError: The single input's error; or, of a batch, the service's if it failed for every input.
+        InputError: An input failed, and raw float32 was wanted, which has no place to say so.
+    """
+    failed = [outcome for outcome in outcomes if isinstance(outcome, LookalikeError)]
+    if failed and (not inputs.is_batch or not any(map(_is_about_the_item, outcomes))):
+        raise failed[0]
+    if wants_raw(request):
+        return _raw(inputs, outcomes, space)
+    facts = {"dimensions": space.dim, "space": space.id, "model": public_name(space)}
+    n_bytes = len(outcomes) * space.dim * JSON_BYTES
+    return await off_loop(n_bytes, lambda: json_answer(_document(inputs, outcomes) | facts))
+
+
+def _is_about_the_item(outcome: Outcome) -> bool:
+    return isinstance(outcome, Embedded | InputError)
+
+
+def _document(inputs: Inputs, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    if not inputs.is_batch and isinstance(only := outcomes[0], Embedded):
+        warning = {"warning": only.warning} if only.warning else {}
+        return {"embedding": encoded(only.vector, inputs.encoding), **warning}
+    rows = [encoded(found.vector, inputs.encoding) if isinstance(found, Embedded) else None for found in outcomes]
+    return {"embeddings": rows, "errors": _errors(inputs, outcomes), "warnings": _warnings(outcomes)}
+
+
+def _errors(inputs: Inputs, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": index,
+            "type": type(error).__name__,
+            "message": str(error),
+            "item": inputs.names[index],
+            "retryable": error.retryable,
+        }
+        for index, error in enumerate(outcomes)
+        if isinstance(error, LookalikeError)
+    ]
+
+
+def _warnings(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    return [
+        {"index": index, "message": found.warning}
+        for index, found in enumerate(outcomes)
+        if isinstance(found, Embedded) and found.warning
+    ]
+
+
+def _raw(inputs: Inputs, outcomes: Sequence[Outcome], space: Space) -> Response:
+    bad = [inputs.names[index] for index, outcome in enumerate(outcomes) if isinstance(outcome, LookalikeError)]
+    if bad:
+        raise InputError(
+            f"{len(bad)} of {len(outcomes)} have no vector, which raw float32 cannot say: ask for JSON to see why, or "
+            "send the others alone.",
+            item=", ".join(bad),
+        )
+    found = [outcome for outcome in outcomes if isinstance(outcome, Embedded)]
+    warning = " ".join(outcome.warning for outcome in found if outcome.warning)[:MAX_WARNING_CHARS]
+    headers = {
+        "X-Count": str(len(found)),
+        "X-Dimensions": str(space.dim),
+        "X-Space": _ascii(space.id),
+        "X-Model": _ascii(public_name(space)),
+        **({"X-Warning": _ascii(warning)} if warning else {}),
+    }
+    rows = b"".join(outcome.vector.astype("<f4", copy=False).tobytes() for outcome in found)
+    return Response(rows, media_type=RAW, headers=headers)
+
+
+def _ascii(text: str) -> str:
+    """A text as headers may carry it."""
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in text)

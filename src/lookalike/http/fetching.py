@@ -1,0 +1,64 @@
+"""Pictures by URL, where that is allowed: in threads of their own, so that slow hosts hold up nobody."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from lookalike.config import ServeSettings
+from lookalike.errors import TooLarge
+from lookalike.http.inputs import Fetch
+from lookalike.http.threads import Threads
+from lookalike.sources.url import UrlReader
+
+N_THREADS = 8
+MAX_WAITING = 512
+
+
+class Fetcher:
+    """Fetches pictures for requests.
+
+    Args:
+        reader: Knows what may be asked.
+        max_bytes: What the pictures of one request may have together.
+    """
+
+    def __init__(self, reader: UrlReader, *, max_bytes: int) -> None:
+        self._reader = reader
+        self._max_bytes = max_bytes
+        self._threads = Threads("pictures to fetch", n_threads=N_THREADS, max_waiting=MAX_WAITING)
+
+    @classmethod
+    def of(cls, settings: ServeSettings) -> Fetcher | None:
+        """The fetcher that the settings describe; None if they allow no URLs."""
+        return cls(UrlReader(), max_bytes=settings.max_body_bytes) if settings.allow_urls else None
+
+    def within(self, until: float) -> Fetch:
+        """Reads pictures for one request, which together have no more bytes than one may have.
+
+        Args:
+            until: When they are worth nothing any more, on time.monotonic().
+
+        Returns:
+            A function from a URL to its bytes. It raises InputError or ProviderError as `UrlReader.read` does, and
+            ServiceError if there was no time or room for it.
+        """
+        left = self._max_bytes
+
+        async def read(url: str) -> bytes:
+            nonlocal left
+            if left <= 0:
+                raise TooLarge(
+                    "The pictures at the other URLs fill the request: send several.",
+                    actual=self._max_bytes - left,
+                    limit=self._max_bytes,
+                )
+            work = partial(self._reader.read, url, max_bytes=left, deadline=until)
+            data = await self._threads.run(work, until=until)
+            left -= len(data)
+            return data
+
+        return read
+
+    def close(self) -> None:
+        """Fetch nothing more."""
+        self._threads.close()

@@ -1,0 +1,250 @@
+"""The body of a request to the pictures and texts in it, whichever way they were sent."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import cast
+
+from fastapi import Request
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from lookalike.config import ServeSettings
+from lookalike.errors import AccessDenied, InputError, LookalikeError, TooLarge, UnsupportedMedia
+from lookalike.http.jobs import off_loop
+from lookalike.http.schemas import Encoding, ImageRequest, Picture, TextRequest, parse
+
+Fetch = Callable[[str], Awaitable[bytes]]
+"""Reads the picture at a URL, within the request's deadline; raises errors of lookalike."""
+
+FILE_FIELDS = ("image", "file")
+"""Names of a form's fields that are taken for pictures, with or without "[]", several times each."""
+
+MAX_FORM_FIELDS = 8
+"""A form says little else."""
+
+FETCHES_AT_ONCE = 4
+"""URLs of one batch that are fetched at the same time."""
+
+_WHITESPACE = re.compile(r"\s+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What a request wants the vectors of.
+
+    Attributes:
+        entries: The bytes of pictures and the texts, in the request's order; an error where one cannot be used.
+        names: What each is called in errors: "images[3]"; empty if it is the only one.
+        is_batch: Whether the answer is a list, even of one.
+        encoding: How vectors are written in JSON.
+    """
+
+    entries: tuple[bytes | str | LookalikeError, ...]
+    names: tuple[str, ...]
+    is_batch: bool
+    encoding: Encoding = "float"
+
+
+async def read_texts(request: Request, settings: ServeSettings) -> Inputs:
+    """The texts of a request in JSON.
+
+    Raises:
+        InputError: The body is not such a request.
+        TooLarge: It has too many texts.
+    """
+    require_kind(request, "application/json")
+    body = await request.body()
+    parsed = await off_loop(len(body), lambda: parse(TextRequest, body))
+    given = parsed.model_fields_set & {"text", "texts"}
+    if len(given) != 1:
+        raise InputError("Send either 'text' or 'texts'.")
+    is_batch = "texts" in given
+    texts = parsed.texts if is_batch else [parsed.text]
+    require_room(len(texts), settings.max_batch_items, name="texts")
+    names = names_of(texts, "texts" if is_batch else "")
+    entries = tuple(checked_text(text, settings, item=name) for text, name in zip(texts, names, strict=True))
+    return Inputs(entries=entries, names=names, is_batch=is_batch, encoding=parsed.encoding_format)
+
+
+async def read_images(request: Request, settings: ServeSettings, fetch: Fetch | None) -> Inputs:
+    """The pictures of a request: JSON, a form, or the bytes of one file.
+
+    Args:
+        request: The request.
+        settings: Its limits.
+        fetch: Reads the picture at a URL; None where that is not allowed.
+
+    Raises:
+        InputError: The body is not such a request.
+        TooLarge: It has too many pictures.
+        UnsupportedMedia: It has another content type.
+        AccessDenied: It names a URL where that is not allowed.
+    """
+    kind = media_type(request)
+    if kind == "application/json":
+        return await _json_images(await request.body(), settings, fetch)
+    if kind == "multipart/form-data":
+        return await _form_images(request, settings)
+    require_kind(request, "application/json", "multipart/form-data", "application/octet-stream", "image/*")
+    return Inputs(entries=(await request.body(),), names=("",), is_batch=False)
+
+
+def names_of(entries: Sequence[object], together: str) -> tuple[str, ...]:
+    """What each is called: "images[0]", "images[1]" ... for "images"; nothing if they have no name together."""
+    return tuple(f"{together}[{index}]" if together else "" for index in range(len(entries)))
+
+
+def picture_bytes(text: str, *, item: str = "") -> bytes:
+    """The bytes that base64 or a data URI stands for; white space between its letters counts for nothing.
+
+    Raises:
+        InputError: It is neither. Foreign letters are not skipped: what is left would be another picture.
+    """
+    if text[:5].lower() == "data:":
+        header, comma, text = text.partition(",")
+        if not comma or not header.lower().endswith(";base64"):
+            raise InputError("is a data URI without base64: write data:image/jpeg;base64,...", item=item)
+    with suppress(ValueError):
+        return binascii.a2b_base64(text, strict_mode=True)
+    try:
+        return binascii.a2b_base64(_WHITESPACE.sub("", text), strict_mode=True)
+    except ValueError as error:
+        raise InputError("is neither base64 nor a data URI, or is cut off.", item=item) from error
+
+
+def checked_text(text: str, settings: ServeSettings, *, item: str = "") -> str | TooLarge:
+    """The text, or the error that it is too long; how much a model reads of it is another matter."""
+    if len(text) <= settings.max_text_chars:
+        return text
+    return TooLarge(
+        f"The text has {len(text):,} characters; {settings.max_text_chars:,} are allowed.",
+        actual=len(text),
+        limit=settings.max_text_chars,
+        item=item,
+    )
+
+
+async def pictures(
+    entries: Sequence[str | Picture], names: Sequence[str], fetch: Fetch | None
+) -> tuple[bytes | LookalikeError, ...]:
+    """The bytes of pictures that came as base64, as data URIs or by URL; an error for each that cannot be had.
+
+    Args:
+        entries: The pictures; a text is base64 or a data URI.
+        names: What each is called in errors.
+        fetch: Reads the picture at a URL; None where that is not allowed.
+
+    Raises:
+        AccessDenied: There is a URL, and `fetch` is None.
+    """
+    several = [Picture(image=entry) if isinstance(entry, str) else entry for entry in entries]
+    if fetch is None and any("url" in entry.model_fields_set for entry in several):
+        raise AccessDenied(
+            "This service does not fetch pictures from URLs: send the picture itself, or start the service with "
+            "LOOKALIKE_ALLOW_URLS=1.",
+            known=True,
+        )
+    places = asyncio.Semaphore(FETCHES_AT_ONCE)
+
+    async def one(entry: Picture, name: str) -> bytes | LookalikeError:
+        try:
+            if len(entry.model_fields_set & {"image", "url"}) != 1:
+                raise InputError("needs either 'image' or 'url'.", item=name)
+            if fetch is None or "url" not in entry.model_fields_set:
+                return await off_loop(len(entry.image), lambda: picture_bytes(entry.image, item=name))
+            async with places:
+                return await fetch(entry.url)
+        except LookalikeError as error:
+            return error
+
+    return tuple(await asyncio.gather(*map(one, several, names)))
+
+
+def media_type(request: Request) -> str:
+    """The content type of a request in small letters, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def require_kind(request: Request, *kinds: str) -> None:
+    """Raise UnsupportedMedia unless the body is of one of these content types ("image/*" for all of a sort)."""
+    kind = media_type(request)
+    if kind not in kinds and f"{kind.partition('/')[0]}/*" not in kinds:
+        raise UnsupportedMedia(f"The body must be {' or '.join(kinds)}: say so in the header Content-Type.")
+
+
+def require_room(n: int, limit: int, *, name: str) -> None:
+    """Raise TooLarge if a batch has more entries than are allowed."""
+    if n > limit:
+        raise TooLarge(
+            f"has {n:,} entries; {limit:,} are allowed: send several requests.", item=name, actual=n, limit=limit
+        )
+
+
+async def _json_images(body: bytes, settings: ServeSettings, fetch: Fetch | None) -> Inputs:
+    parsed = await off_loop(len(body), lambda: parse(ImageRequest, body))
+    given = parsed.model_fields_set & {"image", "url", "images"}
+    if len(given) != 1:
+        raise InputError("Send one of 'image', 'url' and 'images'.")
+    is_batch = "images" in given
+    require_room(len(parsed.images), settings.max_batch_items, name="images")
+    sent: Sequence[str | Picture] = parsed.images if is_batch else [parsed]
+    names = names_of(sent, "images" if is_batch else "")
+    entries = await pictures(sent, names, fetch)
+    return Inputs(entries=entries, names=names, is_batch=is_batch, encoding=parsed.encoding_format)
+
+
+async def _form_images(request: Request, settings: ServeSettings) -> Inputs:
+    form = await _read_form(request, settings)
+    try:
+        files = [file for name, file in form.multi_items() if name.removesuffix("[]") in FILE_FIELDS]
+        if not files:
+            raise InputError("The form has no picture: send it as the file 'image'.")
+        require_room(len(files), settings.max_batch_items, name="images")
+        encoding = form.get("encoding_format", "float")
+        if encoding not in ("float", "base64"):
+            raise InputError("must be 'float' or 'base64'.", item="encoding_format")
+        names = names_of(files, "images" if len(files) > 1 else "")
+        entries = [await _uploaded(file, item=name) for file, name in zip(files, names, strict=True)]
+        return Inputs(entries=tuple(entries), names=names, is_batch=len(files) > 1, encoding=cast(Encoding, encoding))
+    finally:
+        await form.close()
+
+
+class _WholeForm(MultiPartParser):
+    """Keeps files in memory, where the body's size is limited, and not on a disk that may be full."""
+
+    spool_max_size = 0  # no limit
+    is_whole = False
+
+    def on_end(self) -> None:
+        self.is_whole = True
+
+
+async def _read_form(request: Request, settings: ServeSettings) -> FormData:
+    # Starlette calls a form that ends too early complete, without its last files.
+    parser = _WholeForm(
+        request.headers,
+        request.stream(),
+        max_files=settings.max_batch_items + 1,  # more are counted by the same rule as in other bodies
+        max_fields=MAX_FORM_FIELDS,
+    )
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise InputError(f"The form cannot be read: {error.message}") from error
+    if not parser.is_whole:
+        await form.close()
+        raise InputError("The form is cut off: its last boundary is missing.")
+    return form
+
+
+async def _uploaded(file: UploadFile | str, *, item: str) -> bytes | InputError:
+    if isinstance(file, str):
+        return InputError("is a field of text, not a file with a name (curl: -F image=@photo.jpg).", item=item)
+    return await file.read()

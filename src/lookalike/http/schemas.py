@@ -1,0 +1,193 @@
+"""What the embedding routes take and answer, as pydantic models: they check requests and stand in OpenAPI.
+
+The routes of lookalike refuse a field that they do not know: a misspelt one would silently do nothing. OpenAI's route
+ignores it, since its clients send fields of other servers too.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lookalike.errors import InputError
+from lookalike.http.problems import invalid
+
+Encoding = Literal["float", "base64"]
+Model = TypeVar("Model", bound=BaseModel)
+
+_MAX_NAME = 60
+_UNION_TAGS = frozenset({"str", "Picture"})  # pydantic names the branch of a union that it tried
+
+EncodingFormat = Annotated[
+    Encoding, Field(description="How vectors are written: numbers, or base64 of little-endian float32.")
+]
+
+
+class Picture(BaseModel):
+    """One picture: its bytes as base64 (or a data URI), or where it is."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    image: str = Field(default="", description="The bytes of the picture's file as base64, or a data URI.")
+    url: str = Field(default="", description="An http(s) address; only where the service was told to fetch pictures.")
+
+
+class ImageRequest(Picture):
+    """One picture, or a batch of them."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["image"]}, {"required": ["url"]}, {"required": ["images"]}]}
+    )
+
+    images: list[str | Picture] = Field(default=[], min_length=1, fail_fast=True, description="A batch.")
+    encoding_format: EncodingFormat = "float"
+
+
+class TextRequest(BaseModel):
+    """One text, or a batch of them."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"oneOf": [{"required": ["text"]}, {"required": ["texts"]}]},
+    )
+
+    text: str = Field(default="", description="The text; it may be empty.")
+    texts: list[str] = Field(default=[], min_length=1, fail_fast=True, description="A batch.")
+    encoding_format: EncodingFormat = "float"
+
+
+class OpenAIRequest(BaseModel):
+    """OpenAI's `POST /v1/embeddings`, and Infinity's `modality`."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    input: str | Annotated[list[str], Field(min_length=1, fail_fast=True)] = Field(
+        description="A text, a picture as a data URI, or a list of them. Token ids are not taken."
+    )
+    model: str = Field(description="The model that this service runs: its name or an alias of it.")
+    encoding_format: Encoding = "float"
+    dimensions: int | None = Field(default=None, description="Only the model's own number.")
+    modality: Literal["text", "image"] | None = Field(
+        default=None, description="What `input` is. Left out, 'data:image/...;base64,...' is a picture, all else text."
+    )
+    user: str | None = Field(default=None, description="Ignored.")
+
+
+Vector = Annotated[
+    list[float] | str, Field(description="Unit length; numbers that read back to the same float32, or base64.")
+]
+
+
+class Embedding(BaseModel):
+    """The vector of one picture or text."""
+
+    embedding: Vector
+    dimensions: int
+    space: str = Field(description="Vectors may be compared if and only if their spaces are equal.")
+    model: str
+    warning: str | None = Field(default=None, description="Absent, or what to know: a text was cut, for example.")
+
+
+class ItemError(BaseModel):
+    """Why one item of a batch has no vector."""
+
+    index: int
+    type: str
+    message: str
+    item: str
+    retryable: bool
+
+
+class ItemWarning(BaseModel):
+    """What to know of the vector of one item."""
+
+    index: int
+    message: str
+
+
+class Embeddings(BaseModel):
+    """The vectors of a batch, in its order."""
+
+    embeddings: list[Vector | None] = Field(description="null where an item failed; `errors` says why.")
+    errors: list[ItemError]
+    warnings: list[ItemWarning]
+    dimensions: int
+    space: str
+    model: str
+
+
+class OpenAIEmbedding(BaseModel):
+    """One row of OpenAI's answer."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: Vector
+
+
+class Usage(BaseModel):
+    """What was read: the tokens of the texts, begin and end included, as the model reads them. Pictures have none."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class OpenAIEmbeddings(BaseModel):
+    """OpenAI's answer."""
+
+    object: Literal["list"]
+    data: list[OpenAIEmbedding]
+    model: str
+    usage: Usage
+
+
+class OpenAIModel(BaseModel):
+    """A model in OpenAI's list, and what OpenAI's has not: the facts of its space."""
+
+    id: str
+    object: Literal["model"]
+    created: int = Field(description="Always 0: not known.")
+    owned_by: str
+    dimensions: int
+    modalities: list[str]
+    space: str
+
+
+class OpenAIModels(BaseModel):
+    """OpenAI's list of models: the one that is served."""
+
+    object: Literal["list"]
+    data: list[OpenAIModel]
+
+
+def parse(model: type[Model], body: bytes) -> Model:
+    """The request in a JSON body.
+
+    Raises:
+        InputError: It is not JSON or not such a request; names the field, and repeats nothing of its content.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        # The last complaint is about the last branch of a union, the richest one.
+        last = error.errors(include_url=False, include_input=False)[-1]
+        place = [part[:_MAX_NAME] if isinstance(part, str) else part for part in last["loc"] if part not in _UNION_TAGS]
+        if last["type"] == "json_invalid":
+            raise InputError(f"The body is not JSON: {last['ctx']['error']}.") from None
+        message = "There is no such field" if last["type"] == "extra_forbidden" else last["msg"]
+        raise invalid([{**last, "loc": ("body", *place), "msg": message}]) from None
+
+
+def inlined(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of a model without references, for a place of OpenAPI that FastAPI does not fill in itself."""
+    schema = model.model_json_schema()
+    return _resolved(schema, schema.pop("$defs", {}))  # type: ignore[no-any-return]
+
+
+def _resolved(node: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(node, dict) and "$ref" in node:
+        return _resolved(definitions[node["$ref"].rsplit("/", 1)[-1]], definitions)
+    if isinstance(node, dict):
+        return {key: _resolved(value, definitions) for key, value in node.items()}
+    return [_resolved(value, definitions) for value in node] if isinstance(node, list) else node
