@@ -166,7 +166,8 @@ class _Run:
 
     def _fail(self, position: int, name: str, error: InputError) -> None:
         self._errors.append(error)
-        self._failures.append(Failure(position, name, error.reason, type(error).__name__))
+        figures = (error.actual, error.limit) if isinstance(error, TooLarge) else ()
+        self._failures.append(Failure(position, name, error.reason, type(error).__name__, *figures))
 
 
 def _require_several(inputs: object, name: str) -> None:

@@ -44,12 +44,16 @@ class Failure:
         item: Its name (a path, or "images[3]").
         reason: A sentence.
         kind: The error's class name ("ImageError", "TooLarge", ...).
+        actual: Of TooLarge: what the item has.
+        limit: Of TooLarge: what is allowed, in the same unit.
     """
 
     position: int
     item: str
     reason: str
     kind: str
+    actual: int = 0
+    limit: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,312 @@
+"""The queue between those who ask and the workers: two lanes, fair shares, bounds, batches, deadlines.
+
+Jobs for the same input share one *entry*, which is worked on once. An entry leaves the queue with an answer, with an
+error, or because nobody waits for it any more. Everything here may be called from any thread; a future is never
+resolved while the queue's lock is held, since what waits for it may come straight back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import time
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from functools import partial
+from itertools import count
+from threading import Condition, Lock
+from typing import get_args
+
+from lookalike.batching.lanes import TEXT_BUCKETS, Entry, Key, QueueLimits, Waiter, WaitingLine
+from lookalike.errors import DeadlineExceeded, LookalikeError, NotReady, Overloaded
+from lookalike.spaces import Tower
+from lookalike.types import Embedded, Job, Lane, Rows
+
+ANSWERS_REMEMBERED = 256
+"""The last so many answers ..."""
+
+RATE_S = 10.0
+"""... of so many seconds tell how fast the queue moves."""
+
+Clock = Callable[[], float]
+
+Refuse = Callable[[Key, Job], LookalikeError | None]
+"""Why a job will not be worked on at all; None if it will."""
+
+
+def key_of(job: Job) -> Key:
+    """What makes this job the same as another."""
+    # A text may hold lone surrogates, which UTF-8 proper has no bytes for.
+    data = job.payload.encode("utf-8", "surrogatepass") if isinstance(job.payload, str) else job.payload
+    return job.modality, hashlib.sha256(data).digest()
+
+
+class Queue:
+    """See the module.
+
+    Args:
+        limits: Its bounds.
+        refuse: Asked about each job before it is queued.
+        clock: Seconds that only move forward; what deadlines are told on.
+    """
+
+    def __init__(self, limits: QueueLimits, *, refuse: Refuse = lambda *_: None, clock: Clock = time.monotonic) -> None:
+        self._limits = limits
+        self._refuse = refuse
+        self._clock = clock
+        self._lock = Lock()
+        self._for_queries = Condition(self._lock)
+        self._for_all = Condition(self._lock)
+        self._timer = Condition(self._lock)
+        self._drained = Condition(self._lock)
+        self._idle_for_queries = 0
+        self._lanes: dict[Lane, WaitingLine] = {lane: WaitingLine() for lane in get_args(Lane)}
+        self._entries: dict[Key, Entry] = {}
+        self._deadlines: list[tuple[float, int, Waiter]] = []
+        self._numbers = count()
+        self._n_jobs: Counter[Lane] = Counter()
+        self._n_of_caller: Counter[tuple[Lane, str]] = Counter()
+        self._n_bytes = 0
+        self._answered: deque[float] = deque(maxlen=ANSWERS_REMEMBERED)
+        self._closed = False
+        self._stopped = False
+
+    def submit(self, jobs: Sequence[Job]) -> list[Future[Embedded]]:
+        """Queue jobs; one future for each, in order.
+
+        Raises:
+            NotReady: The queue is closed.
+            Overloaded: There is no room for all of them; none was queued.
+        """
+        keys = [key_of(job) for job in jobs]
+        refused = [self._refuse(key, job) for key, job in zip(keys, jobs, strict=True)]
+        waiters: list[Waiter | None] = []
+        with self._lock:
+            self._require_room([job for job, error in zip(jobs, refused, strict=True) if error is None])
+            for key, job, error in zip(keys, jobs, refused, strict=True):
+                waiters.append(self._enqueue(key, job) if error is None else None)
+            self._wake()
+        for waiter in filter(None, waiters):
+            # Not before: a callback of a future that is cancelled at once comes back for the lock.
+            waiter.future.add_done_callback(partial(self._leave, waiter))
+        return [waiter.future if waiter else _failed(error) for waiter, error in zip(waiters, refused, strict=True)]
+
+    def take(self, *, interactive_only: bool, timeout_s: float) -> list[Entry]:
+        """The next batch, of one kind; nothing after `timeout_s`, or when the queue is stopped."""
+        until = self._clock() + timeout_s
+        condition = self._for_queries if interactive_only else self._for_all
+        with self._lock:
+            while not self._stopped:
+                batch, wait_s = self._next_batch(interactive_only)
+                left_s = until - self._clock()
+                if batch or left_s <= 0:
+                    if self._lanes["interactive"]:
+                        self._wake()  # more than one batch was waiting, and perhaps only we were told
+                    return batch
+                self._idle_for_queries += interactive_only
+                condition.wait(min(left_s, wait_s))
+                self._idle_for_queries -= interactive_only
+        return []
+
+    def answer(self, entry: Entry, vector: Rows, tower: Tower, *, warning: str = "") -> None:
+        """Give all who wait for an entry its vector.
+
+        Args:
+            entry: What was taken.
+            vector: (dim,) float32 of unit length.
+            tower: The recipe that made it.
+            warning: A sentence about the input, without its name.
+        """
+        for waiter in self._finish(entry):
+            named = f"{waiter.item}: {warning}" if warning and waiter.item else warning
+            with suppress(InvalidStateError):  # cancelled, or its deadline has passed, at this moment
+                waiter.future.set_result(Embedded(vector=vector, tower=tower, warning=named))
+
+    def fail(self, entry: Entry, error: Callable[[str], LookalikeError]) -> None:
+        """Give all who wait for an entry an error, made from the name of the item."""
+        for waiter in self._finish(entry):
+            _reject(waiter, error(waiter.item))
+
+    def put_back(self, groups: Iterable[Sequence[Entry]]) -> None:
+        """Return entries that were taken: each group is handed out again as it is, before anything else."""
+        with self._lock:
+            for group in groups:
+                wanted = [entry for entry in group if entry.waiters]
+                if wanted:
+                    lane: Lane = "interactive" if any(e.lane == "interactive" for e in wanted) else "bulk"
+                    self._lanes[lane].again.append(wanted)
+            self._wake()
+
+    def expire(self, *, most_s: float) -> None:
+        """Wait for the next deadline, at most so long, and answer those whose has passed."""
+        with self._lock:
+            due = self._deadlines[0][0] - self._clock() if self._deadlines else most_s
+            if due > 0:
+                self._timer.wait(min(due, most_s))
+            late = list(self._pop_late())
+        for waiter in late:
+            _reject(waiter, DeadlineExceeded("The deadline passed before the vector was made: try again, or later."))
+
+    def fail_all(self, error: Callable[[str], LookalikeError], lanes: Iterable[Lane] = get_args(Lane)) -> None:
+        """Give all who wait in these lanes an error."""
+        chosen = set(lanes)
+        with self._lock:
+            entries = [entry for entry in self._entries.values() if entry.lane in chosen]
+        for entry in entries:
+            self.fail(entry, error)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopped
+
+    def counts(self) -> dict[Lane, int]:
+        """Jobs that are accepted and not yet answered, by lane."""
+        with self._lock:
+            return {lane: self._n_jobs[lane] for lane in self._lanes}
+
+    def close(self) -> None:
+        """Take no more jobs; what is queued is still handed out."""
+        with self._lock:
+            self._closed = True
+
+    def wait_drained(self, timeout_s: float) -> bool:
+        """Whether everything has been answered; waits for that, at most so long."""
+        with self._lock:
+            return self._drained.wait_for(lambda: not self._entries, timeout_s)
+
+    def stop(self) -> None:
+        """Hand out nothing any more; those who wait in `take` and `expire` return."""
+        with self._lock:
+            self._closed = self._stopped = True
+            for condition in (self._for_queries, self._for_all, self._timer):
+                condition.notify_all()
+
+    def _require_room(self, jobs: Sequence[Job]) -> None:
+        if self._closed:
+            raise NotReady("The service is stopping.")
+        n_bytes = self._n_bytes + sum(len(job.payload) for job in jobs)
+        for (lane, caller), n in Counter((job.lane, job.caller) for job in jobs).items():
+            held, most = self._n_of_caller[lane, caller], self._limits.jobs(lane)
+            others = self._n_jobs[lane] > held
+            if held + n > (most // 2 if others else most - most // 8):
+                raise Overloaded(
+                    f"{held} {lane} jobs of this caller are waiting, and its share does not hold {n} more: send less "
+                    "at a time, or try again later.",
+                    retry_after_s=self._retry_after_s(),
+                    own=others,
+                )
+        for lane, n in Counter(job.lane for job in jobs).items():
+            if self._n_jobs[lane] + n > self._limits.jobs(lane) or n_bytes > self._limits.n_bytes:
+                raise Overloaded(
+                    f"The service is full: {self._n_jobs[lane]} {lane} jobs are waiting, with {self._n_bytes:,} bytes "
+                    "in all: try again later.",
+                    retry_after_s=self._retry_after_s(),
+                )
+
+    def _retry_after_s(self) -> float:
+        """When half of what waits should be answered, at the rate of the last answers; 1 to 30 s."""
+        now = self._clock()
+        recent = [moment for moment in self._answered if now - moment <= RATE_S]
+        rate = len(recent) / max(now - recent[0], 0.001) if recent else 1.0
+        return min(max(self._n_jobs.total() / rate / 2, 1.0), 30.0)
+
+    def _enqueue(self, key: Key, job: Job) -> Waiter:
+        entry = self._entries.get(key)
+        if entry is None:
+            bucket = bisect_left(TEXT_BUCKETS, len(job.payload)) if job.modality == "text" else 0
+            kind = (job.modality, bucket)
+            number = next(self._numbers)
+            entry = Entry(key, job.payload, kind, job.lane, job.caller, number, self._clock())
+            self._entries[key] = entry
+            self._n_bytes += len(entry.payload)
+            self._lanes[entry.lane].add(entry)
+        elif job.lane == "interactive" and entry.lane == "bulk":
+            waiting = self._lanes["bulk"].remove(entry)
+            entry.lane, entry.caller = job.lane, job.caller
+            if waiting:
+                self._lanes["interactive"].add(entry)
+        waiter = Waiter(job.item, job.lane, job.caller, Future(), entry)
+        entry.waiters.append(waiter)
+        self._n_jobs[job.lane] += 1
+        self._n_of_caller[job.lane, job.caller] += 1
+        if len(self._deadlines) > 2 * self._n_jobs.total() + ANSWERS_REMEMBERED:
+            self._deadlines = [due for due in self._deadlines if not due[2].future.done()]
+            heapq.heapify(self._deadlines)
+        heapq.heappush(self._deadlines, (job.deadline, next(self._numbers), waiter))
+        if self._deadlines[0][2] is waiter:
+            self._timer.notify()
+        return waiter
+
+    def _wake(self) -> None:
+        """Tell those who should look; a bulk worker leaves queries alone while the worker for queries is free."""
+        if self._lanes["interactive"] and self._idle_for_queries:
+            self._for_queries.notify()
+        if self._lanes["bulk"] or (self._lanes["interactive"] and not self._idle_for_queries):
+            self._for_all.notify_all()
+
+    def _next_batch(self, interactive_only: bool) -> tuple[list[Entry], float]:
+        """A batch; if there is none, how long to wait until there may be one without anybody telling."""
+        if interactive_only or not self._idle_for_queries:
+            batch = self._lanes["interactive"].take("interactive", self._limits)
+            if batch:
+                return batch, 0.0
+        lane = self._lanes["bulk"]
+        if interactive_only or not lane:
+            return [], float("inf")
+        wait_s = 0.0 if self._closed else lane.worth_waiting_s(self._limits, self._clock())
+        return ([], wait_s) if wait_s > 0 else (lane.take("bulk", self._limits), 0.0)
+
+    def _finish(self, entry: Entry) -> list[Waiter]:
+        """Take an entry out; those who wait for it."""
+        with self._lock:
+            waiters, entry.waiters = entry.waiters, []
+            for waiter in waiters:
+                self._uncount(waiter)
+            self._answered.append(self._clock())
+            self._drop(entry)
+        return waiters
+
+    def _leave(self, waiter: Waiter, _: Future[Embedded]) -> None:
+        """A future is done: if not by us, it was cancelled, and its entry may have lost its last friend."""
+        with self._lock:
+            if waiter in waiter.entry.waiters:
+                waiter.entry.waiters.remove(waiter)
+                self._uncount(waiter)
+                if not waiter.entry.waiters:
+                    self._drop(waiter.entry)
+
+    def _pop_late(self) -> Iterator[Waiter]:
+        now = self._clock()
+        while self._deadlines and (self._deadlines[0][2].future.done() or self._deadlines[0][0] <= now):
+            waiter = heapq.heappop(self._deadlines)[2]
+            if not waiter.future.done():
+                yield waiter
+
+    def _uncount(self, waiter: Waiter) -> None:
+        self._n_jobs[waiter.lane] -= 1
+        self._n_of_caller[waiter.lane, waiter.caller] -= 1
+        if not self._n_of_caller[waiter.lane, waiter.caller]:
+            del self._n_of_caller[waiter.lane, waiter.caller]
+
+    def _drop(self, entry: Entry) -> None:
+        if self._entries.get(entry.key) is entry:
+            del self._entries[entry.key]
+            self._n_bytes -= len(entry.payload)
+            self._lanes[entry.lane].remove(entry)
+        if not self._entries:
+            self._drained.notify_all()
+
+
+def _failed(error: LookalikeError | None) -> Future[Embedded]:
+    future: Future[Embedded] = Future()
+    future.set_exception(error)
+    return future
+
+
+def _reject(waiter: Waiter, error: LookalikeError) -> None:
+    with suppress(InvalidStateError):  # cancelled, or answered, at this moment
+        waiter.future.set_exception(error)

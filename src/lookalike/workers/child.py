@@ -1,0 +1,215 @@
+"""What runs in a worker process: the one place where pictures are decoded and a model is run for the service.
+
+It leaves its life to its parent: signals that are meant for the whole service do not end it, the parent's end does.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
+from functools import partial
+from itertools import pairwise
+from multiprocessing import connection, parent_process
+from threading import Thread
+from typing import Any, Generic, TypeVar, overload
+
+import numpy as np
+
+from lookalike.embed import Embedder
+from lookalike.types import Rows, Vectors
+from lookalike.workers import canary
+from lookalike.workers.channel import Channel
+from lookalike.workers.progress import Marks, Place
+
+OpenEmbedder = Callable[[int], Embedder]
+"""Opens the model for so many threads. Picklable: a function of a module, or a partial of one."""
+
+STEP_S = 0.5
+"""The model is given so many inputs at a time that it should answer within this time ..."""
+
+STEP_IMAGES, STEP_TEXTS = 8, 16
+"""... but never more than these: larger batches run no faster."""
+
+Input = TypeVar("Input")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildPlan:
+    """How one worker runs.
+
+    Attributes:
+        threads: Cores for one call of the model.
+        niceness: What its priority is lowered by; see nice(2).
+        max_memory_bytes: Memory of its own that it may have; see RLIMIT_DATA in getrlimit(2).
+        batches: Whether it is going to get many inputs at once, and should be warmed up for that.
+    """
+
+    threads: int
+    niceness: int
+    max_memory_bytes: int
+    batches: bool
+
+
+def main(line: socket.socket, marks: Marks, open_embedder: OpenEmbedder, plan: ChildPlan) -> None:
+    """Load the model, say so, and answer batches until the parent is gone."""
+    _settle_in(plan)
+    channel = Channel(line)
+    worker, problem = _guarded(lambda: _Worker(open_embedder(plan.threads), marks, batches=plan.batches))
+    try:
+        if worker is None:
+            channel.send({"failed": problem})
+            return
+        channel.send({"tower": asdict(worker.embedder.tower), "step_s": worker.step_s})
+        while True:
+            request, body = channel.receive()
+            reply, rows = worker.answer(request["modality"], _split(body, request["lengths"]))
+            channel.send(reply, rows.tobytes())
+    except ConnectionError:
+        return
+
+
+def _settle_in(plan: ChildPlan) -> None:
+    # Ctrl-C goes to the whole process group, and a service manager may stop all of a service's processes at once;
+    # what was accepted has to be finished all the same.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+    os.nice(plan.niceness)
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = plan.max_memory_bytes if most == resource.RLIM_INFINITY else min(plan.max_memory_bytes, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(0)
+
+
+def _guarded(work: Callable[[], Result]) -> tuple[Result, str] | tuple[None, str]:
+    """What `work` returns; or None, and why it failed. Whatever that was, the parent is told, and decides."""
+    try:
+        return work(), ""
+    except Exception as error:
+        return None, str(error) or type(error).__name__
+
+
+def _split(body: memoryview, lengths: Sequence[int]) -> list[bytes]:
+    ends = np.cumsum([0, *lengths]).tolist()
+    return [bytes(body[start:end]) for start, end in pairwise(ends)]
+
+
+class _Worker:
+    """An open model, warmed up: its first answers are as quick as the later ones."""
+
+    def __init__(self, embedder: Embedder, marks: Marks, *, batches: bool) -> None:
+        self.embedder = embedder
+        self._marks = marks
+        self._step = {"image": STEP_IMAGES, "text": STEP_TEXTS}
+        self.step_s = max(self._warm_up(modality, batches=batches) for modality in embedder.space.modalities)
+
+    def answer(self, modality: str, payloads: Sequence[bytes]) -> tuple[Mapping[str, Any], Rows]:
+        """Header and rows of the reply to a batch; a part that fails as a whole is told, and the others go on."""
+        timer = _Timer(self._marks)
+        done: dict[int, Vectors] = {}
+        undone: list[tuple[int, int, str]] = []
+        for first in range(0, len(payloads), self._step[modality]):
+            part = payloads[first : first + self._step[modality]]
+            vectors, problem = _guarded(partial(self._embed, modality, part, first, timer))
+            if vectors is None:
+                undone.append((first, first + len(part), problem))
+            else:
+                done[first] = vectors
+        header = {
+            "positions": [first + int(place) for first, vectors in done.items() for place in vectors.positions],
+            "failures": [_moved(astuple(f), first) for first, vectors in done.items() for f in vectors.failures],
+            # A warning begins with the name that the input was given here: its place in the part.
+            "cut": [first + int(line.partition(":")[0]) for first, v in done.items() for line in v.warnings],
+            "undone": undone,
+            "seconds": timer.stop(),
+        }
+        rows = [vectors.values for vectors in done.values()]
+        return header, np.concatenate(rows) if rows else np.empty((0, 0), np.float32)
+
+    def _embed(self, modality: str, payloads: Sequence[bytes], first: int, timer: _Timer) -> Vectors:
+        names = [str(place) for place in range(len(payloads))]
+        if modality == "image":
+            return self.embedder.embed_images(_Watched(payloads, first, timer), names=names, on_error="collect")
+        texts = [payload.decode("utf-8", "surrogatepass") for payload in payloads]
+        return self.embedder.embed_texts(_Watched(texts, first, timer), names=names, on_error="collect")
+
+    def _warm_up(self, modality: str, *, batches: bool) -> float:
+        """Run the model as it is going to be run; the seconds that its longest step takes."""
+        samples: list[bytes] = [canary.PICTURE] if modality == "image" else [canary.LONG_TEXT.encode()]
+        self._run_once(modality, samples)
+        one_s = self._run_once(modality, samples)
+        self._step[modality] = max(1, min(self._step[modality], int(STEP_S / one_s)))
+        return self._run_once(modality, samples * self._step[modality]) if batches else one_s * self._step[modality]
+
+    def _run_once(self, modality: str, payloads: Sequence[bytes]) -> float:
+        started = time.perf_counter()
+        self._embed(modality, payloads, 0, _Timer(self._marks))
+        return time.perf_counter() - started
+
+
+def _moved(failure: tuple[Any, ...], first: int) -> list[Any]:
+    position, _, *rest = failure
+    return [first + position, *rest]
+
+
+class _Timer:
+    """Marks where the worker is, and counts how long it took to get there."""
+
+    def __init__(self, marks: Marks) -> None:
+        self._marks = marks
+        self._seconds = {"decode": 0.0, "inference": 0.0}
+        self._stage = ""
+        self._since = time.perf_counter()
+
+    def mark(self, place: Place) -> None:
+        """The worker begins with this now."""
+        self._marks.set(place)
+        self._switch("inference" if place.inference else "decode")
+
+    def stop(self) -> Mapping[str, float]:
+        """Seconds by stage."""
+        self._switch("")
+        return self._seconds
+
+    def _switch(self, stage: str) -> None:
+        now = time.perf_counter()
+        if self._stage:
+            self._seconds[self._stage] += now - self._since
+        self._stage, self._since = stage, now
+
+
+class _Watched(Sequence[Input], Generic[Input]):
+    """Inputs that mark each one when the embedder comes to it, and the model's turn when it has had them all."""
+
+    def __init__(self, inputs: Sequence[Input], first: int, timer: _Timer) -> None:
+        self._inputs = inputs
+        self._first = first
+        self._timer = timer
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    @overload
+    def __getitem__(self, place: int) -> Input: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Input]: ...
+    def __getitem__(self, place: int | slice) -> Input | Sequence[Input]:
+        return self._inputs[place]
+
+    def __iter__(self) -> Iterator[Input]:
+        for place, value in enumerate(self._inputs):
+            self._timer.mark(Place(self._first + place, inference=False))
+            yield value
+        self._timer.mark(Place(self._first, inference=True))

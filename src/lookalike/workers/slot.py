@@ -1,0 +1,247 @@
+"""One place for a worker: a thread that starts a process, hands it batches, and replaces it when it is lost."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.context import ForkServerContext
+from threading import Event, Thread
+
+import numpy as np
+
+from lookalike.batching import Entry, Queue
+from lookalike.errors import InputError
+from lookalike.ports import Recorder
+from lookalike.spaces import Tower
+from lookalike.types import WorkerStatus
+from lookalike.workers import canary
+from lookalike.workers.answers import harmful, settle
+from lookalike.workers.blame import Convicts, judge
+from lookalike.workers.canary import Canary
+from lookalike.workers.child import ChildPlan, OpenEmbedder
+from lookalike.workers.damping import Damping
+from lookalike.workers.process import LoadFailed, WorkerLost, WorkerProcess
+from lookalike.workers.procfs import private_bytes
+from lookalike.workers.progress import Marks
+
+PING_S = 1.0
+"""How often a worker with nothing to do is asked whether it is there."""
+
+DOUBTFUL_S = 3.0
+"""A worker that has stood still for so long is not called ready any more, and is ended a little later."""
+
+GROWTH_BYTES = 512 << 20
+"""A worker whose private memory has grown by this since it was ready is replaced between two batches."""
+
+_log = logging.getLogger("lookalike.workers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How patient a slot is; see WorkerPlan."""
+
+    stall_s: float
+    load_timeout_s: float
+    canary_every_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What the slots of one pool have in common.
+
+    Attributes:
+        queue: Where batches come from.
+        open_embedder: Opens the model in a worker.
+        canary: What a worker has to know.
+        convicts: Inputs that ended workers.
+        recorder: Where figures go.
+        context: How processes are started.
+        timing: How patient a slot is.
+        admit: Told the tower of a new worker; raises LoadFailed if it is not the pool's.
+        changed: Told that a status has changed.
+    """
+
+    queue: Queue
+    open_embedder: OpenEmbedder
+    canary: Canary
+    convicts: Convicts
+    recorder: Recorder
+    context: ForkServerContext
+    timing: Timing
+    admit: Callable[[Tower], None]
+    changed: Callable[[], None]
+
+
+class Slot:
+    """See the module.
+
+    Args:
+        name: What it is called in logs and in the status.
+        takes_bulk: Whether it takes jobs of the bulk lane, or the interactive ones only.
+        plan: How its process runs.
+        shared: What it shares with the others.
+    """
+
+    def __init__(self, name: str, *, takes_bulk: bool, plan: ChildPlan, shared: Shared) -> None:
+        self.takes_bulk = takes_bulk
+        self.cannot_load = False
+        self._plan = plan
+        self._shared = shared
+        self._marks = Marks(shared.context)
+        self._damping = Damping()
+        self._stopping = Event()
+        self._worker: WorkerProcess | None = None
+        self._status = WorkerStatus(
+            name=name, state="loading", pid=None, restarts=0, reason="The model is being loaded."
+        )
+        self._canary_at: float | None = None
+        self._ready_bytes = 0
+        self._thread = Thread()
+
+    def start(self) -> None:
+        """Bring up a worker, and keep one up; nothing happens if somebody does already."""
+        if not self._thread.is_alive() and not self._stopping.is_set():
+            self._thread = Thread(target=self._run, name=f"lookalike-{self._status.name}", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the worker at once and start no other."""
+        self._stopping.set()
+        if self._worker is not None:
+            self._worker.kill()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until nothing of it is left."""
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def status(self) -> WorkerStatus:
+        """How it is at this moment."""
+        status, worker = self._status, self._worker
+        age_s = None if self._canary_at is None else time.monotonic() - self._canary_at
+        if worker is not None and status.state == "busy" and worker.stuck_s >= DOUBTFUL_S:
+            status = replace(status, reason=f"It has not moved for {worker.stuck_s:.1f} s.")
+        return replace(status, canary_age_s=age_s)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            pause_s = self._one_life()
+            self._stopping.wait(pause_s)
+        self._say("stopped", reason="The service is stopping.")
+
+    def _one_life(self) -> float:
+        """From a worker's start to its end; the seconds to wait before the next one."""
+        self._say("loading", reason="The model is being loaded.")
+        try:
+            self._worker = self._start()
+            self._serve(self._worker, self._bring_up(self._worker))
+        except LoadFailed as error:
+            self.cannot_load = True
+            return self._failed(str(error), self._damping.load_failed())
+        except WorkerLost as error:
+            return 0.0 if self._stopping.is_set() else self._failed(str(error), self._damping.lost())
+        finally:
+            if self._worker is not None:
+                self._worker.end()
+                self._worker = None
+        return 0.0
+
+    def _start(self) -> WorkerProcess:
+        shared = self._shared
+        return WorkerProcess(
+            shared.context, self._marks, shared.open_embedder, plan=self._plan, stall_s=shared.timing.stall_s
+        )
+
+    def _bring_up(self, worker: WorkerProcess) -> Tower:
+        started = time.monotonic()
+        self._say("loading", pid=worker.pid, reason="The model is being loaded.")
+        _log.info("%s: process %d started", self._status.name, worker.pid)
+        tower = worker.load(self._shared.timing.load_timeout_s)
+        self._check_canary(worker, tower)
+        self._shared.admit(tower)
+        self._ready_bytes = private_bytes(worker.pid)
+        self._damping.ready()
+        self.cannot_load = False
+        _log.info("%s: process %d ready after %.2f s", self._status.name, worker.pid, time.monotonic() - started)
+        self._say("ready")
+        return tower
+
+    def _serve(self, worker: WorkerProcess, tower: Tower) -> None:
+        while not self._stopping.is_set():
+            batch = self._shared.queue.take(interactive_only=not self.takes_bulk, timeout_s=PING_S)
+            if self._stopping.is_set():
+                self._shared.queue.put_back([batch])
+                return
+            if batch:
+                self._say("busy")
+                self._work(worker, tower, batch)
+                self._say("ready")
+            else:
+                worker.ping()
+            if time.monotonic() - (self._canary_at or 0.0) >= self._shared.timing.canary_every_s:
+                self._check_canary(worker, tower)
+            if private_bytes(worker.pid) > self._ready_bytes + GROWTH_BYTES:
+                _log.info("%s: process %d has grown and is replaced", self._status.name, worker.pid)
+                self._count("recycled")
+                return
+
+    def _check_canary(self, worker: WorkerProcess, tower: Tower) -> None:
+        rows = [worker.embed(modality, [canary.INPUTS[modality]]).rows for modality in tower.space.modalities]
+        fault = self._shared.canary.fault(tower, np.concatenate(rows))
+        if fault:
+            self._count("canary")
+            raise WorkerLost(fault)
+        self._canary_at = time.monotonic()
+
+    def _work(self, worker: WorkerProcess, tower: Tower, batch: Sequence[Entry]) -> None:
+        now = time.monotonic()
+        for entry in batch:
+            self._shared.recorder.observe("queue", now - entry.since)
+        self._count(f"batch_{batch[0].modality}")
+        self._count(f"item_{batch[0].modality}", len(batch))
+        try:
+            reply = worker.embed(batch[0].modality, [entry.payload for entry in batch])
+        except WorkerLost as lost:
+            self._blame(batch, lost)
+            raise
+        if any(fault.kind == InputError.__name__ for fault in reply.faults):
+            self._check_sanity(worker, tower, batch)
+        for stage, seconds in reply.seconds.items():
+            self._shared.recorder.observe(stage, seconds)
+        settle(self._shared.queue, batch, reply, tower)
+
+    def _check_sanity(self, worker: WorkerProcess, tower: Tower, batch: Sequence[Entry]) -> None:
+        """Not a file was bad, but a vector: the input's fault, or the worker's?"""
+        try:
+            self._check_canary(worker, tower)
+        except WorkerLost:
+            self._shared.queue.put_back([batch])
+            raise
+
+    def _blame(self, batch: Sequence[Entry], lost: WorkerLost) -> None:
+        if self._stopping.is_set():
+            return
+        verdict = judge(batch, lost.place, outside=lost.outside)
+        for entry in verdict.convicted:
+            self._shared.convicts.add(entry.key)
+            self._shared.queue.fail(entry, harmful)
+            self._count("harmful")
+            _log.warning("%s: an input ended the worker again and is refused (%s)", self._status.name, entry.modality)
+        self._shared.queue.put_back(verdict.groups)
+
+    def _failed(self, reason: str, pause_s: float) -> float:
+        _log.warning("%s: process %s: %s", self._status.name, self._status.pid, reason)
+        self._count("restart")
+        restarts = self._status.restarts + 1
+        self._canary_at = None
+        self._say("failed", pid=None, reason=reason, restarts=restarts)
+        return pause_s
+
+    def _say(self, state: str, *, reason: str = "", **changes: int | None) -> None:
+        self._status = replace(self._status, state=state, reason=reason, **changes)  # type: ignore[arg-type]
+        self._shared.changed()
+
+    def _count(self, event: str, n: int = 1) -> None:
+        self._shared.recorder.count(event, n)
