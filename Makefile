@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules
 SHARED := $(or $(LOOKALIKE_SHARED),../shared)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format parity bench report lock clean
+.PHONY: help demo test client check format parity bench report lock clean
 
 help: ## List the targets
 	@echo "make <target>:"
@@ -25,6 +25,9 @@ demo: .venv/.runtime ## Render a small catalogue, index it, search it, write a p
 
 test: .venv/.dev ## Run the tests
 	@$(PY) -m pytest $(ARGS)
+
+client: .venv/.runtime clients/typescript/node_modules/.package-lock.json ## Build the TypeScript client and test it against a service (Node.js 20 or newer)
+	@cd clients/typescript && npm test
 
 check: .venv/.dev ## Lint, formatting, types
 	@$(PY) -m ruff check --quiet .
@@ -47,7 +50,8 @@ report: .venv/.runtime ## Write docs/benchmarks.md from benchmarks/results
 	@$(PY) benchmarks/report.py
 
 clean: ## Remove environments, caches and build outputs
-	rm -rf .venv .venv-parity .venv-lock .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist demo-output
+	rm -rf .venv .venv-parity .venv-lock .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist demo-output \
+	  clients/typescript/node_modules clients/typescript/dist clients/typescript/build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- environments -------------------------------------------------------------------------------------------------
@@ -88,6 +92,11 @@ INSTALL_CHECKOUT = --no-deps --no-build-isolation --editable .
 .venv-parity/.peers: benchmarks/requirements.txt .venv-parity/.ready
 	@echo "Installing the peers of the benchmarks into .venv-parity"
 	@$(PEER_PY) $(PIP_INSTALL) --requirement benchmarks/requirements.txt
+	@touch $@
+
+# npm writes the target when all packages are there; its time is that of the packages, so it is touched.
+clients/typescript/node_modules/.package-lock.json: clients/typescript/package-lock.json
+	@cd clients/typescript && npm ci
 	@touch $@
 
 # Random weights in the shape of CLIP ViT-B/32: speed does not depend on them.

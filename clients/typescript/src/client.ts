@@ -1,0 +1,247 @@
+import { LookalikeError, SpaceMismatchError, stranger } from "./errors.js";
+import { DEFAULT_RETRY, type Deadline, type Question, type RetryPolicy, Transport } from "./transport.js";
+import type {
+  CallOptions,
+  Embedding,
+  Embeddings,
+  Hit,
+  ImageBytes,
+  Item,
+  QueryPart,
+  SearchOptions,
+  SearchQuery,
+  SearchResult,
+} from "./types.js";
+import { embeddingOf, embeddingsOf } from "./vectors.js";
+
+/** Inputs in one request: two of the service's batches, so that one waits while the other is computed. */
+const PART_ITEMS = 64;
+
+/** Bytes of pictures, or characters of texts, with which a request is full; the service takes bodies of 64 MiB. */
+const PART_SIZE = 16 * 2 ** 20;
+
+/** Where a service is and how it is asked. */
+export interface ClientOptions {
+  /** "http://127.0.0.1:8000". */
+  baseUrl: string;
+  /** Sent as a bearer token to `baseUrl` alone; never shown. */
+  apiKey?: string | undefined;
+  /** When a call is over at the latest, all its requests and pauses included; 30,000 if left out. */
+  timeoutMs?: number | undefined;
+  /** The id of the space that every answer must be of; that of the first answer if left out. */
+  space?: string | undefined;
+  /** How long every vector must be; as long as the first if left out. */
+  dimensions?: number | undefined;
+  /** When a call is tried again. */
+  retry?: Partial<RetryPolicy> | undefined;
+}
+
+/**
+ * A lookalike service.
+ *
+ * Every call ends within its time, with an answer or a `LookalikeError`. A service that is full or not there yet is
+ * asked again as long as the time allows; nothing else is asked twice.
+ */
+export class LookalikeClient {
+  readonly baseUrl: string;
+  readonly #transport: Transport;
+  #space: string | undefined;
+  #dimensions: number | undefined;
+
+  constructor({ baseUrl, apiKey, timeoutMs = 30_000, space, dimensions, retry }: ClientOptions) {
+    this.baseUrl = addressOf(baseUrl);
+    this.#space = space;
+    this.#dimensions = dimensions;
+    this.#transport = new Transport(this.baseUrl, authorization(apiKey), timeoutMs, { ...DEFAULT_RETRY, ...retry });
+  }
+
+  /** The vector of one picture. */
+  generateImageEmbedding(image: ImageBytes, options: CallOptions = {}): Promise<Embedding> {
+    // Without the type that a Blob may have: the service looks at the bytes.
+    const headers = { "Content-Type": "application/octet-stream" };
+    return this.#embedOne({ method: "POST", path: "/embed/image", headers, body: image }, options);
+  }
+
+  /** The vector of one text, made before all batches. An empty text has one too; a long one is cut, with a warning. */
+  generateTextEmbedding(text: string, options: CallOptions = {}): Promise<Embedding> {
+    return this.#embedOne(post("/embed/text", { text }), options);
+  }
+
+  /** The vectors of many pictures, in as many requests as they need. One that cannot be used does not fail the others. */
+  async generateImageEmbeddings(images: readonly ImageBytes[], options: CallOptions = {}): Promise<Embeddings> {
+    const sized = images.map((image) => ({ image, size: image instanceof Blob ? image.size : image.byteLength }));
+    return this.#transport.within(options, (deadline) =>
+      this.#embedMany(parts(sized), deadline, async (part) =>
+        post("/embed/image", {
+          images: await Promise.all(part.map(({ image }) => base64Of(image))),
+          encoding_format: "base64",
+        }),
+      ),
+    );
+  }
+
+  /** The vectors of many texts, in as many requests as they need. */
+  async generateTextEmbeddings(texts: readonly string[], options: CallOptions = {}): Promise<Embeddings> {
+    const sized = texts.map((text) => ({ text, size: text.length }));
+    return this.#transport.within(options, (deadline) =>
+      this.#embedMany(parts(sized), deadline, async (part) =>
+        post("/embed/text", { texts: part.map(({ text }) => text), encoding_format: "base64" }),
+      ),
+    );
+  }
+
+  /** Pictures of the service's index, best first: by words, an example, an item, a vector, or several of them. */
+  async searchImages(query: SearchQuery, options: SearchOptions = {}): Promise<SearchResult> {
+    const { limit, project, minConfidence, where } = options;
+    const asked = "query" in query ? { query: await Promise.all(query.query.map(partOf)) } : await partOf(query);
+    const question = post("/search/images", { ...asked, limit, project, min_confidence: minConfidence, where });
+    return this.#transport.within(options, async (deadline) => {
+      const result = searchResultOf(jsonOf((await this.#transport.ask(question, deadline)).body));
+      this.#requireSpace(result.space);
+      return result;
+    });
+  }
+
+  /** Whether the service can answer now; asks once. Rejects if it cannot be reached. */
+  async isReady(options: CallOptions = {}): Promise<boolean> {
+    return this.#transport.within(options, async (deadline) => {
+      return (await this.#transport.once({ method: "GET", path: "/readyz" }, deadline)).status === 200;
+    });
+  }
+
+  /**
+   * The address of a small copy of an item's picture, for an `<img>`.
+   *
+   * A browser sends no API key with it: where the service has keys, fetch it on your server instead.
+   */
+  thumbnailUrl(item: Pick<Item, "id" | "project">, { sizePx }: { sizePx?: number } = {}): string {
+    const query = new URLSearchParams({ project: item.project, ...(sizePx ? { size: String(sizePx) } : {}) });
+    return `${this.baseUrl}/items/${encodeURIComponent(item.id)}/thumbnail?${query}`;
+  }
+
+  async #embedOne(question: Question, options: CallOptions): Promise<Embedding> {
+    const headers = { ...question.headers, Accept: "application/octet-stream" };
+    return this.#transport.within(options, async (deadline) => {
+      const answer = await this.#transport.ask({ ...question, headers }, deadline);
+      const embedding = embeddingOf(answer.headers, answer.body);
+      this.#requireSpace(embedding.space, embedding.dimensions);
+      return embedding;
+    });
+  }
+
+  async #embedMany<T>(
+    batches: T[][],
+    deadline: Deadline,
+    questionOf: (part: T[]) => Promise<Question>,
+  ): Promise<Embeddings> {
+    const all: Embeddings = { vectors: [], failures: [], warnings: [], dimensions: 0, space: "", model: "" };
+    for (const batch of batches) {
+      const start = all.vectors.length;
+      const answer = await this.#transport.ask(await questionOf(batch), deadline);
+      const found = embeddingsOf(jsonOf(answer.body), batch.length);
+      this.#requireSpace(found.space, found.dimensions);
+      all.vectors.push(...found.vectors);
+      all.failures.push(...found.failures.map((failure) => ({ ...failure, index: failure.index + start })));
+      all.warnings.push(...found.warnings.map((warning) => ({ ...warning, index: warning.index + start })));
+      Object.assign(all, { dimensions: found.dimensions, space: found.space, model: found.model });
+    }
+    return all;
+  }
+
+  #requireSpace(space: string, dimensions?: number): void {
+    const expected = (this.#space ??= space);
+    // The name before the "@" is for people: the same weights under another name are the same space.
+    if (keyOf(expected) !== keyOf(space)) {
+      throw new SpaceMismatchError(
+        `The service answers with vectors of ${space}, and those so far are of ${expected}: the two cannot be compared. ` +
+          "Has its model been changed? Then embed everything again, with a new client.",
+        { type: "SpaceMismatch" },
+      );
+    }
+    if (dimensions !== undefined && (this.#dimensions ??= dimensions) !== dimensions) {
+      throw new SpaceMismatchError(`The vectors have ${dimensions} numbers, and ${this.#dimensions} were expected.`, {
+        type: "SpaceMismatch",
+      });
+    }
+  }
+}
+
+function keyOf(space: string): string {
+  return space.slice(space.lastIndexOf("@") + 1);
+}
+
+function post(path: string, body: Record<string, unknown>): Question {
+  return { method: "POST", path, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+}
+
+/** The inputs, a request's worth at a time. */
+function parts<T extends { size: number }>(inputs: readonly T[]): T[][] {
+  const all: T[][] = [];
+  let room = 0;
+  for (const input of inputs) {
+    let part = all.at(-1);
+    if (part === undefined || part.length === PART_ITEMS || input.size > room) {
+      all.push((part = []));
+      room = PART_SIZE;
+    }
+    part.push(input);
+    room -= input.size;
+  }
+  return all;
+}
+
+async function partOf(part: QueryPart & { weight?: number }): Promise<Record<string, unknown>> {
+  if ("image" in part) return { ...part, image: await base64Of(part.image) };
+  if ("vector" in part) return { ...part, vector: Array.from(part.vector) };
+  return { ...part };
+}
+
+async function base64Of(image: ImageBytes): Promise<string> {
+  if (image instanceof Blob) return Buffer.from(await image.arrayBuffer()).toString("base64");
+  if (image instanceof ArrayBuffer) return Buffer.from(image).toString("base64");
+  return Buffer.from(image.buffer, image.byteOffset, image.byteLength).toString("base64");
+}
+
+function jsonOf(body: ArrayBuffer): Record<string, unknown> {
+  try {
+    const document: unknown = JSON.parse(new TextDecoder().decode(body));
+    if (typeof document === "object" && document !== null) return document as Record<string, unknown>;
+  } catch {
+    // said below
+  }
+  throw stranger("does not answer with JSON");
+}
+
+function searchResultOf(document: Record<string, unknown>): SearchResult {
+  const { hits, space, considered, warnings } = document as Partial<SearchResult>;
+  if (!Array.isArray(hits) || !hits.every(isHit) || typeof space !== "string") {
+    throw stranger("does not answer with hits of a space");
+  }
+  return { hits, space, considered: considered ?? 0, warnings: warnings ?? [] };
+}
+
+function isHit(value: Hit | null): boolean {
+  return typeof value?.item?.id === "string" && typeof value.similarity === "number" && typeof value.confidence === "number";
+}
+
+function addressOf(baseUrl: string): string {
+  const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) {
+    // Not repeated: there may be a password in it.
+    throw new LookalikeError(
+      "baseUrl must be an address such as http://127.0.0.1:8000, without anything secret in it.",
+      { type: "ConfigError" },
+    );
+  }
+  return url.href.replace(/\/+$/, "");
+}
+
+function authorization(apiKey: string | undefined): Record<string, string> {
+  if (apiKey === undefined) return {};
+  if (!/^[!-~]+$/.test(apiKey)) {
+    throw new LookalikeError("apiKey is empty or holds characters that no key has (a line break?): set it again.", {
+      type: "ConfigError",
+    });
+  }
+  return { Authorization: `Bearer ${apiKey}` };
+}

@@ -1,0 +1,161 @@
+import { ConnectionError, DeadlineError, LookalikeError, refusal } from "./errors.js";
+import type { CallOptions } from "./types.js";
+
+/** When a call is tried again: exponential backoff with full jitter (Brooker, AWS Architecture Blog, 2015). */
+export interface RetryPolicy {
+  /** How often a request is sent, the first time included. */
+  tries: number;
+  /** Upper bound of the first pause, in milliseconds; each further one is twice as long ... */
+  baseMs: number;
+  /** ... up to this. */
+  capMs: number;
+  /** Waits; rejects when the signal is aborted. */
+  sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** A number from 0 to 1. */
+  jitter: () => number;
+}
+
+export const DEFAULT_RETRY: RetryPolicy = { tries: 6, baseMs: 200, capMs: 5000, sleep, jitter: Math.random };
+
+/** The shortest and the longest time, in seconds, that a service lets itself be given, unless it was told otherwise. */
+const ASKED_S: readonly [number, number] = [0.05, 120];
+
+/** What to ask. */
+export interface Question {
+  method: "GET" | "POST";
+  path: string;
+  headers?: Record<string, string>;
+  body?: string | Uint8Array | ArrayBuffer | Blob;
+}
+
+/** A whole answer. */
+export interface Answer {
+  status: number;
+  headers: Headers;
+  body: ArrayBuffer;
+}
+
+/** The time of one call: it ends when its milliseconds are over or its caller has had enough. */
+export class Deadline {
+  readonly signal: AbortSignal;
+  readonly #endsAtMs: number;
+  readonly #callers: AbortSignal | undefined;
+  readonly #controller = new AbortController();
+  readonly #timer: ReturnType<typeof setTimeout>;
+  readonly #stop = (): void => this.#controller.abort(this.#callers?.reason);
+
+  constructor({ timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal | undefined }) {
+    this.signal = this.#controller.signal;
+    this.#endsAtMs = performance.now() + timeoutMs;
+    this.#callers = signal;
+    this.#timer = setTimeout(() => this.#controller.abort(tooLate()), timeoutMs);
+    signal?.addEventListener("abort", this.#stop);
+    if (signal?.aborted) this.#stop();
+  }
+
+  leftMs(): number {
+    return this.#endsAtMs - performance.now();
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#callers?.removeEventListener("abort", this.#stop);
+  }
+}
+
+/** Sends requests to one service and reads whole answers, as often as it takes and there is time. */
+export class Transport {
+  readonly #baseUrl: string;
+  readonly #headers: Record<string, string>;
+  readonly #timeoutMs: number;
+  readonly #retry: RetryPolicy;
+
+  constructor(baseUrl: string, headers: Record<string, string>, timeoutMs: number, retry: RetryPolicy) {
+    this.#baseUrl = baseUrl;
+    this.#headers = headers;
+    this.#timeoutMs = timeoutMs;
+    this.#retry = retry;
+  }
+
+  /** Runs a call, which may be several requests, within its one deadline. */
+  async within<T>(options: CallOptions, call: (deadline: Deadline) => Promise<T>): Promise<T> {
+    const deadline = new Deadline({ timeoutMs: options.timeoutMs ?? this.#timeoutMs, signal: options.signal });
+    try {
+      return await call(deadline);
+    } finally {
+      deadline.end();
+    }
+  }
+
+  /** The successful answer to a question. */
+  async ask(question: Question, deadline: Deadline): Promise<Answer> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const answer = await this.once(question, deadline);
+        if (answer.status === 200) return answer;
+        throw refusal(answer.status, answer.headers, new TextDecoder().decode(answer.body), Date.now());
+      } catch (error) {
+        if (!(error instanceof LookalikeError) || !error.retryable || attempt >= this.#retry.tries) throw error;
+        const pauseMs = this.#pauseMs(error, attempt);
+        if (pauseMs >= deadline.leftMs()) throw error;
+        await this.#retry.sleep(pauseMs, deadline.signal);
+      }
+    }
+  }
+
+  /** An answer, whatever it is. Redirects are not followed: the key goes to this service alone. */
+  async once({ method, path, headers, body }: Question, deadline: Deadline): Promise<Answer> {
+    deadline.signal.throwIfAborted();
+    const leftS = Math.min(Math.max(deadline.leftMs() / 1000, ASKED_S[0]), ASKED_S[1]);
+    try {
+      const response = await fetch(this.#baseUrl + path, {
+        method,
+        headers: { ...this.#headers, "X-Request-Timeout": leftS.toFixed(3), ...headers },
+        body: body ?? null,
+        redirect: "manual",
+        signal: deadline.signal,
+      });
+      return { status: response.status, headers: response.headers, body: await response.arrayBuffer() };
+    } catch (error) {
+      deadline.signal.throwIfAborted();
+      throw new ConnectionError(
+        `${this.#baseUrl} cannot be reached or broke off (${reasonOf(error)}): check the address and that the service runs.`,
+        { type: "Unavailable", retryable: true, cause: error },
+      );
+    }
+  }
+
+  #pauseMs(error: LookalikeError, attempt: number): number {
+    const { baseMs, capMs, jitter } = this.#retry;
+    // Never earlier than asked; a little later, lest all who were sent away come back together.
+    if (error.retryAfterMs !== undefined) return error.retryAfterMs + jitter() * baseMs;
+    return jitter() * Math.min(capMs, baseMs * 2 ** (attempt - 1));
+  }
+}
+
+function tooLate(): DeadlineError {
+  return new DeadlineError(
+    "The service did not answer in time: give the call more milliseconds (timeoutMs) or less to do.",
+    { type: "DeadlineExceeded", retryable: true },
+  );
+}
+
+/** fetch says "fetch failed"; what happened is in its cause. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return cause instanceof Error ? cause.message || cause.name : String(cause);
+}
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      clearTimeout(timer);
+      reject(signal.reason as Error);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", stop);
+      resolve();
+    }, ms);
+    signal.addEventListener("abort", stop, { once: true });
+  });
+}

@@ -1,0 +1,306 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { inspect } from "node:util";
+import {
+  AccessDeniedError,
+  ConnectionError,
+  DeadlineError,
+  InputError,
+  LookalikeClient,
+  LookalikeError,
+  ServiceError,
+  SpaceMismatchError,
+  type ClientOptions,
+} from "lookalike-client";
+
+const KEY = "sk-a-secret-that-nobody-may-see";
+const SPACE = "tiny-4@0123456789ab";
+const VECTOR = [0.5, 0.5, -0.5, 0.5];
+
+type Fault = (response: ServerResponse) => void;
+
+interface Seen {
+  path: string;
+  headers: IncomingMessage["headers"];
+  body: string;
+}
+
+describe("against a service that misbehaves", () => {
+  let faults: Fault[] = [];
+  let seen: Seen[] = [];
+  let pauses: number[] = [];
+  const server = createServer(async (request, response) => {
+    const pieces: Buffer[] = [];
+    for await (const piece of request) pieces.push(piece as Buffer);
+    const body = Buffer.concat(pieces).toString();
+    seen.push({ path: request.url ?? "", headers: request.headers, body });
+    const fault = faults.shift();
+    if (fault) fault(response);
+    else if (request.headers.accept === "application/octet-stream") raw()(response);
+    else json(batch((JSON.parse(body) as { texts: string[] }).texts))(response);
+  });
+
+  before(async () => {
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+  });
+  after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  beforeEach(() => {
+    [faults, seen, pauses] = [[], [], []];
+  });
+
+  function client(options: Partial<ClientOptions> = {}): LookalikeClient {
+    const { port } = server.address() as AddressInfo;
+    const sleep = async (ms: number): Promise<void> => void pauses.push(ms);
+    return new LookalikeClient({
+      baseUrl: `http://127.0.0.1:${port}/`,
+      apiKey: KEY,
+      retry: { baseMs: 1000, jitter: () => 1, sleep },
+      ...options,
+    });
+  }
+
+  test("a vector is read from raw float32", async () => {
+    const { vector, dimensions, space, model, warning } = await client().generateTextEmbedding("a");
+    assert.deepEqual([[...vector], dimensions, space, model, warning], [VECTOR, 4, SPACE, "tiny", undefined]);
+    assert.equal(seen[0]?.headers.authorization, `Bearer ${KEY}`);
+  });
+
+  test("a batch is split, and what comes back is in the caller's order", async () => {
+    const texts = Array.from({ length: 150 }, (_, index) => (index === 70 ? "bad" : String(index)));
+    const found = await client().generateTextEmbeddings(texts);
+    assert.deepEqual(seen.map(({ body }) => (JSON.parse(body) as { texts: string[] }).texts.length), [64, 64, 22]);
+    assert.equal(found.vectors.length, 150);
+    assert.deepEqual(found.failures.map(({ index, type }) => [index, type]), [[70, "ImageError"]]);
+    assert.deepEqual(found.vectors.flatMap((vector, index) => (vector === null ? [index] : [])), [70]);
+    assert.deepEqual((await client().generateTextEmbeddings([])).vectors, []);
+  });
+
+  const wrong: [string, Fault, RegExp][] = [
+    ["too short", raw({ vector: [0.6, 0.8] }), /4 numbers/],
+    ["NaN", raw({ vector: [NaN, 0, 0, 0] }), /length NaN/],
+    ["infinite", raw({ vector: [Infinity, 0, 0, 0] }), /length Infinity/],
+    ["not of unit length", raw({ vector: [0.5, 0, 0, 0] }), /length 0.5000/],
+    ["without a space", raw({ headers: { "X-Space": undefined } }), /which space/],
+    ["of no dimensions", raw({ headers: { "X-Dimensions": "many" } }), /which space/],
+    ["two of them", raw({ headers: { "X-Count": "2" } }), /one vector/],
+    ["the page of a proxy", html(200), /does not seem to be a lookalike service/],
+  ];
+  for (const [name, fault, message] of wrong) {
+    test(`a vector that is wrong is no answer: ${name}`, async () => {
+      faults = [fault];
+      await assert.rejects(client().generateTextEmbedding("a"), { name: "ConnectionError", message });
+      assert.equal(seen.length, 1);
+    });
+  }
+
+  const wrongBatches: [string, Fault][] = [
+    ["too few", json({ ...batch(["a"]), embeddings: [] })],
+    ["missing without an error", json({ ...batch(["a"]), embeddings: [null] })],
+    ["error of another input", json({ ...batch(["a"]), errors: [{ index: 7 }] })],
+    ["not base64", json({ ...batch(["a"]), embeddings: ["***"] })],
+    ["no JSON", html(200)],
+  ];
+  for (const [name, fault] of wrongBatches) {
+    test(`a batch that is wrong is no answer: ${name}`, async () => {
+      faults = [fault];
+      await assert.rejects(client().generateTextEmbeddings(["a"]), ConnectionError);
+    });
+  }
+
+  test("two spaces never mix", async () => {
+    const one = client();
+    await one.generateTextEmbedding("a");
+    faults = [raw({ headers: { "X-Space": "tiny-4@ffffffffffff" } })];
+    await assert.rejects(one.generateTextEmbedding("a"), SpaceMismatchError);
+    faults = [json({ hits: [], space: "tiny-4@ffffffffffff" })];
+    await assert.rejects(one.searchImages({ text: "a" }), SpaceMismatchError);
+  });
+
+  const passing: [string, Fault, (ms: number) => boolean][] = [
+    ["429 with seconds", refusal(429, "Overloaded", { "Retry-After": "7" }), (ms) => ms === 8000],
+    ["429 with a date", refusal(429, "Overloaded", { "Retry-After": inSeconds(9) }), (ms) => ms > 7000 && ms <= 10_000],
+    ["503", refusal(503, "NotReady"), (ms) => ms === 1000],
+    ["502 of a proxy", html(502), (ms) => ms === 1000],
+    ["half a body", half, (ms) => ms === 1000],
+    ["a reset connection", (response) => void response.socket?.resetAndDestroy(), (ms) => ms === 1000],
+  ];
+  for (const [name, fault, isRight] of passing) {
+    test(`what passes is asked again: ${name}`, async () => {
+      faults = [fault];
+      assert.equal((await client().generateTextEmbedding("a")).space, SPACE);
+      assert.equal(seen.length, 2);
+      assert.ok(pauses.length === 1 && isRight(pauses[0]!), String(pauses));
+    });
+  }
+
+  test("who is asked to come back after the deadline is told at once", async () => {
+    faults = [refusal(429, "Overloaded", { "Retry-After": "31" })];
+    const thrown = client().generateTextEmbedding("a", { timeoutMs: 30_000 });
+    await assert.rejects(thrown, (error: ServiceError) => error instanceof ServiceError && error.retryAfterMs === 31_000);
+    assert.deepEqual([seen.length, pauses.length], [1, 0]);
+  });
+
+  test("tries come to an end", async () => {
+    faults = Array<Fault>(9).fill(html(502));
+    await assert.rejects(client().generateTextEmbedding("a"), ConnectionError);
+    assert.equal(seen.length, 6);
+    assert.deepEqual(pauses, [1000, 2000, 4000, 5000, 5000]);
+  });
+
+  const lasting: [string, Fault, typeof InputError][] = [
+    ["422", refusal(422, "ImageError"), InputError],
+    ["401", refusal(401, "AccessDenied"), AccessDeniedError],
+    ["504", refusal(504, "DeadlineExceeded"), DeadlineError],
+    ["503 that will not pass", refusal(503, "CorruptModel", {}, false), LookalikeError],
+    ["a new kind of error", refusal(409, "SomethingNew"), ConnectionError],
+    ["500", html(500), ConnectionError],
+    ["a redirect", (response) => void response.writeHead(307, { Location: "http://127.0.0.1:9/" }).end(), ConnectionError],
+  ];
+  for (const [name, fault, kind] of lasting) {
+    test(`what lasts is asked once: ${name}`, async () => {
+      faults = [fault];
+      await assert.rejects(client().generateTextEmbedding("a"), kind);
+      assert.equal(seen.length, 1);
+    });
+  }
+
+  test("an error has the facts that the service told", async () => {
+    faults = [refusal(422, "TooLarge")];
+    await assert.rejects(client().generateTextEmbedding("a"), {
+      name: "InputError",
+      message: "No.",
+      type: "TooLarge",
+      status: 422,
+      requestId: "r-1",
+      retryable: false,
+    });
+  });
+
+  const slow: [string, Fault][] = [
+    ["silence", () => {}],
+    ["a byte now and then", drip],
+  ];
+  for (const [name, fault] of slow) {
+    test(`a call ends with its time: ${name}`, async () => {
+      faults = [fault];
+      await assert.rejects(client().generateTextEmbedding("a", { timeoutMs: 200 }), DeadlineError);
+    });
+  }
+
+  test("a call ends when its caller has had enough, with the caller's reason", async () => {
+    const controller = new AbortController();
+    faults = [() => controller.abort(new Error("enough"))];
+    await assert.rejects(client().generateTextEmbedding("a", { signal: controller.signal }), { message: "enough" });
+    await assert.rejects(client().generateTextEmbedding("a", { signal: controller.signal }), { message: "enough" });
+    assert.equal(seen.length, 1);
+  });
+
+  test("a pause ends with the deadline too", async () => {
+    faults = Array<Fault>(9).fill(html(502));
+    const impatient = client({ retry: { baseMs: 150, capMs: 150, jitter: () => 1 } });
+    await assert.rejects(impatient.generateTextEmbedding("a", { timeoutMs: 200 }), LookalikeError);
+    assert.ok(seen.length <= 2);
+  });
+
+  test("the service learns how much time is left, up to what it takes", async () => {
+    await client().generateTextEmbedding("a", { timeoutMs: 30_000 });
+    await client().generateTextEmbedding("a", { timeoutMs: 3_600_000 });
+    const [first, second] = seen.map(({ headers }) => Number(headers["x-request-timeout"]));
+    assert.ok(first! > 25 && first! <= 30);
+    assert.equal(second, 120);
+  });
+
+  test("nobody there is said, with the address", async () => {
+    const nowhere = client({ baseUrl: "http://127.0.0.1:9", retry: { tries: 1 } });
+    await assert.rejects(nowhere.generateTextEmbedding("a"), { name: "ConnectionError", message: /127\.0\.0\.1:9/ });
+  });
+
+  test("the key is never shown", async () => {
+    faults = [refusal(401, "AccessDenied"), html(500), html(200)];
+    const shown = [inspect(client(), { depth: 9, showHidden: true }), JSON.stringify(client())];
+    for (let index = 0; index < 3; index++) {
+      await client().generateTextEmbedding("a").catch((error: unknown) => shown.push(inspect(error, { depth: 9 })));
+    }
+    assert.equal(shown.length, 5);
+    assert.ok(shown.every((text) => !text.includes(KEY)));
+  });
+
+  test("an address or a key that cannot be used is refused without being repeated", () => {
+    for (const baseUrl of ["", "127.0.0.1:8000", "ftp://host", "http://u:pass@host", "http://host/?k=pass"]) {
+      assert.throws(() => client({ baseUrl }), (error: LookalikeError) => !error.message.includes("pass"));
+    }
+    for (const apiKey of ["", "two words", "line\nbreak"]) {
+      assert.throws(() => client({ apiKey }), { name: "LookalikeError", type: "ConfigError" });
+    }
+  });
+
+  test("ids are quoted in the address of a thumbnail", () => {
+    const url = new URL(client().thumbnailUrl({ id: "/a b/ü.jpg", project: "p&q" }, { sizePx: 256 }));
+    assert.equal(url.pathname + url.search, "/items/%2Fa%20b%2F%C3%BC.jpg/thumbnail?project=p%26q&size=256");
+  });
+
+  test("a search says what is wanted", async () => {
+    faults = [json({ hits: [], space: SPACE, considered: 0, warnings: [] }), json({ hits: [{}], space: SPACE })];
+    await client().searchImages({ image: Buffer.from("ab") }, { limit: 3, minConfidence: 0.5, where: { colour: "red" } });
+    const asked = JSON.parse(seen[0]!.body) as unknown;
+    assert.deepEqual(asked, { image: "YWI=", limit: 3, min_confidence: 0.5, where: { colour: "red" } });
+    await assert.rejects(client().searchImages({ text: "a" }), ConnectionError);
+  });
+});
+
+function raw({ vector = VECTOR, headers = {} }: { vector?: number[]; headers?: Record<string, string | undefined> } = {}): Fault {
+  const said = { "X-Count": "1", "X-Dimensions": "4", "X-Space": SPACE, "X-Model": "tiny", ...headers };
+  const kept = Object.entries(said).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return (response) => void response.writeHead(200, Object.fromEntries(kept)).end(bytes(vector));
+}
+
+function batch(texts: string[]): Record<string, unknown> {
+  return {
+    embeddings: texts.map((text) => (text === "bad" ? null : bytes(VECTOR).toString("base64"))),
+    errors: texts.flatMap((text, index) => (text === "bad" ? [{ index, type: "ImageError", message: "No." }] : [])),
+    warnings: [],
+    dimensions: 4,
+    space: SPACE,
+    model: "tiny",
+  };
+}
+
+function bytes(vector: number[]): Buffer {
+  const buffer = Buffer.alloc(vector.length * 4);
+  vector.forEach((value, index) => buffer.writeFloatLE(value, index * 4));
+  return buffer;
+}
+
+function json(content: unknown): Fault {
+  return (response) => void response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(content));
+}
+
+function html(status: number): Fault {
+  return (response) => void response.writeHead(status, { "Content-Type": "text/html" }).end("<html>Hello</html>");
+}
+
+function refusal(status: number, type: string, headers: Record<string, string> = {}, retryable = status >= 429): Fault {
+  const error = { type, message: "No.", retryable, request_id: "r-1" };
+  return (response) => void response.writeHead(status, headers).end(JSON.stringify({ error }));
+}
+
+function half(response: ServerResponse): void {
+  response.writeHead(200, { "Content-Length": "1000" }).write("{", () => response.destroy());
+}
+
+function drip(response: ServerResponse): void {
+  response.writeHead(200, { "Content-Length": "100000" });
+  const timer = setInterval(() => response.write("x"), 20);
+  response.once("close", () => clearInterval(timer));
+}
+
+function inSeconds(seconds: number): string {
+  return new Date(Date.now() + seconds * 1000).toUTCString();
+}
