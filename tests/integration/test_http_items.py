@@ -1,0 +1,210 @@
+"""Items over HTTP: what they are, their pictures as long as these are theirs, thumbnails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from PIL import Image
+
+from lookalike.encoders.fake import COLOURS
+from lookalike.store.embedded import open_store
+from lookalike.types import Item
+from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
+from tests.pictures import noise, picture
+from tests.serving import InlineService, Running, serving
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    return catalogue(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(scope="module")
+def service(shop: Catalogue) -> Iterator[Running]:
+    behind = InlineService(EMBEDDER)
+    with collection(shop, behind) as index, serving(behind, index=index) as running:
+        yield running
+    behind.close(drain_s=0)
+
+
+def at(item_id: str, what: str = "") -> str:
+    """The path of an item, as the answers have it."""
+    return f"/items/{quote(item_id, safe='')}{what}"
+
+
+def seen(data: bytes) -> Image.Image:
+    image = Image.open(BytesIO(data))
+    image.load()
+    return image
+
+
+def test_an_item_is_found_by_its_id_encoded_or_not(service: Running, shop: Catalogue) -> None:
+    """The path as it is, and with its slashes encoded: the same item."""
+    for path in (at(shop.path("blue")), f"/items/{shop.path('blue')}"):
+        document = service.client.get(path).json()
+        assert document["id"] == shop.path("blue")
+        assert document["metadata"]["colour"] == "blue"
+
+
+def test_the_project_is_a_parameter(service: Running, shop: Catalogue) -> None:
+    """An item of another project is another item."""
+    assert service.client.get(at(shop.path("red"))).status_code == 404
+    response = service.client.get(at(shop.path("red")), params={"project": "warm"})
+    assert response.json()["project"] == "warm"
+    assert service.client.get(response.json()["picture"]).status_code == 200
+
+
+ODD_IDS = (
+    *("with space", "ümläut/日本", "100%", "%2F", "a?b=c&d", "a#b", "a+b", "a/../b", "\"';<>", "/", "a//b/"),
+    *("x/picture", "x/thumbnail", "https://example.com/a.png?b=c#d"),
+)
+
+
+@pytest.mark.parametrize("number", range(len(ODD_IDS)), ids=ODD_IDS)
+def test_any_id_round_trips(service: Running, shop: Catalogue, number: int) -> None:
+    """Whatever is in an id: its own links lead to it, to its picture and to its thumbnail."""
+    item = shop.add(f"odd{number}", noise(number), id=ODD_IDS[number], project=f"odd {ODD_IDS[number]}")
+    document = service.client.get(at(item.id), params={"project": item.project}).json()
+    assert document["id"] == item.id
+    assert service.client.get(document["picture"]).content == noise(number)
+    assert service.client.get(document["thumbnail"]).status_code == 200
+
+
+def test_a_picture_is_the_file_itself(service: Running, shop: Catalogue) -> None:
+    """Its bytes, its kind, a name to save it under, and nothing that a browser could run."""
+    response = service.client.get(at(shop.path("blue"), "/picture"))
+    assert response.content == Path(shop.path("blue")).read_bytes()
+    assert response.headers["content-type"] == "image/png"
+    assert response.headers["content-disposition"] == "inline; filename*=UTF-8''blue.png"
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_a_caller_has_is_not_sent_again(service: Running, shop: Catalogue) -> None:
+    """An ETag is the content; with it the answer is 304 without a body, and 200 with another one."""
+    for what in ("/picture", "/thumbnail?size=64"):
+        first = service.client.get(at(shop.path("blue"), what))
+        tag = first.headers["etag"]
+        again = service.client.get(at(shop.path("blue"), what), headers={"if-none-match": f'"x", W/{tag}'})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        other = service.client.get(at(shop.path("blue"), what), headers={"if-none-match": '"x"'})
+        assert other.content == first.content
+
+
+def test_only_what_was_indexed_is_served(service: Running, shop: Catalogue, tmp_path: Path) -> None:
+    """Changed, gone, a folder or a pipe in its place: 410 with a sentence, at once."""
+    item = shop.add("changing", noise(50))
+    path = Path(item.uri)
+    path.write_bytes(noise(51))
+    gone = []
+    for change in (lambda: None, path.unlink, path.mkdir, path.rmdir, lambda: os.mkfifo(path)):
+        change()
+        gone += [service.client.get(at(item.id, what)) for what in ("/picture", "/thumbnail")]
+    assert {response.status_code for response in gone} == {410}
+    messages = " ".join(response.json()["error"]["message"] for response in gone)
+    for reason in ("has changed", "No such file", "is no file"):
+        assert reason in messages
+    path.unlink()
+    path.write_bytes(noise(50))
+    assert service.client.get(at(item.id, "/picture")).content == noise(50)
+
+
+@pytest.mark.parametrize("uri", ["", "https://example.com/a.png", "relative.png", "/nul\0byte.png"])
+def test_a_picture_that_is_no_file_here_is_not_looked_for(service: Running, shop: Catalogue, uri: str) -> None:
+    """No link where there is nothing to see, and 410 for who asks nevertheless."""
+    content = "ab" * 32
+    with open_store(shop.config.index, write=True) as store:
+        store.add([Item(id=f"no {uri}", content=content, uri=uri)], [content], EMBEDDER.embed_texts(["x"]).values)
+    document = service.client.get(at(f"no {uri}")).json()
+    assert (document["uri"], document["picture"] is None) == (uri, not uri.startswith("/"))
+    assert service.client.get(at(f"no {uri}", "/picture")).status_code == 410
+    assert service.client.get(at(f"no {uri}", "/thumbnail")).status_code == 410
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/items//etc/passwd",
+        "/items/%2Fetc%2Fpasswd",
+        "/items/..%2F..%2Fetc%2Fpasswd",
+        "/items/%00",
+        "/items/%ff",
+        "/items/",
+    ],
+)
+def test_no_other_file_is_ever_served(service: Running, path: str) -> None:
+    """A path that is no item's id is 404, whatever it looks like."""
+    for what in ("", "/picture", "/thumbnail"):
+        assert service.client.get(path + what).status_code == 404
+
+
+def test_a_file_reached_by_another_way_is_not_an_item(service: Running, shop: Catalogue) -> None:
+    """Only the id as it is in the index counts: no path is resolved."""
+    detour = f"{shop.folder}/../{shop.folder.name}/blue.png"
+    assert Path(detour).is_file()
+    assert service.client.get(at(detour, "/picture")).status_code == 404
+
+
+def test_a_thumbnail_is_whole_and_upright_and_small(service: Running, shop: Catalogue) -> None:
+    """WebP with the proportions of the picture, its longer side the next of 64, 128, 256, 512 and never enlarged."""
+    buffer = BytesIO()
+    photo = Image.new("RGB", (1200, 300), "red")
+    photo.paste("blue", (600, 0, 1200, 300))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn right: the left end is on top
+    photo.save(buffer, "JPEG", exif=exif)
+    item = shop.add("photo", buffer.getvalue())
+    for size, side in ((64, 64), (65, 128), (200, 256), (512, 512)):
+        image = seen(service.client.get(at(item.id, "/thumbnail"), params={"size": size}).content)
+        assert (image.format, image.size) == ("WEBP", (side // 4, side))
+        red, _, blue = image.convert("RGB").getpixel((side // 8, side // 8))  # type: ignore[misc]
+        assert red > 200 > 50 > blue
+    small = seen(service.client.get(at(shop.path("blue"), "/thumbnail"), params={"size": 512}).content)
+    assert small.size == (40, 30)
+
+
+@pytest.mark.parametrize("size", ["63", "513", "0", "-1", "many"])
+def test_other_sizes_are_refused(service: Running, shop: Catalogue, size: str) -> None:
+    """Within bounds only, and the error names the parameter."""
+    response = service.client.get(at(shop.path("blue"), "/thumbnail"), params={"size": size})
+    assert response.status_code == 422
+    assert "size" in response.json()["error"]["message"]
+
+
+def test_a_thumbnail_is_made_once_and_kept(service: Running, shop: Catalogue) -> None:
+    """What was made is served without the picture, which may be on a drive that is away; another size is not there."""
+    item = shop.add("once", picture((1, 2, 3)))
+    first = service.client.get(at(item.id, "/thumbnail"), params={"size": 64})
+    Path(item.uri).unlink()
+    assert service.client.get(at(item.id, "/thumbnail"), params={"size": 64}).content == first.content
+    assert service.client.get(at(item.id, "/thumbnail"), params={"size": 128}).status_code == 410
+
+
+def test_many_thumbnails_at_once(service: Running, shop: Catalogue) -> None:
+    """A page full of pictures: each gets its own."""
+    items = [shop.add(f"many{n}", picture((n * 10, 0, 0), size=(64, 64))) for n in range(24)]
+    with ThreadPoolExecutor(12) as pool:
+        found = list(pool.map(lambda item: service.client.get(at(item.id, "/thumbnail")).content, items))
+    reds = [seen(data).convert("RGB").getpixel((32, 32))[0] for data in found]  # type: ignore[index]
+    assert reds == pytest.approx([n * 10 for n in range(24)], abs=4)
+
+
+def test_a_picture_that_cannot_be_decoded_is_its_own_error(service: Running, shop: Catalogue) -> None:
+    """422 for that item; the picture itself can still be had, and the next thumbnail is made."""
+    data = picture(COLOURS["red"], kind="JPEG", size=(300, 300))[:-400]  # type: ignore[arg-type]
+    path = shop.folder / "cut.jpg"
+    path.write_bytes(data)
+    content = sha256(data).hexdigest()
+    with open_store(shop.config.index, write=True) as store:
+        store.add([Item(id="cut", content=content, uri=str(path))], [content], EMBEDDER.embed_texts(["x"]).values)
+    response = service.client.get(at("cut", "/thumbnail"))
+    assert response.status_code == 422
+    assert response.json()["error"]["item"] == "cut"
+    assert service.client.get(at("cut", "/picture")).content == data
+    assert service.client.get(at(shop.path("black"), "/thumbnail")).status_code == 200
