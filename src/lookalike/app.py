@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike import embed
-from lookalike.config import Config, expanded
+from lookalike.config import Config, ServeSettings, expanded
 from lookalike.errors import InputError
 from lookalike.image import ImagePolicy
-from lookalike.ports import Encoder, Source
+from lookalike.ports import Encoder, Recorder, Source
 from lookalike.spaces import Space
 from lookalike.weights import local as weights
 
 if TYPE_CHECKING:
     from lookalike.store.embedded import EmbeddedStore
     from lookalike.store.memory import MemoryStore
+    from lookalike.workers import WorkerPool
 
 CLIP = "openai/clip-vit-base-patch32"
 BUILT_IN = "tiny"
@@ -131,3 +133,31 @@ class Embedder(embed.Embedder):
             config = replace(config, model=model)
         policy = ImagePolicy(max_bytes=config.max_bytes, max_pixels=config.max_pixels)
         return cls(open_encoder(config, threads=threads), policy=policy)
+
+
+SLOW_IMPORTS = ("lookalike.app", "lookalike.encoders.onnx", "onnxruntime", "tokenizers")
+"""What every worker needs: imported once, before the first is started."""
+
+
+def open_service(config: Config, recorder: Recorder) -> WorkerPool:
+    """The embedding service of `config.model`: worker processes that begin to load it.
+
+    Args:
+        config: Says which model and how, and how many workers.
+        recorder: Where figures go.
+    """
+    from lookalike.workers import WorkerPlan, WorkerPool
+
+    cores = available_threads(config)
+    pool = WorkerPool(
+        partial(_open_embedder, replace(config, serve=ServeSettings())),  # no worker needs to know the API keys
+        WorkerPlan(workers=config.serve.workers or max(2, cores + 1), cores=cores, preload=SLOW_IMPORTS),
+        canaries=config.cache_dir / "canaries",
+        recorder=recorder,
+    )
+    pool.start()
+    return pool
+
+
+def _open_embedder(config: Config, threads: int) -> Embedder:
+    return Embedder.open(config=config, threads=threads)

@@ -105,22 +105,26 @@ class Index:
         Raises:
             SpaceMismatch: It is of another space, or the configuration asks for such a model.
         """
-        embedder = self._lent or app.Embedder.open(self.model, config=self._own_config)
+        embedder = self._lent or app.Embedder.open(config=self.model_config)
         self._require(embedder.tower.space)
         return embedder
 
     @cached_property
     def _bulk_embedder(self) -> app.Embedder:
         """The same model with one core per call: ingest calls it from as many threads as there are cores."""
-        embedder = app.Embedder.open(self.model, config=self._own_config, threads=1)
+        embedder = app.Embedder.open(config=self.model_config, threads=1)
         self._require(embedder.space)
         return embedder
 
     @property
-    def _own_config(self) -> Config:
-        """The configuration, with the orientation that the index was made with unless another was asked for."""
+    def model_config(self) -> Config:
+        """The configuration to open the model with: the index's own model and orientation unless others are asked for.
+
+        What it opens may still be of another space; `embedder` is not.
+        """
         asked = self._config.orientation
-        return replace(self._config, orientation=asked if asked == "ignore" else self.space.orientation)
+        orientation = asked if asked == "ignore" else self.space.orientation
+        return replace(self._config, model=self.model, orientation=orientation)
 
     def _require(self, theirs: Space) -> None:
         mine = self.space

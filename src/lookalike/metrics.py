@@ -49,7 +49,6 @@ class Metrics:
         self._recent: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=RECENT))
         self._observed: defaultdict[str, int] = defaultdict(int)
         self._counts = dict.fromkeys(EVENTS, 0)
-        self._calls: defaultdict[str, int] = defaultdict(int)
         for event in EVENTS:
             self._events.labels(event)
 
@@ -65,7 +64,6 @@ class Metrics:
         self._events.labels(event).inc(n)
         with self._lock:
             self._counts[event] = self._counts.get(event, 0) + n
-            self._calls[event] += 1
 
     def request(self, *, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered.
@@ -101,10 +99,10 @@ class Metrics:
             for stage, seconds in sorted(recent.items())
         }
 
-    def events(self) -> dict[str, dict[str, int]]:
-        """For each event how often it was told, and the sum of what was told."""
+    def events(self) -> dict[str, int]:
+        """How often each event happened."""
         with self._lock:
-            return {event: {"times": self._calls[event], "total": n} for event, n in sorted(self._counts.items())}
+            return dict(sorted(self._counts.items()))
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

@@ -19,6 +19,7 @@ from lookalike.cli.inspecting import duplicates, stats
 from lookalike.cli.models import models
 from lookalike.cli.output import shown
 from lookalike.cli.searching import search, similar
+from lookalike.cli.serving import serve
 from lookalike.config import Config
 from lookalike.errors import LookalikeError
 
@@ -61,6 +62,7 @@ def main(ctx: click.Context) -> None:
       lookalike index ~/Pictures              make them findable; run it again whenever they change
       lookalike search "red dress on a beach"
       lookalike search photo.jpg --open       more like this, as a page in your browser
+      lookalike serve                         the same over HTTP, and OpenAI's embeddings API
       lookalike doctor                        what is slow, missing or wrong here, and what to do
     """
     if ctx.obj is None:
@@ -69,5 +71,5 @@ def main(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (index, search, similar, duplicates, embed, forget, stats, doctor, models):
+for command in (index, search, similar, duplicates, embed, serve, forget, stats, doctor, models):
     main.add_command(command)

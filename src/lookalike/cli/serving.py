@@ -1,0 +1,136 @@
+"""`lookalike serve`: the HTTP service."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lookalike import __version__, app
+from lookalike.cli.options import index_option, model_option, precision_option
+from lookalike.config import LOG_LEVELS, Config
+from lookalike.errors import MissingDependency, ModelError, StoreNotFound
+from lookalike.index import Index
+from lookalike.types import ServiceStatus
+from lookalike.weights.local import locate
+
+if TYPE_CHECKING:
+    from lookalike.http.context import Context
+
+
+def _serve_setting(name: str, *declarations: str, **attributes: Any) -> Callable[[Any], Any]:
+    """An option whose value, if given, replaces the service's setting of that name."""
+
+    def put(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+        if value is not None:
+            config: Config = ctx.obj or Config.from_environ()
+            ctx.obj = replace(config, serve=replace(config.serve, **{name: value}))
+
+    return click.option(*declarations, expose_value=False, callback=put, **attributes)
+
+
+@click.command()
+@model_option
+@precision_option
+@index_option
+@_serve_setting("host", "--host", metavar="ADDRESS", help="Where to listen; this machine only by default.")
+@_serve_setting("port", "--port", type=click.IntRange(0, 65_535), help="8000 by default; 0 for any that is free.")
+@_serve_setting("workers", "--workers", type=click.IntRange(min=1), help="Worker processes; cores + 1 by default.")
+@_serve_setting("log_level", "--log-level", type=click.Choice(LOG_LEVELS), help="info by default: a line per request.")
+@click.pass_obj
+def serve(config: Config) -> None:
+    """Answer over HTTP: embeddings, search and OpenAI's API on one port.
+
+    The index is read, not written; without one there is no search. The log goes to standard error, a JSON object a
+    line. Ctrl-C finishes what was accepted, a second one ends at once.
+    """
+    try:
+        from lookalike.http import logs, server
+        from lookalike.http.opening import open_context
+    except ModuleNotFoundError as error:
+        raise MissingDependency(error.name or "fastapi", extra="serve") from error
+    config = _with_model(config)
+    logs.configure(config.serve.log_level)
+    with server.bind(config.serve.host, config.serve.port) as listener, open_context(config) as context:
+        _introduce(config, context, server.url_of(listener))
+        if not server.is_loopback(listener) and not context.gatekeeper.has_keys:
+            _warn_open(config.serve.host)
+        server.run(context, listener, on_status=_announcer(context, server.url_of(listener)))
+    click.echo("Stopped.")
+
+
+def _with_model(config: Config) -> Config:
+    """The configuration with the model that is to be served: of the index, if there is one.
+
+    Raises:
+        SpaceMismatch: The model that was asked for is not the index's.
+    """
+    try:
+        with Index.open(config=replace(config, precision="exact")) as index:
+            chosen = replace(index.model_config, precision=config.precision)
+            _check_space(index, chosen)
+            return chosen
+    except StoreNotFound:
+        return replace(config, model=app.choose_model(config))
+
+
+def _check_space(index: Index, config: Config) -> None:
+    # A model that is not here, or cannot be used, is no reason not to start: /readyz says so, and it is tried again.
+    try:
+        if locate(config.model, config.hub) is not None:
+            _ = index.embedder
+    except ModelError:
+        pass
+
+
+def _introduce(config: Config, context: Context, url: str) -> None:
+    click.echo(f"lookalike {__version__} listens on {click.style(url, bold=True)}")
+    click.echo(f"  model  {config.model}, {config.precision}")
+    if context.index is None:
+        click.echo(f"  index  none at {config.index}: there is no search. `lookalike index FOLDER` makes one.")
+    else:
+        click.echo(f"  index  {config.index}")
+    if config.model == app.BUILT_IN:
+        click.secho("  `tiny` knows clothing and simple things; for photos of anything: --model clip", fg="yellow")
+
+
+def _warn_open(host: str) -> None:
+    click.secho(
+        f"WARNING: everybody who can reach {host} can use this service: no API keys are configured.\n"
+        "         Set LOOKALIKE_API_KEYS_FILE, or leave out --host to serve this machine only.",
+        fg="red",
+        bold=True,
+        err=True,
+    )
+
+
+def _announcer(context: Context, url: str) -> Callable[[ServiceStatus], None]:
+    """What says aloud that the service has become ready, or no longer is, and what to try first."""
+    has_been_ready = False
+
+    def announce(status: ServiceStatus) -> None:
+        nonlocal has_been_ready
+        if context.stopping.is_set():
+            return
+        if not status.ready or status.tower is None:
+            click.echo(f"Not ready{'' if has_been_ready else ' yet'}: {status.reason}")
+            return
+        if has_been_ready:
+            click.echo("Ready again.")
+            return
+        has_been_ready = True
+        workers = len(status.workers)
+        took_s = time.monotonic() - context.started_at
+        click.secho(
+            f"Ready after {took_s:.1f} s: {workers} worker{'s' * (workers != 1)}, space {status.tower.space.id}",
+            fg="green",
+        )
+        key = " -H 'x-api-key: KEY'" if context.gatekeeper.has_keys else ""
+        click.echo(f"""Try: curl {url}/embed/text{key} --json '{{"text": "a red dress"}}'""")
+        if context.index is not None:
+            click.echo(f"     curl '{url}/search/images?q=a+red+dress'{key}")
+
+    return announce
