@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
@@ -227,21 +227,23 @@ class _WholeForm(MultiPartParser):
 
 
 async def _read_form(request: Request, settings: ServeSettings) -> FormData:
-    # Starlette calls a form that ends too early complete, without its last files.
+    async def stream() -> AsyncGenerator[bytes, None]:
+        async for chunk in request.stream():
+            yield chunk
+        # Starlette calls a form that ends too early complete, without its last files.
+        if not parser.is_whole:
+            raise MultiPartException("It is cut off: its last boundary is missing.")
+
     parser = _WholeForm(
         request.headers,
-        request.stream(),
+        stream(),
         max_files=settings.max_batch_items + 1,  # more are counted by the same rule as in other bodies
         max_fields=MAX_FORM_FIELDS,
     )
     try:
-        form = await parser.parse()
+        return await parser.parse()
     except MultiPartException as error:
-        raise InputError(f"The form cannot be read: {error.message}") from error
-    if not parser.is_whole:
-        await form.close()
-        raise InputError("The form is cut off: its last boundary is missing.")
-    return form
+        raise InputError(f"The form cannot be read. {error.message}") from error
 
 
 async def _uploaded(file: UploadFile | str, *, item: str) -> bytes | InputError:
