@@ -10,9 +10,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +33,7 @@ from lookalike.store.memory import MemoryStore
 from lookalike.store.table import SCREEN_FROM
 from lookalike.types import Filter
 from lookalike.vectors import normalise
+from tests.faults.processes import WRITER, line_of, running, tell
 from tests.faults.store_child import ALL, BATCH, DIM, SPACE, add_batch, batch_rows, thin_out
 
 
@@ -42,59 +41,6 @@ def answers(store: EmbeddedStore | MemoryStore, *, seed: int = 1) -> list[tuple[
     """What a fixed query finds."""
     found, _ = store.search(normalise(np.random.default_rng(seed).standard_normal((1, DIM)))[0], limit=20, where=ALL)
     return [(scored.item.id, round(scored.similarity, 4)) for scored in found]
-
-
-def start(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """A Python process that runs `code` with the helpers of store_child.py."""
-    preamble = (
-        f"import os, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path\n"
-        "from lookalike.errors import StoreReadOnly; from lookalike.store.embedded import open_store\n"
-        "from store_child import *\n"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", preamble + textwrap.dedent(code), *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def line_of(process: subprocess.Popen[str]) -> str:
-    """The next line that a process prints."""
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
-def tell(process: subprocess.Popen[str], line: str) -> None:
-    """Send a process a line."""
-    assert process.stdin is not None
-    process.stdin.write(line + "\n")
-    process.stdin.flush()
-
-
-@contextmanager
-def running(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """A process that does not outlive the test."""
-    process = start(code, *arguments)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-WRITER = """
-with open_store(Path(sys.argv[1]), write=True) as store:
-    print("open", flush=True)
-    for number in range(int(sys.argv[2]), 1000):
-        add_batch(store, number)
-        print("added", number, flush=True)
-        if number % 4 == 3:
-            thin_out(store, number - 2)
-            print("thinned", number - 2, flush=True)
-            store.compact()
-            print("compacted", flush=True)
-"""
 
 
 def test_nothing_acknowledged_is_lost_by_a_killed_writer(tmp_path: Path) -> None:

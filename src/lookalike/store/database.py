@@ -28,6 +28,12 @@ PAGE_BYTES = 8192
 CHECKPOINT_PAGES = 8192
 """The log is carried over into the database at 64 MiB: a page that many batches touch is then written once."""
 
+LOG_BYTES = 4 * CHECKPOINT_PAGES * PAGE_BYTES
+"""A log longer than this, 256 MiB, was kept from being begun anew; without readers it reaches about 100 MiB."""
+
+LOG_PATIENCE_MS = 1000
+"""How long the writer then waits for readers; if in vain, it tries again when the log is twice as long."""
+
 READER_CACHE_KIB = 8_192
 
 
@@ -58,6 +64,8 @@ class Database:
         self._write = write
         self._write_lock = threading.Lock()
         self.path = folder / FILE
+        self._log = folder / f"{FILE}-wal"
+        self._log_limit = LOG_BYTES
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._stamp: tuple[int, ...] = ()
@@ -143,6 +151,7 @@ class Database:
                 with suppress(sqlite3.OperationalError):
                     connection.execute("ROLLBACK")
                 raise
+            self._shorten_log(connection)
 
     def close(self) -> None:
         """Close every connection that is not lent; nothing is read or written after that."""
@@ -154,6 +163,19 @@ class Database:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+    def _shorten_log(self, connection: sqlite3.Connection) -> None:
+        """Begin the log anew where readers, one after another without a gap, kept SQLite from doing so by itself."""
+        n_bytes = self._log_bytes()
+        if n_bytes <= self._log_limit:
+            return
+        connection.execute(f"PRAGMA busy_timeout = {LOG_PATIENCE_MS}")
+        try:
+            (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError:  # a full disk: what was committed is safe in the log
+            busy = 1
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
+        self._log_limit = 2 * n_bytes if busy else LOG_BYTES
 
     def _require_open(self) -> None:
         # Without the lock that close() gave away, a late write would meet another writer's.
@@ -204,15 +226,17 @@ class Database:
     def _reading_mode(self) -> str:
         if os.access(self.folder, os.W_OK) and os.access(self.path, os.W_OK):
             return "rw"
-        return "mode=ro" if self._has_log() else "immutable=1"
+        return "mode=ro" if self._log_bytes() else "immutable=1"
 
-    def _has_log(self) -> bool:
-        log = self.path.with_name(f"{FILE}-wal")
-        return log.exists() and log.stat().st_size > 0
+    def _log_bytes(self) -> int:
+        try:
+            return self._log.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def _frozen_stamp(self) -> tuple[int, ...]:
         """Changes when a file that was opened as immutable has changed after all; constant where we may write."""
         if os.access(self.folder, os.W_OK):
             return ()
         status = self.path.stat()
-        return (status.st_mtime_ns, status.st_size, int(self._has_log()))
+        return (status.st_mtime_ns, status.st_size, int(self._log_bytes() > 0))

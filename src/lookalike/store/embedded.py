@@ -299,6 +299,8 @@ class EmbeddedStore:
             view = (state, self._files.view(connection, state))
             with self._view_lock:
                 self._view = view
+        else:
+            self._files.require_whole(*view)
         return view[1]
 
 

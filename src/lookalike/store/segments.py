@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,10 @@ class Segment:
         self._header = _HEADER.pack(MAGIC, _FORMAT, width, identity)
 
     def create(self) -> None:
-        """Write an empty file, over whatever was there."""
+        """Write an empty file, in the place of whatever was there."""
         with writing(self.path.parent):
+            # Never into an old file: a reader that has it mapped would be killed when it touches what was cut off.
+            self.path.unlink(missing_ok=True)
             self.path.write_bytes(self._header.ljust(HEADER_BYTES, b"\0"))
 
     def write(self, first: int, rows: Codes) -> None:
@@ -68,14 +71,22 @@ class Segment:
             n_bytes = os.fstat(file.fileno()).st_size
             if header != self._header:
                 raise damaged(self.path, "does not begin as the file that was written")
-            needed = HEADER_BYTES + n_rows * self._width
-            if n_bytes < needed:
-                raise damaged(self.path, f"is cut off: it has {n_bytes} bytes of {needed}")
+            self._require_length(n_bytes, n_rows)
             if not n_rows:
                 return np.empty((0, self._width), np.int8)
             # Mapped rather than read: processes share the pages, and opening costs the same at any size.
             mapped = np.memmap(file, np.int8, "r", offset=HEADER_BYTES, shape=(n_rows, self._width))
         return np.asarray(mapped)
+
+    def require(self, n_rows: int) -> None:
+        """StoreCorrupt if the file was cut off after `read`: the kernel kills who touches mapped rows that are gone."""
+        with suppress(FileNotFoundError):  # removed by a compaction, and what is mapped stays
+            self._require_length(self.path.stat().st_size, n_rows)
+
+    def _require_length(self, n_bytes: int, n_rows: int) -> None:
+        needed = HEADER_BYTES + n_rows * self._width
+        if n_bytes < needed:
+            raise damaged(self.path, f"is cut off: it has {n_bytes} bytes of {needed}")
 
 
 def as_bytes(rows: Codes) -> memoryview:

@@ -69,6 +69,13 @@ class VectorFiles:
         screen = self._screen(connection)
         return Table(high, low, self._codes(state, screen.width).read(state.slots), screen, dead)
 
+    def require_whole(self, state: State, table: Table) -> None:
+        """StoreCorrupt, naming the file, if a segment under this view has been cut off."""
+        for segment in self._rows(state.generation):
+            segment.require(state.slots)
+        if table.screen is not None:
+            self._codes(state, table.screen.width).require(state.slots)
+
     def encoder(self, connection: sqlite3.Connection, state: State) -> Callable[[Rows], Encoded]:
         """What turns rows into what the segments of this state take; no use of the connection, so for any thread."""
         screen = self._screen(connection) if state.screened else None
