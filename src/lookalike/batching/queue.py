@@ -272,6 +272,8 @@ class Queue:
 
     def _leave(self, waiter: Waiter, _: Future[Embedded]) -> None:
         """A future is done: if not by us, it was cancelled, and its entry may have lost its last friend."""
+        if waiter.future.cancelled():
+            waiter.future.set_running_or_notify_cancel()  # or `concurrent.futures.wait` would wait for ever
         with self._lock:
             if waiter in waiter.entry.waiters:
                 waiter.entry.waiters.remove(waiter)

@@ -22,16 +22,13 @@ from lookalike.workers.blame import Convicts
 from lookalike.workers.canary import Canary
 from lookalike.workers.child import ChildPlan, OpenEmbedder
 from lookalike.workers.process import LoadFailed
-from lookalike.workers.slot import Shared, Slot, Timing
+from lookalike.workers.slot import LOADING, STOPPING, Shared, Slot, Timing
 
 BULK_NICENESS = 10
 """Bulk workers get a tenth of a core that a query wants as well (sched(7): a factor of 1.25 for each step)."""
 
 STOP_S = 10.0
 """How long the end of the workers may take: the system ends a process at once, unless it hangs in the kernel."""
-
-LOADING = "The model is being loaded."
-STOPPING = "The service is stopping."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

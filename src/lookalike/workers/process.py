@@ -45,10 +45,12 @@ class WorkerLost(Exception):
     Attributes:
         place: What it was doing; None if nothing of a batch had begun.
         outside: True if somebody else ended it: the system, short of memory, or a person.
+        event: What to count it as: "crash", "stall" or "canary".
     """
 
-    def __init__(self, reason: str, *, place: Place | None = None, outside: bool = False) -> None:
+    def __init__(self, reason: str, *, place: Place | None = None, outside: bool = False, event: str = "crash") -> None:
         super().__init__(reason)
+        self.event = event
         self.place = place
         self.outside = outside
 
@@ -164,7 +166,7 @@ class WorkerProcess:
             self.tower = _tower(header["tower"])
             self._stall_s = max(self._stall_s, STEPS_OF_PATIENCE * float(header["step_s"]))
         except (ValueError, LookupError, TypeError) as error:
-            raise self._lost("It answered nonsense.") from error
+            raise self._babbled() from error
         return self.tower
 
     def embed(self, modality: Modality, payloads: Sequence[bytes | str]) -> Reply:
@@ -183,7 +185,7 @@ class WorkerProcess:
         try:
             return Reply.parse(reply, body, self.tower.space.dim)
         except (ValueError, LookupError, TypeError) as error:
-            raise self._lost("It answered nonsense.") from error
+            raise self._babbled() from error
 
     def ping(self) -> None:
         """Make sure that it answers.
@@ -230,22 +232,26 @@ class WorkerProcess:
         except ConnectionError as error:
             raise self._lost() from error
         except ValueError as error:
-            raise self._lost("It answered nonsense.") from error
+            raise self._babbled() from error
         finally:
             self._patience.end()
 
     def _look(self) -> None:
         """Called while nothing comes and nothing goes."""
         if self._patience.look() >= self._patience_s:
-            raise self._lost(f"It did not move for {self._patience_s:.1f} s.")
+            place = self._marks.place
+            raise WorkerLost(
+                f"It did not move for {self._patience_s:.1f} s{_doing(place)}.", place=place, event="stall"
+            )
 
-    def _lost(self, reason: str = "") -> WorkerLost:
-        place = self._marks.place
-        if reason:
-            return WorkerLost(reason, place=place)
-        code = self._exit_code()
+    def _lost(self) -> WorkerLost:
+        """The other side is gone: why."""
+        code, place = self._exit_code(), self._marks.place
         is_outside = code == -signal.SIGKILL and not self._is_ours
-        return WorkerLost(_told(code), place=place, outside=is_outside)
+        return WorkerLost(f"{_told(code)}{_doing(place)}.", place=place, outside=is_outside)
+
+    def _babbled(self) -> WorkerLost:
+        return WorkerLost("It answered what is no answer.", place=self._marks.place)
 
     def _exit_code(self) -> int | None:
         """How it ended, as `Process.exitcode` has it; waits for the end that must be near."""
@@ -265,10 +271,17 @@ def _open_handle(pid: int) -> int | None:
 
 def _told(code: int | None) -> str:
     if code is None:
-        return "It closed the line and did not end."
+        return "It closed the line and did not end"
     if code < 0:
-        return f"It was ended by {signal.Signals(-code).name}."
-    return f"It ended by itself, with status {code}."
+        return f"It was ended by signal {-code} ({signal.strsignal(-code)})"
+    return f"It ended by itself, with status {code}"
+
+
+def _doing(place: Place | None) -> str:
+    """What it was doing at the end, for people."""
+    if place is None:
+        return ""
+    return " while the model ran" if place.inference else " while an input was decoded"
 
 
 def _tower(fields: Mapping[str, Any]) -> Tower:

@@ -35,6 +35,9 @@ DOUBTFUL_S = 3.0
 GROWTH_BYTES = 512 << 20
 """A worker whose private memory has grown by this since it was ready is replaced between two batches."""
 
+LOADING = "The model is being loaded."
+STOPPING = "The service is stopping."
+
 _log = logging.getLogger("lookalike.workers")
 
 
@@ -93,11 +96,10 @@ class Slot:
         self._damping = Damping()
         self._stopping = Event()
         self._worker: WorkerProcess | None = None
-        self._status = WorkerStatus(
-            name=name, state="loading", pid=None, restarts=0, reason="The model is being loaded."
-        )
+        self._status = WorkerStatus(name=name, state="loading", pid=None, restarts=0, reason=LOADING)
         self._canary_at: float | None = None
         self._ready_bytes = 0
+        self._restarts = 0
         self._thread = Thread()
 
     def start(self) -> None:
@@ -126,27 +128,41 @@ class Slot:
         return replace(status, canary_age_s=age_s)
 
     def _run(self) -> None:
+        reason = ""
         while not self._stopping.is_set():
-            pause_s = self._one_life()
-            self._stopping.wait(pause_s)
-        self._say("stopped", reason="The service is stopping.")
+            self._say("loading", reason=f"{LOADING} {reason}".rstrip())
+            reason, pause_s = self._one_life()
+            if reason and not self._stopping.is_set():
+                self._restarts += 1
+                self._count("restart")
+                self._say("failed", reason=reason)
+                self._stopping.wait(pause_s)
+        self._say("stopped", reason=STOPPING)
 
-    def _one_life(self) -> float:
-        """From a worker's start to its end; the seconds to wait before the next one."""
-        self._say("loading", reason="The model is being loaded.")
+    def _one_life(self) -> tuple[str, float]:
+        """From a worker's start to its end: why it ended, and the seconds to wait before the next one."""
+        worker = None
         try:
-            self._worker = self._start()
-            self._serve(self._worker, self._bring_up(self._worker))
+            worker = self._worker = self._start()
+            if self._stopping.is_set():  # said while there was nobody to be ended
+                return "", 0.0
+            self._serve(worker, self._bring_up(worker))
         except LoadFailed as error:
             self.cannot_load = True
-            return self._failed(str(error), self._damping.load_failed())
+            return self._told(worker, error), self._damping.load_failed()
         except WorkerLost as error:
-            return 0.0 if self._stopping.is_set() else self._failed(str(error), self._damping.lost())
+            self._count(error.event)
+            return self._told(worker, error), self._damping.lost()
         finally:
-            if self._worker is not None:
-                self._worker.end()
-                self._worker = None
-        return 0.0
+            self._worker = self._canary_at = None
+            if worker is not None:
+                worker.end()
+        return "", 0.0
+
+    def _told(self, worker: WorkerProcess | None, error: LoadFailed | WorkerLost) -> str:
+        if not self._stopping.is_set():
+            _log.warning("%s: process %s is replaced: %s", self._status.name, worker.pid if worker else "-", error)
+        return str(error)
 
     def _start(self) -> WorkerProcess:
         shared = self._shared
@@ -156,7 +172,7 @@ class Slot:
 
     def _bring_up(self, worker: WorkerProcess) -> Tower:
         started = time.monotonic()
-        self._say("loading", pid=worker.pid, reason="The model is being loaded.")
+        self._say("loading", reason=self._status.reason)
         _log.info("%s: process %d started", self._status.name, worker.pid)
         tower = worker.load(self._shared.timing.load_timeout_s)
         self._check_canary(worker, tower)
@@ -183,7 +199,7 @@ class Slot:
             if time.monotonic() - (self._canary_at or 0.0) >= self._shared.timing.canary_every_s:
                 self._check_canary(worker, tower)
             if private_bytes(worker.pid) > self._ready_bytes + GROWTH_BYTES:
-                _log.info("%s: process %d has grown and is replaced", self._status.name, worker.pid)
+                _log.info("%s: process %d is replaced: its memory has grown", self._status.name, worker.pid)
                 self._count("recycled")
                 return
 
@@ -191,8 +207,7 @@ class Slot:
         rows = [worker.embed(modality, [canary.INPUTS[modality]]).rows for modality in tower.space.modalities]
         fault = self._shared.canary.fault(tower, np.concatenate(rows))
         if fault:
-            self._count("canary")
-            raise WorkerLost(fault)
+            raise WorkerLost(fault, event="canary")
         self._canary_at = time.monotonic()
 
     def _work(self, worker: WorkerProcess, tower: Tower, batch: Sequence[Entry]) -> None:
@@ -231,16 +246,11 @@ class Slot:
             _log.warning("%s: an input ended the worker again and is refused (%s)", self._status.name, entry.modality)
         self._shared.queue.put_back(verdict.groups)
 
-    def _failed(self, reason: str, pause_s: float) -> float:
-        _log.warning("%s: process %s: %s", self._status.name, self._status.pid, reason)
-        self._count("restart")
-        restarts = self._status.restarts + 1
-        self._canary_at = None
-        self._say("failed", pid=None, reason=reason, restarts=restarts)
-        return pause_s
-
-    def _say(self, state: str, *, reason: str = "", **changes: int | None) -> None:
-        self._status = replace(self._status, state=state, reason=reason, **changes)  # type: ignore[arg-type]
+    def _say(self, state: str, *, reason: str = "") -> None:
+        worker = self._worker
+        self._status = replace(
+            self._status, state=state, reason=reason, pid=worker.pid if worker else None, restarts=self._restarts
+        )
         self._shared.changed()
 
     def _count(self, event: str, n: int = 1) -> None:

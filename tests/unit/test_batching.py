@@ -1,0 +1,359 @@
+"""The queue: what is taken when, who is let in, who gets an answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future, wait
+
+import numpy as np
+import pytest
+
+from lookalike.batching import Entry, Queue, QueueLimits
+from lookalike.encoders.fake import FakeEncoder
+from lookalike.errors import DeadlineExceeded, HarmfulInput, ImageError, NotReady, Overloaded
+from lookalike.types import Embedded, Job
+
+TOWER = FakeEncoder().tower
+AT_ONCE = QueueLimits(max_wait_s=0.0)
+NEVER = 1e9
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def text(words: str, *, deadline: float = NEVER, **fields: str) -> Job:
+    return Job(modality="text", payload=words, deadline=deadline, **fields)  # type: ignore[arg-type]
+
+
+def image(data: bytes, *, deadline: float = NEVER, **fields: str) -> Job:
+    return Job(modality="image", payload=data, deadline=deadline, **fields)  # type: ignore[arg-type]
+
+
+def taken(queue: Queue, *, interactive_only: bool = False) -> list[str | bytes]:
+    """The payloads of the next batch that is there."""
+    return [entry.payload for entry in queue.take(interactive_only=interactive_only, timeout_s=0.0)]
+
+
+def take(queue: Queue) -> list[Entry]:
+    return queue.take(interactive_only=False, timeout_s=0.0)
+
+
+def answer(queue: Queue, entries: Sequence[Entry]) -> None:
+    """Give each entry a vector that tells it from the others."""
+    for entry in entries:
+        queue.answer(entry, np.full(4, len(entry.payload), np.float32), TOWER)
+
+
+def in_thread(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_a_batch_is_of_one_kind() -> None:
+    """Pictures, and texts of each length bucket, are never mixed; what came first goes first."""
+    queue = Queue(AT_ONCE)
+    queue.submit([text("a"), image(b"x"), text("b" * 65), text("c"), text("d" * 300), image(b"y"), text("e" * 66)])
+    assert [taken(queue) for _ in range(5)] == [["a", "c"], [b"x", b"y"], ["b" * 65, "e" * 66], ["d" * 300], []]
+
+
+def test_a_batch_has_a_size() -> None:
+    """No batch holds more jobs, or more bytes, than the limits say; a single input may be larger."""
+    limits = QueueLimits(batch_images=4, batch_bytes=10, max_wait_s=0.0)
+    queue = Queue(limits)
+    queue.submit([image(bytes([i]) * size, lane="bulk") for i, size in enumerate([1, 1, 1, 1, 1, 9, 5, 20, 1])])
+    sizes = []
+    while batch := taken(queue):
+        sizes.append([len(data) for data in batch])
+    assert sizes == [[1, 1, 1, 1], [1, 9], [5], [20], [1]]
+
+
+def test_what_is_interactive_goes_first() -> None:
+    """A job of the interactive lane passes everything that waits in the bulk lane, and is not mixed with it."""
+    queue = Queue(AT_ONCE)
+    queue.submit([text("bulk 1", lane="bulk"), text("bulk 2", lane="bulk"), text("query")])
+    assert [taken(queue), taken(queue)] == [["query"], ["bulk 1", "bulk 2"]]
+
+
+def test_a_worker_for_queries_takes_nothing_else() -> None:
+    """With `interactive_only` the bulk lane is left alone."""
+    queue = Queue(AT_ONCE)
+    queue.submit([text("bulk", lane="bulk")])
+    assert taken(queue, interactive_only=True) == []
+    assert taken(queue) == ["bulk"]
+
+
+def test_callers_take_turns() -> None:
+    """A batch has a job of each caller in turn, so that one with many does not keep out one with few."""
+    limits = QueueLimits(batch_texts=4, max_wait_s=0.0)
+    queue = Queue(limits)
+    queue.submit([text(f"many {i}", caller="many", lane="bulk") for i in range(20)])
+    queue.submit([text(f"few {i}", caller="few", lane="bulk") for i in range(3)])
+    queue.submit([text("one 0", caller="one", lane="bulk")])
+    assert taken(queue) == ["many 0", "few 0", "one 0", "many 1"]
+    assert taken(queue) == ["few 1", "many 2", "few 2", "many 3"]
+    assert taken(queue) == ["many 4", "many 5", "many 6", "many 7"]
+
+
+def test_a_batch_waits_a_little_to_become_full() -> None:
+    """A bulk batch that is not full is handed out when its first job has waited for `max_wait_s`, a full one now."""
+    clock = Clock()
+    queue = Queue(QueueLimits(max_wait_s=0.002, batch_texts=3), clock=clock)
+    queue.submit([text("a", lane="bulk"), text("b", lane="bulk")])
+    assert taken(queue) == []
+    queue.submit([text("c", lane="bulk")])
+    assert taken(queue) == ["a", "b", "c"]
+    queue.submit([text("d", lane="bulk")])
+    assert taken(queue) == []
+    clock.now += 0.003
+    assert taken(queue) == ["d"]
+
+
+def test_a_waiting_worker_is_woken() -> None:
+    """`take` returns as soon as there is something, not when its time is over."""
+    queue = Queue(AT_ONCE)
+    found: list[list[Entry]] = []
+    thread = in_thread(lambda: found.append(queue.take(interactive_only=True, timeout_s=30.0)))
+    queue.submit([text("query")])
+    thread.join(10.0)
+    assert [entry.payload for batch in found for entry in batch] == ["query"]
+
+
+def test_equal_inputs_are_worked_on_once() -> None:
+    """Jobs for the same input share one entry, while it waits and while it runs; each gets the answer."""
+    queue = Queue(AT_ONCE)
+    futures = queue.submit([text("same", item="a"), text("other"), text("same", item="b")])
+    batch = take(queue)
+    futures += queue.submit([text("same", item="c")])
+    assert ([entry.payload for entry in batch], taken(queue)) == (["same", "other"], [])
+    answer(queue, batch)
+    assert [future.result(0).vector[0] for future in futures] == [4, 5, 4, 4]
+
+
+def test_a_picture_and_a_text_of_the_same_bytes_are_two() -> None:
+    """The modality is part of what makes two jobs one."""
+    queue = Queue(AT_ONCE)
+    queue.submit([text("same"), image(b"same")])
+    assert [taken(queue), taken(queue)] == [["same"], [b"same"]]
+
+
+def test_a_shared_entry_has_the_most_urgent_lane() -> None:
+    """A bulk job that a query asks for as well goes with the queries."""
+    queue = Queue(AT_ONCE)
+    queue.submit([text("first", lane="bulk"), text("wanted", lane="bulk")])
+    queue.submit([text("wanted")])
+    assert [taken(queue, interactive_only=True), taken(queue), taken(queue)] == [["wanted"], ["first"], []]
+
+
+def test_a_shared_entry_lives_as_long_as_somebody_waits() -> None:
+    """Cancelling one of two leaves the other its answer; cancelling both takes the entry out before it is worked on."""
+    queue = Queue(AT_ONCE)
+    first, second = queue.submit([text("same"), text("same")])
+    third, fourth = queue.submit([text("gone"), text("gone")])
+    for future in (first, third, fourth):
+        assert future.cancel()
+    assert sum(queue.counts().values()) == 1
+    batch = take(queue)
+    assert [entry.payload for entry in batch] == ["same"]
+    answer(queue, batch)
+    assert second.result(0).vector[0] == 4
+    with pytest.raises(CancelledError):
+        first.result(0)
+
+
+def test_a_job_that_is_cancelled_while_it_runs_harms_nobody() -> None:
+    """Its answer is thrown away, and those beside it get theirs."""
+    queue = Queue(AT_ONCE)
+    gone, here = queue.submit([text("gone"), text("here!")])
+    batch = take(queue)
+    gone.cancel()
+    answer(queue, batch)
+    assert here.result(0).vector[0] == 5
+    assert queue.wait_drained(0.0)
+
+
+def test_a_deadline_is_kept_without_any_worker() -> None:
+    """Each future gets DeadlineExceeded at its own deadline, waiting or running; who has time left goes on."""
+    clock = Clock()
+    queue = Queue(AT_ONCE, clock=clock)
+    early, late = queue.submit([text("same", deadline=1001.0), text("same", deadline=1003.0)])
+    running = take(queue)
+    (waiting,) = queue.submit([text("waiting", deadline=1002.0)])
+    clock.now = 1002.0
+    queue.expire(most_s=0.0)
+    for future in (early, waiting):
+        assert isinstance(future.exception(0), DeadlineExceeded)
+    assert (late.done(), taken(queue)) == (False, [])
+    answer(queue, running)
+    assert late.result(0).vector[0] == 4
+
+
+def test_the_timer_wakes_for_an_earlier_deadline() -> None:
+    """Who waits in `expire` is woken by a job whose deadline comes before all others."""
+    queue = Queue(AT_ONCE)
+    thread = in_thread(lambda: queue.expire(most_s=30.0))
+    (future,) = queue.submit([text("too late already", deadline=0.0)])
+    thread.join(10.0)
+    queue.expire(most_s=0.0)
+    assert isinstance(future.exception(10.0), DeadlineExceeded)
+
+
+def test_a_lane_is_full_at_its_bound_and_takes_all_or_nothing() -> None:
+    """Overloaded, with the seconds to wait; none of the jobs was queued, and the other lane is open."""
+    queue = Queue(QueueLimits(interactive_jobs=16, bulk_jobs=16, max_wait_s=0.0))
+    for caller in ("a", "b"):
+        queue.submit([text(f"{caller} {i}", caller=caller) for i in range(8)])
+    with pytest.raises(Overloaded) as full:
+        queue.submit([text("one more", caller="c")])
+    assert (full.value.own, queue.counts()["interactive"]) == (False, 16)
+    assert 1.0 <= full.value.retry_after_s <= 30.0
+    queue.submit([text("one more", caller="c", lane="bulk")])
+
+
+def test_a_caller_has_half_of_a_lane_that_others_use() -> None:
+    """Beyond it the caller is told that it is its own share; alone it gets seven eighths, the rest is for the next."""
+    queue = Queue(QueueLimits(interactive_jobs=16, max_wait_s=0.0))
+    queue.submit([text(f"a {i}", caller="a") for i in range(14)])
+    with pytest.raises(Overloaded) as alone:
+        queue.submit([text("a 14", caller="a")])
+    queue.submit([text("b", caller="b")])
+    with pytest.raises(Overloaded) as beside_others:
+        queue.submit([text("a 14", caller="a")])
+    assert (alone.value.own, beside_others.value.own) == (False, True)
+
+
+def test_bytes_are_bounded() -> None:
+    """What waits has a size, whatever its number; it is given back when the jobs are done."""
+    queue = Queue(QueueLimits(n_bytes=100, max_wait_s=0.0))
+    (first,) = queue.submit([image(b"x" * 90)])
+    with pytest.raises(Overloaded):
+        queue.submit([image(b"y" * 11)])
+    first.cancel()
+    queue.submit([image(b"y" * 11)])
+
+
+def test_retry_after_follows_the_rate() -> None:
+    """The more jobs were answered in the last seconds, the sooner a caller may come back."""
+    clock = Clock()
+    limits = QueueLimits(interactive_jobs=40, max_wait_s=0.0)
+
+    def asked_to_wait_s(seconds_each: float) -> float:
+        queue = Queue(limits, clock=clock)
+        for i in range(8):
+            queue.submit([text(f"before {i}")])
+            answer(queue, take(queue))
+            clock.now += seconds_each
+        queue.submit([text(f"{caller} {i}", caller=caller) for i in range(20) for caller in "ab"])
+        with pytest.raises(Overloaded) as full:
+            queue.submit([text("one more", caller="c")])
+        return full.value.retry_after_s
+
+    assert asked_to_wait_s(0.1) < asked_to_wait_s(0.5) <= 30.0
+
+
+def test_what_is_put_back_comes_first_and_as_it_was() -> None:
+    """A group is handed out again by itself, before all that waits; those whose callers have gone are left out."""
+    queue = Queue(AT_ONCE)
+    futures = queue.submit([text(word) for word in ("a", "b", "c", "d")])
+    batch = take(queue)
+    queue.submit([text("new")])
+    futures[1].cancel()
+    queue.put_back([batch[:2], batch[2:]])
+    assert [taken(queue), taken(queue), taken(queue)] == [["a"], ["c", "d"], ["new"]]
+
+
+def test_an_error_names_each_jobs_own_item() -> None:
+    """Two jobs for the same bad input get the error under the name that each of them gave it."""
+    queue = Queue(AT_ONCE)
+    futures = queue.submit([image(b"bad", item="images[3]"), image(b"bad", item="photo.jpg")])
+    for entry in take(queue):
+        queue.fail(entry, lambda item: ImageError("is no picture.", item=item))
+    assert [str(future.exception(0)) for future in futures] == [
+        "images[3]: is no picture.",
+        "photo.jpg: is no picture.",
+    ]
+
+
+def test_a_refused_job_is_never_queued() -> None:
+    """What `refuse` has an error for gets it at once, and the others of the same call are queued."""
+    queue = Queue(AT_ONCE, refuse=lambda _, job: HarmfulInput("no.", item=job.item) if job.payload == "bad" else None)
+    bad, good = queue.submit([text("bad", item="x"), text("good")])
+    assert isinstance(bad.exception(0), HarmfulInput)
+    assert (taken(queue), good.done()) == (["good"], False)
+
+
+def test_closing_finishes_what_was_accepted() -> None:
+    """A closed queue takes nothing more and hands out what it has; then it is drained."""
+    queue = Queue(AT_ONCE)
+    (future,) = queue.submit([text("accepted")])
+    queue.close()
+    with pytest.raises(NotReady):
+        queue.submit([text("late")])
+    assert not queue.wait_drained(0.0)
+    answer(queue, take(queue))
+    assert (queue.wait_drained(0.0), future.done()) == (True, True)
+
+
+def test_stopping_wakes_everybody() -> None:
+    """Who waits for work or for deadlines returns at once."""
+    queue = Queue(AT_ONCE)
+    threads = [
+        in_thread(lambda: queue.take(interactive_only=True, timeout_s=60.0)),
+        in_thread(lambda: queue.take(interactive_only=False, timeout_s=60.0)),
+        in_thread(lambda: queue.expire(most_s=60.0)),
+    ]
+    queue.stop()
+    for thread in threads:
+        thread.join(10.0)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_nothing_is_left_of_jobs_that_are_done() -> None:
+    """Answered, failed, cancelled or late: the counts, the bytes and the list of deadlines go back to nothing."""
+    clock = Clock()
+    queue = Queue(QueueLimits(max_wait_s=0.0, n_bytes=1000), clock=clock)
+    for turn in range(2000):
+        futures = queue.submit([text(f"{turn} {i}" + "x" * 150, deadline=clock.now + 100) for i in range(4)])
+        futures[0].cancel()
+        batch = take(queue)
+        queue.fail(batch[0], lambda item: ImageError("no.", item=item))
+        answer(queue, batch[1:])
+    assert queue.counts() == {"interactive": 0, "bulk": 0}
+    assert len(queue._deadlines) < 1000
+
+
+def test_threads_lose_nothing() -> None:
+    """Many submitting, cancelling and answering at once: every future ends, and those not cancelled with their own."""
+    queue = Queue(QueueLimits(interactive_jobs=100_000, bulk_jobs=100_000))
+    futures: list[tuple[int, Future[Embedded]]] = []
+    stop = threading.Event()
+
+    def serve(interactive_only: bool) -> None:
+        while not stop.is_set():
+            answer(queue, queue.take(interactive_only=interactive_only, timeout_s=0.05))
+
+    def ask(seed: int) -> None:
+        for i in range(200):
+            lane = "bulk" if i % 2 else "interactive"
+            (future,) = queue.submit([text("x" * (1 + (seed * 7 + i) % 90), lane=lane, caller=str(seed))])
+            futures.append((1 + (seed * 7 + i) % 90, future))
+            if i % 5 == 0:
+                future.cancel()
+
+    servers = [in_thread(lambda only=only: serve(only)) for only in (True, False, False)]  # type: ignore[misc]
+    for asker in [in_thread(lambda seed=seed: ask(seed)) for seed in range(4)]:  # type: ignore[misc]
+        asker.join(30.0)
+    assert not wait([future for _, future in futures], 30.0).not_done
+    stop.set()
+    for server in servers:
+        server.join(10.0)
+    assert all(future.cancelled() or future.result(0).vector[0] == length for length, future in futures)
+    assert queue.counts() == {"interactive": 0, "bulk": 0}
