@@ -111,7 +111,7 @@ class Queue:
                 self._idle_for_queries -= interactive_only
         return []
 
-    def answer(self, entry: Entry, vector: Rows, tower: Tower, *, warning: str = "") -> None:
+    def answer(self, entry: Entry, vector: Rows, tower: Tower, *, warning: str = "", n_tokens: int = 0) -> None:
         """Give all who wait for an entry its vector.
 
         Args:
@@ -119,11 +119,12 @@ class Queue:
             vector: (dim,) float32 of unit length.
             tower: The recipe that made it.
             warning: A sentence about the input, without its name.
+            n_tokens: The length of a text as the model read it.
         """
         for waiter in self._finish(entry):
             named = f"{waiter.item}: {warning}" if warning and waiter.item else warning
             with suppress(InvalidStateError):  # cancelled, or its deadline has passed, at this moment
-                waiter.future.set_result(Embedded(vector=vector, tower=tower, warning=named))
+                waiter.future.set_result(Embedded(vector=vector, tower=tower, warning=named, n_tokens=n_tokens))
 
     def fail(self, entry: Entry, error: Callable[[str], LookalikeError]) -> None:
         """Give all who wait for an entry an error, made from the name of the item."""

@@ -26,8 +26,9 @@ _PLAIN = {cls.__name__: cls for cls in (ImageError, UnsupportedMedia)}
 
 def settle(queue: Queue, batch: Sequence[Entry], reply: Reply, tower: Tower) -> None:
     """Answer a batch; parts of it that failed as a whole are split and tried again."""
-    for row, position in zip(reply.rows, reply.positions, strict=True):
-        queue.answer(batch[position], row, tower, warning=CUT if position in reply.cut else "")
+    for row, position, n_tokens in zip(reply.rows, reply.positions, reply.n_tokens, strict=True):
+        warning = CUT if position in reply.cut else ""
+        queue.answer(batch[position], row, tower, warning=warning, n_tokens=n_tokens)
     for fault in reply.faults:
         queue.fail(batch[fault.position], _error_of(fault))
     for first, end, why in reply.undone:

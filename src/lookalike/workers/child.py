@@ -132,6 +132,7 @@ class _Worker:
             "failures": [_moved(astuple(f), first) for first, vectors in done.items() for f in vectors.failures],
             # A warning begins with the name that the input was given here: its place in the part.
             "cut": [first + int(line.partition(":")[0]) for first, v in done.items() for line in v.warnings],
+            "n_tokens": [int(n) for vectors in done.values() for n in vectors.n_tokens],
             "undone": undone,
             "seconds": timer.stop(),
         }

@@ -75,6 +75,7 @@ class Reply:
         rows: (m, dim) float32 unit rows.
         faults: Inputs that have an error of their own.
         cut: Places of texts that were longer than the model reads.
+        n_tokens: For each row, the length of its text as the model read it; 0 for a picture.
         undone: Parts that failed as a whole: first place, end, why.
         seconds: Time by stage.
     """
@@ -83,6 +84,7 @@ class Reply:
     rows: Rows
     faults: Sequence[Fault]
     cut: frozenset[int]
+    n_tokens: Sequence[int]
     undone: Sequence[tuple[int, int, str]]
     seconds: Mapping[str, float]
 
@@ -92,6 +94,7 @@ class Reply:
         return cls(
             positions=[int(place) for place in header["positions"]],
             rows=np.frombuffer(body, np.float32).reshape(len(header["positions"]), dim),
+            n_tokens=[int(n) for n in header["n_tokens"]],
             faults=[Fault(*fields) for fields in header["failures"]],
             cut=frozenset(header["cut"]),
             undone=[(int(first), int(end), str(why)) for first, end, why in header["undone"]],
