@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from lookalike.errors import LookalikeError, RateLimited, ServiceError
@@ -87,6 +86,8 @@ def retry_after_s(header: str | None, now_s: float) -> float | None:
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
         return float(text)
+    from email.utils import parsedate_to_datetime  # 5 of the 100 ms that `import lookalike` may take; rarely needed
+
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:

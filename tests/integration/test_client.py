@@ -403,11 +403,11 @@ def test_hits_items_and_pictures(client: Client, service: Service) -> None:
     service.faults = [says({"id": "a b/c", "content": "0", "project": "p"}), says(b"file"), says(b"small")]
     assert client.item("a b/c", project="p").project == "p"
     assert client.picture("a b/c") == b"file"
-    assert client.thumbnail("a b/c") == b"small"
+    assert client.thumbnail("a b/c", project="p", side_px=256) == b"small"
     assert [seen.path for seen in service.seen[1:]] == [
         "/items/a%20b%2Fc?project=p",
         "/items/a%20b%2Fc/picture",
-        "/items/a%20b%2Fc/thumbnail",
+        "/items/a%20b%2Fc/thumbnail?project=p&size=256",
     ]
 
 

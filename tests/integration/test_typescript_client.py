@@ -6,20 +6,13 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lookalike import Config, Embedder, Index
-from lookalike.config import ServeSettings
-from lookalike.http.collection import Collection
-from tests.pictures import picture, write
-from tests.serving import InlineService, Running, serving
+from tests.integration.conftest import Catalogue
 
 CLIENT = Path(__file__).resolve().parents[2] / "clients" / "typescript"
-KEY = "the-key-of-the-tests"
 
 
 @pytest.fixture(scope="module")
@@ -39,28 +32,9 @@ def npm() -> str:
     return npm
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A service with the built-in model, an index of two pictures, and a key."""
-    folder = tmp_path_factory.mktemp("typescript")
-    write(folder, {"pictures/red.png": picture("red"), "pictures/blue.png": picture("blue")})
-    config = replace(Config.from_environ(), model="tiny", index=folder / "index")
-    with Index.create(config=config) as index:
-        index.ingest([folder / "pictures"])
-    embedding = InlineService(Embedder.open("tiny", config=config))
-    collection = Collection(config, embedding)
-    try:
-        settings = ServeSettings(api_keys=f"tests embed,search {KEY}")
-        with serving(embedding, index=collection, settings=settings) as running:
-            yield running
-    finally:
-        collection.close()
-        embedding.close(drain_s=0)
-
-
-def test_the_typescript_client_passes_its_tests_against_the_real_service(npm: str, service: Running) -> None:
+def test_the_typescript_client_passes_its_tests_against_the_real_service(npm: str, catalogue: Catalogue) -> None:
     """`npm test` builds the package in strict mode and runs every test, none skipped, against a service with keys."""
-    environment = {**os.environ, "LOOKALIKE_URL": service.url, "LOOKALIKE_API_KEY": KEY}
+    environment = {**os.environ, "LOOKALIKE_URL": catalogue.running.url, "LOOKALIKE_API_KEY": catalogue.key}
     done = subprocess.run(
         [npm, "test"], cwd=CLIENT, env=environment, check=False, capture_output=True, text=True, timeout=300
     )

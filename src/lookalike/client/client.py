@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from types import TracebackType
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -21,6 +20,8 @@ from lookalike.embed import ImageInput, OnError
 from lookalike.errors import ConfigError, InputError, SpaceMismatch
 from lookalike.retry import RetryPolicy
 from lookalike.types import Failure, Item
+
+OK = 200
 
 POLICY = RetryPolicy(base_s=0.2, cap_s=5.0)
 """When a client tries again: somebody is waiting, so sooner than a download does."""
@@ -67,8 +68,8 @@ class Client:
 
     def embed_image(self, image: ImageInput, *, timeout_s: float | None = None) -> RemoteVectors:
         """One picture (its bytes or path) to one row. Errors as `embed_images`."""
-        until = self._until(timeout_s)
-        return self._vectors("/embed/image", {"image": encoded(picture(image))}, {0: "image"}, until)
+        name = "image" if isinstance(image, bytes) else str(image)
+        return self.embed_images([image], names=[name], timeout_s=timeout_s)
 
     def embed_images(
         self,
@@ -174,9 +175,11 @@ class Client:
         """The file of an item's picture, as it is. Errors as `item`."""
         return self._ask(_get(item_id, "/picture", project), self._until(timeout_s)).body
 
-    def thumbnail(self, item_id: str, *, project: str | None = None, timeout_s: float | None = None) -> bytes:
-        """A small picture of an item, as the file that a browser shows. Errors as `item`."""
-        return self._ask(_get(item_id, "/thumbnail", project), self._until(timeout_s)).body
+    def thumbnail(
+        self, item_id: str, *, project: str | None = None, side_px: int | None = None, timeout_s: float | None = None
+    ) -> bytes:
+        """A small copy of an item's picture, a WebP about `side_px` wide or high. Errors as `item`."""
+        return self._ask(_get(item_id, "/thumbnail", project, size=side_px), self._until(timeout_s)).body
 
     def ready(self, *, timeout_s: float | None = None) -> bool:
         """Whether the service can answer now; asks once.
@@ -185,7 +188,7 @@ class Client:
             Unavailable: It cannot be reached.
             DeadlineExceeded: It does not answer in time.
         """
-        return self._try(Request("GET", "/readyz"), self._until(timeout_s)).status == HTTPStatus.OK
+        return self._try(Request("GET", "/readyz"), self._until(timeout_s)).status == OK
 
     def close(self) -> None:
         """Close the connections."""
@@ -218,14 +221,14 @@ class Client:
     def _ask(self, request: Request, until: float) -> Answer:
         """The successful answer to a request, asked for as often as it takes and there is time."""
         answer = self._policy.run(lambda: self._attempt(request, until), until=until, on_pause=lambda *_: None)
-        if answer.status != HTTPStatus.OK:
+        if answer.status != OK:
             raise refusal(answer, self._host, self._policy.wall_clock())
         return answer
 
     def _attempt(self, request: Request, until: float) -> Answer:
         """An answer that stays what it is; one that may pass is raised."""
         answer = self._try(request, until)
-        if answer.status != HTTPStatus.OK and not is_lasting(answer):
+        if answer.status != OK and not is_lasting(answer):
             raise refusal(answer, self._host, self._policy.wall_clock())
         return answer
 
@@ -262,9 +265,9 @@ def _post(path: str, body: Mapping[str, object]) -> Request:
     return Request("POST", path, json.dumps(body).encode())
 
 
-def _get(item_id: str, part: str, project: str | None) -> Request:
-    query = "" if project is None else "?" + urlencode({"project": project})
-    return Request("GET", f"/items/{quote(item_id, safe='')}{part}{query}")
+def _get(item_id: str, part: str, project: str | None, *, size: int | None = None) -> Request:
+    query = urlencode({name: value for name, value in (("project", project), ("size", size)) if value is not None})
+    return Request("GET", f"/items/{quote(item_id, safe='')}{part}{'?' if query else ''}{query}")
 
 
 def _address(base_url: str) -> tuple[str, str]:
