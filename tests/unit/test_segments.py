@@ -84,7 +84,7 @@ def test_a_device_without_room_is_a_full_disk() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     with pytest.raises(StoreFull):
-        Segment(Path("/dev/full"), width=6, identity=1).create()
+        Segment(Path("/dev/full"), width=6, identity=1).write(0, codes(3))
 
 
 def test_a_folder_that_cannot_be_written_is_read_only() -> None:
