@@ -23,6 +23,7 @@ from tests.pictures import picture, write
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SERVICE = "http://127.0.0.1:8000"
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 
 
@@ -83,8 +84,10 @@ def test_links_lead_somewhere() -> None:
 
 
 @pytest.mark.parametrize("block", blocks("python"))
-def test_python_of_the_readme_runs(block: str, tmp_path: Path) -> None:
-    """Each block runs as it stands, in a folder with some pictures."""
+def test_python_of_the_readme_runs(block: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Each block runs as it stands, in a folder with some pictures; what talks to a service finds one."""
+    if SERVICE in block:
+        block = block.replace(SERVICE, request.getfixturevalue("running").url)
     write(tmp_path, {"pictures/red.png": picture("red"), "pictures/blue.png": picture("blue")})
     done = run("-W", "error", "-c", block, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -109,7 +112,8 @@ def test_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(ours) >= 8
     for line in ours:
         words = [word.replace("~", str(tmp_path)) for word in shlex.split(line)]
-        if words[1:3] == ["models", "pull"]:  # needs the network; tests/integration/test_hub.py runs it
+        # One needs the network, the other runs until it is stopped: tests/integration runs them.
+        if words[1:3] == ["models", "pull"] or words[1] == "serve":
             continue
         done = run("-m", *words, env=environment)
         allowed = {0, 1} if words[1] == "doctor" else {0}
