@@ -21,8 +21,8 @@ from lookalike.thumbnails import thumbnail
 SIDES_PX = (64, 128, 256, 512)
 """The sizes that are made: few, so that asking for many cannot fill the disk."""
 
-STALL_S = 10.0
-"""How long one picture may take: the largest that is let in takes about two seconds."""
+STALL_S = 20.0
+"""How long one picture may take: a PNG of 100 million pixels takes five seconds where the cores are busy."""
 
 MAX_MEMORY = 4 << 30
 """Bytes that the decoding process may have: the largest picture takes about half of it."""
