@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 import lookalike
 from lookalike.http.access import Caller, require
@@ -31,7 +31,7 @@ async def readyz(shared: Shared) -> JSONResponse:
     return JSONResponse(document, 200 if document["ready"] else 503)
 
 
-@router.get("/metrics", summary="Figures for Prometheus", responses=responses(401))
+@router.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse, responses=responses(401))
 async def metrics(shared: Shared, _: AnyKey) -> Response:
     """Prometheus' text format. Needs a key, of any scope, where keys are configured."""
     body, content_type = shared.metrics.exposition()
