@@ -36,10 +36,8 @@ async function start(): Promise<Service> {
   await writeFile(join(folder, "blue.png"), picture(20, 20, 200));
   await promisify(execFile)(COMMAND, ["index", folder, "--model", "tiny"], { env });
   const port = await freePort();
-  const child = spawn(COMMAND, ["serve", "--model", "tiny", "--index", index, "--port", String(port)], {
-    env,
-    stdio: ["ignore", "inherit", "inherit"],
-  });
+  const options = ["--model", "tiny", "--index", index, "--port", String(port), "--log-level", "warning"];
+  const child = spawn(COMMAND, ["serve", ...options], { env, stdio: ["ignore", "ignore", "inherit"] });
   const stop = async (): Promise<void> => {
     await end(child);
     await rm(folder, { recursive: true, force: true });
