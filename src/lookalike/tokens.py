@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ class Tokenizer:
 
     Attributes:
         max_tokens: The length at which a text is cut, begin and end tokens included.
+        digest: sha256 (hex) of everything that decides the ids; see `digest_of_document`.
         begin_id: The id of the token that every text begins with.
         end_id: The id of the token that every text ends with. A text may spell it out ("<|endoftext|>"); then it
             occurs more than once, and CLIP's reference pools at the first.
@@ -48,7 +48,6 @@ class Tokenizer:
             UnsupportedModel: It does not put one token before and one behind a text, or `max_tokens` is too small.
             MissingDependency: The library `tokenizers` is not installed.
         """
-        self._document = document
         self._backend = _load(document, model)
         ends = self._backend.encode("").ids
         if len(ends) != 2 or max_tokens < 3:
@@ -60,6 +59,7 @@ class Tokenizer:
             )
         self.begin_id, self.end_id = ends
         self.max_tokens = max_tokens
+        self.digest = digest_of_document(document, max_tokens=max_tokens)
 
     @classmethod
     def from_folder(cls, folder: Path, *, max_tokens: int) -> Tokenizer:
@@ -73,12 +73,7 @@ class Tokenizer:
             ModelNotFound: None of these files is there.
             CorruptModel, UnsupportedModel, MissingDependency: As the constructor.
         """
-        return cls(_document(folder), max_tokens=max_tokens, model=folder.name)
-
-    @cached_property
-    def digest(self) -> str:
-        """sha256 (hex) of everything that decides the ids."""
-        return digest_of([hashlib.sha256(self._document).hexdigest(), self.max_tokens])
+        return cls(read_document(folder), max_tokens=max_tokens, model=folder.name)
 
     def encode(self, text: str) -> Tokens:
         """Tokenise one text.
@@ -110,6 +105,31 @@ class Tokenizer:
         return Tokens(np.array(ids, np.int64), truncated)
 
 
+def read_document(folder: Path) -> bytes:
+    """The folder's `tokenizer.json`, or the same built from the older files.
+
+    Raises:
+        ModelNotFound: Neither is there.
+        CorruptModel: An older file cannot be read.
+    """
+    if (whole := folder / "tokenizer.json").is_file():
+        return whole.read_bytes()
+    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+        return json.dumps(_clip_document(folder)).encode()
+    if (folder / "vocab.txt").is_file():
+        return json.dumps(_bert_document(folder)).encode()
+    raise ModelNotFound(
+        f"{folder} holds no tokenizer.json, nor vocab.json with merges.txt, nor vocab.txt: fetch the model again.",
+        model=folder.name,
+        file="tokenizer.json",
+    )
+
+
+def digest_of_document(document: bytes, *, max_tokens: int) -> str:
+    """sha256 (hex) of everything that decides the ids of a tokenizer, without building it."""
+    return digest_of([hashlib.sha256(document).hexdigest(), max_tokens])
+
+
 def _not_a_text(text: str) -> InputError:
     place = next((i for i, character in enumerate(text) if "\ud800" <= character <= "\udfff"), None)
     return InputError(
@@ -135,21 +155,6 @@ def _load(document: bytes, model: str) -> tokenizers.Tokenizer:
     backend.no_padding()
     backend.no_truncation()
     return backend
-
-
-def _document(folder: Path) -> bytes:
-    """The folder's `tokenizer.json`, or the same built from the older files."""
-    if (whole := folder / "tokenizer.json").is_file():
-        return whole.read_bytes()
-    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        return json.dumps(_clip_document(folder)).encode()
-    if (folder / "vocab.txt").is_file():
-        return json.dumps(_bert_document(folder)).encode()
-    raise ModelNotFound(
-        f"{folder} holds no tokenizer.json, nor vocab.json with merges.txt, nor vocab.txt: fetch the model again.",
-        model=folder.name,
-        file="tokenizer.json",
-    )
 
 
 def _clip_document(folder: Path) -> dict[str, Any]:

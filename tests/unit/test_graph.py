@@ -92,7 +92,7 @@ def test_positions_are_not_stretched(tmp_path: Path) -> None:
 def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
     """A tokenizer whose end token is not the one that config.json names would pool at the wrong place."""
     with pytest.raises(CorruptModel, match=f"with token {END_ID}.*ends with 17") as caught:
-        open_model(write_clip(tmp_path / "model", end_id=17))
+        open_model(write_clip(tmp_path / "model", end_id=17)).prepare_text("a cat")
     assert caught.value.file == "tokenizer.json"
 
 

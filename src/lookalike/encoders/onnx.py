@@ -15,17 +15,17 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from lookalike.encoders.architecture import Architecture, ClipText, Settings, read_architecture
+from lookalike.encoders.architecture import Architecture, Settings, read_architecture
 from lookalike.encoders.batches import Feed, plan, pooled_part, text_feed
 from lookalike.encoders.compiled import processor
 from lookalike.encoders.cores import available_cores
 from lookalike.encoders.quantise import weight_levels
 from lookalike.encoders.samples import TEXTS, pictures
+from lookalike.encoders.tokenizer import LazyTokenizer
 from lookalike.encoders.towers import LazyTower, Recipe, cosine_of
-from lookalike.errors import CorruptModel, InputError, UnsupportedModel
+from lookalike.errors import InputError, UnsupportedModel
 from lookalike.pixels import PixelSpec, prepare
 from lookalike.spaces import Modality, Orientation, Precision, Space, Tower
-from lookalike.tokens import Tokenizer
 from lookalike.types import Pixels, Rows, Tokens
 
 PICTURES_PER_RUN = 8
@@ -62,14 +62,15 @@ def open_encoder(
 
     Raises:
         ModelNotFound: A file is missing.
-        CorruptModel: A file is damaged, or does not fit the others.
+        CorruptModel: A file is damaged, or does not fit the others; of the tokenizer and the checkpoint, whoever
+            needs them first is told.
         UnsupportedModel: An architecture or option that is not built in.
         MissingDependency: A library of the extra "local" is not installed.
     """
     options = options or EngineOptions()
     architecture = read_architecture(folder)
     spec = _pixel_spec(folder, architecture)
-    tokenizer = _tokenizer(folder, architecture)
+    tokenizer = LazyTokenizer(folder, architecture.text)
     samples: dict[Modality, Callable[[], Sequence[Feed]]] = {"text": lambda: _sample_texts(architecture, tokenizer)}
     if spec is not None:
         samples["image"] = lambda: _sample_pictures(spec)
@@ -117,7 +118,7 @@ class OnnxEncoder:
         towers: Mapping[Modality, LazyTower],
         *,
         spec: PixelSpec | None,
-        tokenizer: Tokenizer,
+        tokenizer: LazyTokenizer,
     ) -> None:
         self._tower = tower
         self._text = architecture.text
@@ -136,6 +137,8 @@ class OnnxEncoder:
 
     def prepare_text(self, text: str) -> Tokens:
         """A text of any length -> its token ids, cut to what the model reads."""
+        # Tokens are made to be embedded, and the first text waits for the tokenizer anyway.
+        self._towers["text"].open_early()
         return self._tokenizer.encode(text)
 
     def encode_images(self, pixels: Pixels) -> Rows:
@@ -206,20 +209,6 @@ def _sample_pictures(spec: PixelSpec) -> list[Feed]:
     return [{"pixels": prepare(Image.fromarray(picture), spec)[None]} for picture in pictures()]
 
 
-def _sample_texts(architecture: Architecture, tokenizer: Tokenizer) -> list[Feed]:
+def _sample_texts(architecture: Architecture, tokenizer: LazyTokenizer) -> list[Feed]:
     text = architecture.text
     return [text_feed([pooled_part(tokenizer.encode(sample).ids, text)], text) for sample in TEXTS]
-
-
-def _tokenizer(folder: Path, architecture: Architecture) -> Tokenizer:
-    text = architecture.text
-    tokenizer = Tokenizer.from_folder(folder, max_tokens=text.max_tokens)
-    end_id = text.end_id if isinstance(text, ClipText) else None
-    if tokenizer.end_id >= text.vocabulary or end_id not in (None, tokenizer.end_id):
-        raise CorruptModel(
-            f"The tokenizer in {folder} ends a text with token {tokenizer.end_id}; config.json says that the model has "
-            f"{text.vocabulary} tokens{'' if end_id is None else f' and ends with {end_id}'}: fetch the model again.",
-            model=folder.name,
-            file="tokenizer.json",
-        )
-    return tokenizer

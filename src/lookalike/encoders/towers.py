@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Lock
+from threading import Lock, Thread
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from lookalike.encoders.architecture import Architecture
 from lookalike.encoders.batches import Feed, text_feed
 from lookalike.encoders.compiled import Compiled, Facts
 from lookalike.encoders.cores import available_cores
-from lookalike.errors import CorruptModel
+from lookalike.errors import CorruptModel, LookalikeError
 from lookalike.spaces import Modality, Precision, digest_of
 from lookalike.types import Rows
 
@@ -29,6 +29,10 @@ CANARY_TOLERANCE = 1e-3
 """How far the vector of the canary may be from the one at build time before the files count as damaged."""
 
 CANARY_TOKENS = 8
+
+HEAD_START_S = 0.005
+"""ONNX Runtime reads a graph, asks for the interpreter's lock once more, and then works without it for long. Whoever
+builds a tokenizer holds that lock all the time, so what opens a tower beside it has to be past that point."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,13 +83,30 @@ class LazyTower:
         self._threads = threads
         self._lock = Lock()
         self._session: runtime.Session | None = None
+        self._early = Lock()  # for the first who asks, and never released
+
+    def open_early(self) -> None:
+        """Begin to open the tower on another thread, for whoever has something else to do before the first `run`."""
+        if self._session is not None or not self._early.acquire(blocking=False):
+            return
+        with suppress(LookalikeError):  # `run` tries again, and tells whoever needs the tower
+            thread = Thread(target=self._try_to_open, args=(_ready(self._recipe),))
+            thread.start()
+            thread.join(HEAD_START_S)
 
     def run(self, feed: Feed) -> Rows:
         """(n, dim) float32 unit rows for the inputs of the tower's graph."""
+        return self._opened().run(feed)
+
+    def _opened(self, ready: Compiled | None = None) -> runtime.Session:
         if self._session is None:
             with self._lock:  # two threads may need a tower that neither has opened
-                self._session = self._session or _open(self._recipe, self._threads)
-        return self._session.run(feed)
+                self._session = self._session or _open(self._recipe, ready or _ready(self._recipe), self._threads)
+        return self._session
+
+    def _try_to_open(self, ready: Compiled) -> None:
+        with suppress(LookalikeError):
+            self._opened(ready)
 
 
 def cosine_of(recipe: Recipe) -> float:
@@ -104,9 +125,8 @@ def _ready(recipe: Recipe, replacing: Compiled | None = None) -> Compiled:
     return compiled.build_once(folder, partial(_build, recipe), replacing=replacing)
 
 
-def _open(recipe: Recipe, threads: int) -> runtime.Session:
+def _open(recipe: Recipe, ready: Compiled, threads: int) -> runtime.Session:
     """A session that is sound; built again if it is not."""
-    ready = _ready(recipe)
     session = _open_sound(recipe, ready, threads)
     if session is None:
         ready = _ready(recipe, replacing=ready)
