@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 import httpx2
 
@@ -22,13 +24,14 @@ from lookalike.http.server import Server, bind, url_of
 from lookalike.metrics import Metrics
 from lookalike.ports import EmbeddingService
 from lookalike.types import Embedded, Job, ServiceStatus
+from lookalike.workers import WorkerPlan, WorkerPool
 
 START_S = 20.0
 """How long a test waits for a service to start or to stop."""
 
 
 class InlineService:
-    """An `EmbeddingService` on threads of this process: no worker to wait for."""
+    """An `EmbeddingService` on threads of this process, for tests that bring their own embedder or their own faults."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
@@ -54,6 +57,27 @@ class InlineService:
         found = embed([job.payload], names=[job.item])  # type: ignore[operator]
         n_tokens = int(found.n_tokens[0])
         return Embedded(vector=found.values[0], tower=found.tower, warning=" ".join(found.warnings), n_tokens=n_tokens)
+
+
+@cache
+def fake_pool() -> tuple[WorkerPool, Metrics]:
+    """Real workers with a fake model, and their figures: started once, ended with the process."""
+    metrics = Metrics()
+    pool = WorkerPool(
+        _open_fake,
+        WorkerPlan(workers=2, cores=1),
+        canaries=Path(os.environ["LOOKALIKE_CACHE_DIR"]) / "canaries",
+        recorder=metrics,
+    )
+    pool.start()
+    metrics.watch(pool.status)
+    status = pool.wait_ready(START_S)
+    assert status.ready, status.reason
+    return pool, metrics
+
+
+def _open_fake(_threads: int) -> Embedder:
+    return Embedder(FakeEncoder())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,23 +109,25 @@ def serving(
     """Run the HTTP service in a thread while the block runs.
 
     Args:
-        service: Makes the vectors; fake ones, in this process, if left out. Not closed.
+        service: Makes the vectors; real workers with a fake model if left out. Not closed.
         index: What is searched, if anything. Not closed.
         settings: As LOOKALIKE_... would have them; its host and port are not looked at.
         fetcher: Reads pictures at URLs, if they are allowed.
     """
     settings = replace(settings or ServeSettings(), host="127.0.0.1", port=0)
-    own = None if service else InlineService(Embedder(FakeEncoder()))
-    metrics = Metrics()
+    if service is None:
+        service, metrics = fake_pool()
+    else:
+        metrics = Metrics()
+        metrics.watch(service.status)
     context = Context(
-        service=service or own,  # type: ignore[arg-type]
+        service=service,
         index=index,
         settings=settings,
         metrics=metrics,
         gatekeeper=Gatekeeper.of(settings),
         fetcher=fetcher,
     )
-    metrics.watch(context.service.status)
     listener = bind("127.0.0.1", 0)  # from here on connections wait until the server takes them
     server = Server(context)
     thread = threading.Thread(target=partial(server.run, sockets=[listener]), name="serving")
@@ -114,6 +140,4 @@ def serving(
     finally:
         server.stop()
         thread.join(START_S)
-        if own is not None:
-            own.close(drain_s=0)
     assert not thread.is_alive(), "the service did not stop"

@@ -200,7 +200,9 @@ async def _answer_unexpected(request: Request, _: Exception) -> JSONResponse:
     hidden = HTTPException(500, "Something in the service failed; its log says more under this request's id.")
     # Outside of the middleware that adds it to every other answer.
     request_id = _request_id(request)
-    return problem(hidden, path=request.url.path, request_id=request_id, headers={"X-Request-ID": request_id})
+    # uvicorn closes the connection after a defect, and would not say so.
+    headers = {"X-Request-ID": request_id, "Connection": "close"}
+    return problem(hidden, path=request.url.path, request_id=request_id, headers=headers)
 
 
 def invalid(errors: Sequence[Mapping[str, Any]]) -> InputError:
