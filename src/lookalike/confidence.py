@@ -12,7 +12,8 @@ says something is how a similarity compares with a *background*:
 
 A logistic curve around that point makes 0..1 of it. On 73 real photos and 1,982 real captions under CLIP ViT-B/32,
 every true caption lies above the point, and 2 % of captions drawn at random; photos of one subject have a z of 1.0 to
-3.7, of different subjects below 2.4 (tests/unit/test_confidence.py).
+3.7, of different subjects below 2.4 (tests/unit/test_confidence.py). Of the others of its subject a photo alone accepts
+54 %, with the subject's name beside it at three times the weight 76 %, and 1.5 % of those of other subjects either way.
 """
 
 from __future__ import annotations

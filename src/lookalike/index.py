@@ -16,9 +16,9 @@ from lookalike import app
 from lookalike.bank import caption_bank
 from lookalike.config import Config
 from lookalike.embed import ImageInput
-from lookalike.errors import InputError, ItemNotFound, SpaceMismatch, UnsupportedModel
+from lookalike.errors import InputError, SpaceMismatch, UnsupportedModel
 from lookalike.ports import Source
-from lookalike.query import Part, Query, QueryEmbedder, QueryMaker
+from lookalike.query import Part, Query, QueryEmbedder, QueryMaker, require_item
 from lookalike.search import Searcher
 from lookalike.spaces import Space
 from lookalike.types import Filter, Hits, Item, LedgerEntry, Outcome, Rows, StoreStats
@@ -249,11 +249,7 @@ class Index:
         Raises:
             ItemNotFound: There is none.
         """
-        project = project or self._config.project
-        (item,) = self._store.get([(project, item_id)])
-        if item is None:
-            raise ItemNotFound(f"There is no item {item_id!r} in project {project!r} of this index.")
-        return item
+        return require_item(self._store, project or self._config.project, item_id)
 
     def delete(self, ids: Sequence[str], *, project: str | None = None) -> int:
         """Remove items; the number that there were. Where a source still has one, the next ingest brings it back."""

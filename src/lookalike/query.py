@@ -15,7 +15,7 @@ from lookalike.embed import ImageInput
 from lookalike.errors import InputError, ItemNotFound
 from lookalike.ports import VectorReader
 from lookalike.spaces import Space, Tower
-from lookalike.types import QueryKind, Rows, Vectors
+from lookalike.types import Item, QueryKind, Rows, Vectors
 
 LEAST_LENGTH = 0.05
 """Of a sum of unit vectors whose weights add up to 1, the least length that still points somewhere. The vectors of
@@ -138,11 +138,17 @@ def text_query(embedder: QueryEmbedder, text: str) -> Query:
     return Query(found.values[0], found.space, "text", warnings=found.warnings)
 
 
-def item_query(store: VectorReader, project: str, item_id: str) -> Query:
-    """A query by a picture that is in the store, with the vector that it has there."""
+def require_item(store: VectorReader, project: str, item_id: str) -> Item:
+    """The item of this project and id. ItemNotFound if there is none."""
     (item,) = store.get([(project, item_id)])
     if item is None:
         raise ItemNotFound(f"There is no item {item_id!r} in project {project!r} of this index.")
+    return item
+
+
+def item_query(store: VectorReader, project: str, item_id: str) -> Query:
+    """A query by a picture that is in the store, with the vector that it has there."""
+    item = require_item(store, project, item_id)
     rows, _ = store.vectors([item.content])
     if not len(rows):  # deleted, and its vector given back, since it was looked up
         raise ItemNotFound(f"Item {item_id!r} of project {project!r} has just been removed from this index.")

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from lookalike.confidence import CAPTION_BANK, sample_confidence, text_confidence
+from lookalike.encoders.fake import FakeEncoder
+from lookalike.query import Query, compose
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -79,3 +81,26 @@ def test_the_same_threshold_holds_for_real_photos_as_queries(real: dict[str, np.
         other += list(sure[labels[rest] != labels[number]])
     assert np.mean(other) < 0.05
     assert np.mean(same) > 8 * np.mean(other)
+
+
+def test_the_same_threshold_holds_for_a_photo_with_words_beside_it(real: dict[str, np.ndarray]) -> None:
+    """A photo together with what it shows: others of its subject are accepted, photos of another hardly ever."""
+    texts, images = unit(real["text_vectors"]), unit(real["image_vectors"])
+    row = {str(text).lower(): number for number, text in enumerate(real["text"])}
+    labels = np.array([str(label) for label in real["image_label"]])
+    space = FakeEncoder().tower.space
+    same, other = [], []
+    for subject in ("basketball", "building", "football", "fruit"):
+        words = Query(texts[row[f"a {subject}"]], space, "text")
+        for number in np.flatnonzero(labels == subject):
+            query = compose([(Query(images[number], space, "image"), 1), (words, 3)])
+            rest = np.arange(len(images)) != number
+            similarities = (images[rest] @ query.vector).astype(float)
+            assert query.prior is not None
+            sure = sample_confidence(similarities, similarities, query.prior) >= 0.5
+            same += list(sure[labels[rest] == subject])
+            other += list(sure[labels[rest] != subject])
+            # What the parts let expect of unrelated pictures is what these score.
+            assert query.prior.mean == pytest.approx(similarities[labels[rest] != subject].mean(), abs=0.1)
+    assert np.mean(other) < 0.05
+    assert np.mean(same) > 0.5
