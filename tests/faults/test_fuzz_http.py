@@ -63,6 +63,13 @@ def operations(running: Running) -> Iterator[Any]:
         yield operation.ok()
 
 
+def aim(case: schemathesis.Case) -> None:
+    """Let a request that is as described get past what random text never hits."""
+    (case.headers or {}).pop("X-Request-Timeout", None)
+    if isinstance(case.body, dict) and "model" in case.body:
+        case.body |= {"model": "tiny", "dimensions": None}
+
+
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))
 def test_no_request_breaks_a_route(running: Running, mode: schemathesis.GenerationMode) -> None:
     """Whatever is sent, as described or not, gets an answer in time that is no 500 and that OpenAPI describes."""
@@ -74,6 +81,8 @@ def test_no_request_breaks_a_route(running: Running, mode: schemathesis.Generati
         def send(case: schemathesis.Case) -> None:
             nonlocal sent
             sent += 1
+            if mode is schemathesis.GenerationMode.POSITIVE:
+                aim(case)
             case.call_and_validate(checks=CHECKS, timeout=TIMEOUT_S)
 
         with suppress(Unsatisfiable):  # a route that takes nothing cannot be asked wrongly
