@@ -58,7 +58,7 @@ MAX_TYPE_IGNORES = 5
 MAX_BROAD_EXCEPTS = 2
 MAX_IMPORT_S = 0.1
 
-UNUSED_EXTRAS = {"openvino", "torch", "postgres"}  # planned: nothing imports their libraries yet
+UNUSED_EXTRAS = {"postgres"}  # planned: nothing imports their libraries yet
 FRAMEWORKS = {"fastapi", "uvicorn"}  # what `http/` is made of: one package instead of one file
 INDIRECT = {"uvloop", "httptools", "multipart"}  # uvicorn and fastapi use them where they are installed
 IMPORT_NAMES = {"pillow-heif": "pillow_heif", "python-multipart": "multipart"}  # where it is not the project's name

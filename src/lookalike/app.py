@@ -57,6 +57,7 @@ def open_encoder(config: Config, *, threads: int | None = None) -> Encoder:
         folder = fetch(model, config.hub)
     options = EngineOptions(
         precision=config.precision,
+        runtime=config.runtime,
         orientation=config.orientation,
         threads=config.threads if threads is None else threads,
     )

@@ -11,13 +11,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import TypeVar, get_args
 
 from lookalike.errors import ConfigError
 from lookalike.image import ImagePolicy
-from lookalike.spaces import Orientation, Precision
+from lookalike.spaces import Orientation, Precision, Runtime
 from lookalike.weights.local import HubSettings
 
+Choice = TypeVar("Choice", bound=str)
 HUB_ENDPOINT = "https://huggingface.co"
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
@@ -75,6 +76,7 @@ class Config:
         model: Name, alias or folder of the model; "auto" is the index's own model, else CLIP if its weights are on this
             machine, else the built-in `tiny`, which is said aloud.
         precision: "exact" or "int8".
+        runtime: The library that runs the model: "onnxruntime", "openvino" or "torch".
         orientation: Whether EXIF orientation is applied or ignored.
         threads: Cores to use; 0 for all that the container allows.
         index: Folder of the index.
@@ -89,6 +91,7 @@ class Config:
 
     model: str = "auto"
     precision: Precision = "exact"
+    runtime: Runtime = "onnxruntime"
     orientation: Orientation = "apply"
     threads: int = 0
     index: Path
@@ -112,8 +115,9 @@ class Config:
         # Without slots, a class keeps its defaults as attributes.
         return cls(
             model=env.text("LOOKALIKE_MODEL", cls.model),
-            precision=env.choice("LOOKALIKE_PRECISION", cls.precision, get_args(Precision)),  # type: ignore[arg-type]
-            orientation=env.choice("LOOKALIKE_ORIENTATION", cls.orientation, get_args(Orientation)),  # type: ignore[arg-type]
+            precision=env.choice("LOOKALIKE_PRECISION", cls.precision, get_args(Precision)),
+            runtime=env.choice("LOOKALIKE_RUNTIME", cls.runtime, get_args(Runtime)),
+            orientation=env.choice("LOOKALIKE_ORIENTATION", cls.orientation, get_args(Orientation)),
             threads=env.count("LOOKALIKE_THREADS", cls.threads),
             index=env.path("LOOKALIKE_INDEX", lambda: _data_home(env) / "lookalike" / "photos.lookalike"),
             project=env.text("LOOKALIKE_PROJECT", cls.project),
@@ -227,8 +231,9 @@ class _Environment:
             raise ConfigError(f"{name} is {value!r}; it must be a number of seconds, more than 0.")
         return float(value)
 
-    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
+    def choice(self, name: str, default: Choice, allowed: tuple[Choice, ...]) -> Choice:
         value = self.text(name, default)
-        if value not in allowed:
-            raise ConfigError(f"{name} is {value!r}; it must be one of: {', '.join(allowed)}.")
-        return value
+        for choice in allowed:
+            if choice == value:
+                return choice
+        raise ConfigError(f"{name} is {value!r}; it must be one of: {', '.join(allowed)}.")

@@ -17,6 +17,8 @@ from lookalike.errors import SpaceMismatch
 Modality = Literal["image", "text"]
 Precision = Literal["exact", "int8"]
 Orientation = Literal["apply", "ignore"]
+Runtime = Literal["onnxruntime", "openvino", "torch"]
+"""What runs a model on this machine; all three write into the same space."""
 
 REQUIRED_COSINE = 0.999
 """The least cosine to the reference at which another recipe may write into a space (docs/design.md, section 3)."""

@@ -12,9 +12,10 @@ from PIL import Image
 
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.encoders.onnx import EngineOptions, open_encoder
+from lookalike.encoders.runtimes import PRECISIONS
 from lookalike.errors import UnsupportedModel
 from lookalike.ports import Encoder
-from lookalike.spaces import Orientation, Precision, Space
+from lookalike.spaces import Orientation, Precision, Runtime, Space
 from lookalike.types import Rows
 from tests.checkpoints import write_bert, write_clip
 
@@ -26,14 +27,20 @@ TEXTS = [
     "green green green black, and then much more than a small model reads",
     "7 cats",
 ]
+KINDS = {"clip": write_clip, "bert": write_bert}
 Open = Callable[[Orientation], Encoder]
 
 
-def local(write: Callable[[Path], Path], folder: Path, precision: Precision) -> Open:
+LOCAL = [
+    f"{kind} {precision} {runtime}" for runtime in PRECISIONS for precision in PRECISIONS[runtime] for kind in KINDS
+]
+
+
+def local(write: Callable[[Path], Path], folder: Path, precision: Precision, runtime: Runtime) -> Open:
     write(folder / "model")
 
     def open_it(orientation: Orientation) -> Encoder:
-        options = EngineOptions(precision=precision, orientation=orientation, threads=1)
+        options = EngineOptions(precision=precision, runtime=runtime, orientation=orientation, threads=1)
         return open_encoder(
             folder / "model", name="small", weights_sha256="0" * 64, cache_dir=folder / "compiled", options=options
         )
@@ -41,14 +48,14 @@ def local(write: Callable[[Path], Path], folder: Path, precision: Precision) -> 
     return open_it
 
 
-@pytest.fixture(scope="module", params=["fake", "clip exact", "clip int8", "bert exact", "bert int8"])
+@pytest.fixture(scope="module", params=["fake", *LOCAL])
 def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Open:
     """Opens the encoder under test."""
-    kind, _, precision = request.param.partition(" ")
-    folder = tmp_path_factory.mktemp("encoder")
-    if kind == "fake":
+    if request.param == "fake":
         return lambda orientation: FakeEncoder(orientation=orientation)
-    return local(write_clip if kind == "clip" else write_bert, folder, "int8" if precision == "int8" else "exact")
+    kind, precision, runtime = request.param.split()
+    pytest.importorskip(runtime, reason=f"{runtime} is not installed here; `make parity` has it")
+    return local(KINDS[kind], tmp_path_factory.mktemp("encoder"), precision, runtime)
 
 
 @pytest.fixture(scope="module")

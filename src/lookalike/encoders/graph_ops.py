@@ -1,7 +1,9 @@
-"""An ONNX graph, written node by node; its weights go straight to a file. The only file that imports `onnx`."""
+"""An ONNX graph, written node by node, its weights straight to a file; and read. The only file that imports `onnx`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Literal
@@ -9,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.errors import MissingDependency
+from lookalike.errors import CorruptModel, MissingDependency
 
 Array = NDArray[Any]
 InputType = Literal["float32", "int64", "int32"]
@@ -33,11 +35,7 @@ class GraphWriter:
 
     def __init__(self, path: Path) -> None:
         """Start a graph at `path`; the weights go into a file beside it, with ".weights" added to its name."""
-        try:
-            import onnx
-        except ImportError as error:
-            raise MissingDependency("onnx", extra="local") from error
-        self._onnx: ModuleType = onnx
+        self._onnx = _onnx()
         self._path = path
         self._weights = path.with_name(path.name + ".weights").open("wb")
         self._nodes: list[Any] = []
@@ -107,3 +105,67 @@ class GraphWriter:
     def _new_name(self, kind: str) -> str:
         self._n_names += 1
         return f"{kind}_{self._n_names}"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator of a graph; an empty input is one that is left out."""
+
+    kind: str
+    inputs: tuple[str, ...]
+    output: str
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A graph that was read: its nodes in the order in which they run, and its constants by name."""
+
+    nodes: tuple[Node, ...]
+    arrays: Mapping[str, Array]
+
+
+def read_graph(path: Path) -> Graph:
+    """A graph that a `GraphWriter` wrote. Its weights are mapped, and copied where they are written to.
+
+    Raises:
+        CorruptModel: A file is damaged.
+    """
+    onnx = _onnx()
+    from google.protobuf.message import DecodeError  # of the library that onnx stands on
+
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+        arrays = {tensor.name: _constant(onnx, tensor, path.parent) for tensor in graph.initializer}
+    except (DecodeError, OSError, ValueError, LookupError) as error:
+        raise CorruptModel(f"The graph in {path.parent} is damaged ({error}): delete that folder.") from error
+    read = onnx.helper.get_attribute_value
+    nodes = (
+        Node(node.op_type, tuple(node.input), node.output[0], {found.name: read(found) for found in node.attribute})
+        for node in graph.node
+    )
+    return Graph(tuple(nodes), arrays)
+
+
+def move_graph(source: Path, folder: Path) -> None:
+    """Put a folder's graph and its weights into another folder: all that a library needs which compiles by itself."""
+    for path in source.iterdir():
+        path.rename(folder / path.name)
+
+
+def _constant(onnx: ModuleType, tensor: Any, folder: Path) -> Array:
+    if tensor.data_location != onnx.TensorProto.EXTERNAL:
+        array: Array = onnx.numpy_helper.to_array(tensor)
+        return array.copy()
+    place = {entry.key: entry.value for entry in tensor.external_data}
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    return np.memmap(folder / place["location"], dtype, mode="c", offset=int(place["offset"]), shape=tuple(tensor.dims))
+
+
+def _onnx() -> ModuleType:
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingDependency("onnx", extra="local") from error
+    module: ModuleType = onnx
+    return module

@@ -1,4 +1,4 @@
-"""Local models: a Hugging Face folder to an Encoder that runs on ONNX Runtime.
+"""Local models: a Hugging Face folder to an Encoder that runs on ONNX Runtime, or on another of `runtimes`.
 
 A tower is compiled once per machine (`compiled`): the graph is optimised for the processor and its weights are packed
 the way the kernels read them, in a file that every process maps instead of loading. Opening a compiled tower reads
@@ -20,12 +20,13 @@ from lookalike.encoders.batches import Feed, plan, pooled_part, text_feed
 from lookalike.encoders.compiled import processor
 from lookalike.encoders.cores import available_cores
 from lookalike.encoders.quantise import weight_levels
+from lookalike.encoders.runtimes import require_runnable
 from lookalike.encoders.samples import TEXTS, pictures
 from lookalike.encoders.tokenizer import LazyTokenizer
 from lookalike.encoders.towers import LazyTower, Recipe, cosine_of
 from lookalike.errors import InputError, UnsupportedModel
 from lookalike.pixels import PixelSpec, prepare
-from lookalike.spaces import Modality, Orientation, Precision, Space, Tower
+from lookalike.spaces import Modality, Orientation, Precision, Runtime, Space, Tower
 from lookalike.types import Pixels, Rows, Tokens
 
 PICTURES_PER_RUN = 8
@@ -38,13 +39,21 @@ class EngineOptions:
 
     Attributes:
         precision: "exact" (float32) or "int8".
+        runtime: What runs it.
         orientation: Whether the EXIF orientation of a picture is applied or ignored.
         threads: Cores for one call; 0 for all that the container allows.
+
+    Raises:
+        ConfigError: The runtime does not compute in this precision.
     """
 
     precision: Precision = "exact"
+    runtime: Runtime = "onnxruntime"
     orientation: Orientation = "apply"
     threads: int = 0
+
+    def __post_init__(self) -> None:
+        require_runnable(self.runtime, self.precision)
 
 
 def open_encoder(
@@ -65,7 +74,7 @@ def open_encoder(
         CorruptModel: A file is damaged, or does not fit the others; of the tokenizer and the checkpoint, whoever
             needs them first is told.
         UnsupportedModel: An architecture or option that is not built in.
-        MissingDependency: A library of the extra "local" is not installed.
+        MissingDependency: A library of the extra "local", or of the runtime's, is not installed.
     """
     options = options or EngineOptions()
     architecture = read_architecture(folder)
@@ -82,6 +91,7 @@ def open_encoder(
             architecture=architecture,
             modality=modality,
             precision=options.precision,
+            runtime=options.runtime,
             samples=make,
             cache_dir=cache_dir,
         )
@@ -99,7 +109,7 @@ def open_encoder(
     tower = Tower(
         space=space,
         precision=options.precision,
-        runtime="onnxruntime",
+        runtime=options.runtime,
         recipe=(*_rounding(options.precision), *_resizing(spec), ("tokenizer", tokenizer.digest)),
         cosine=min(cosine_of(recipe) for recipe in recipes.values()),
     )

@@ -18,8 +18,9 @@ from lookalike.encoders.architecture import Architecture
 from lookalike.encoders.batches import Feed, text_feed
 from lookalike.encoders.compiled import Compiled, Facts
 from lookalike.encoders.cores import available_cores
+from lookalike.encoders.runtimes import Engine, Session, engine_of
 from lookalike.errors import CorruptModel, LookalikeError
-from lookalike.spaces import Modality, Precision, digest_of
+from lookalike.spaces import Modality, Precision, Runtime, digest_of
 from lookalike.types import Rows
 
 GRAPH_VERSION = 2
@@ -46,6 +47,7 @@ class Recipe:
         architecture: What its config.json says.
         modality: Which of its towers.
         precision: "exact" or "int8".
+        runtime: What runs it.
         samples: Makes the inputs that a reduced precision is measured on.
         cache_dir: Where compiled towers are kept.
     """
@@ -56,8 +58,19 @@ class Recipe:
     architecture: Architecture
     modality: Modality
     precision: Precision
+    runtime: Runtime
     samples: Callable[[], Sequence[Feed]]
     cache_dir: Path
+
+    @property
+    def engine(self) -> Engine:
+        """The library that runs it."""
+        return engine_of(self.runtime)
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the other towers of its space are measured against this one."""
+        return self.precision == "exact" and self.runtime == "onnxruntime"
 
     @property
     def compiled_folder(self) -> Path:
@@ -68,7 +81,7 @@ class Recipe:
             self.modality,
             self.precision,
             GRAPH_VERSION,
-            runtime.version(),
+            self.engine.version(),
             compiled.processor(),
         ]
         model = self.name.rsplit("/", 1)[-1]
@@ -82,7 +95,7 @@ class LazyTower:
         self._recipe = recipe
         self._threads = threads
         self._lock = Lock()
-        self._session: runtime.Session | None = None
+        self._session: Session | None = None
         self._early = Lock()  # for the first who asks, and never released
 
     def open_early(self) -> None:
@@ -98,7 +111,7 @@ class LazyTower:
         """(n, dim) float32 unit rows for the inputs of the tower's graph."""
         return self._opened().run(feed)
 
-    def _opened(self, ready: Compiled | None = None) -> runtime.Session:
+    def _opened(self, ready: Compiled | None = None) -> Session:
         if self._session is None:
             with self._lock:  # two threads may need a tower that neither has opened
                 self._session = self._session or _open(self._recipe, ready or _ready(self._recipe), self._threads)
@@ -111,7 +124,7 @@ class LazyTower:
 
 def cosine_of(recipe: Recipe) -> float:
     """The least cosine to the float32 tower that was measured when the tower was compiled; compiles it if need be."""
-    if recipe.precision == "exact":
+    if recipe.is_reference:
         return 1.0
     ready = _ready(recipe)
     ready.release()
@@ -125,7 +138,7 @@ def _ready(recipe: Recipe, replacing: Compiled | None = None) -> Compiled:
     return compiled.build_once(folder, partial(_build, recipe), replacing=replacing)
 
 
-def _open(recipe: Recipe, ready: Compiled, threads: int) -> runtime.Session:
+def _open(recipe: Recipe, ready: Compiled, threads: int) -> Session:
     """A session that is sound; built again if it is not."""
     session = _open_sound(recipe, ready, threads)
     if session is None:
@@ -142,13 +155,13 @@ def _open(recipe: Recipe, ready: Compiled, threads: int) -> runtime.Session:
     return session
 
 
-def _open_sound(recipe: Recipe, ready: Compiled, threads: int) -> runtime.Session | None:
+def _open_sound(recipe: Recipe, ready: Compiled, threads: int) -> Session | None:
     """A session, unless it cannot be opened or does not answer the canary as it did when it was built.
 
     Files that nobody has touched since they were built and tested need no canary: it costs as much as a first query.
     """
     try:
-        session = runtime.Session(ready.folder, threads=threads)
+        session = recipe.engine.Session(ready.folder, threads=threads)
     except CorruptModel:
         return None
     if not ready.touched:
@@ -161,8 +174,8 @@ def _open_sound(recipe: Recipe, ready: Compiled, threads: int) -> runtime.Sessio
 def _build(recipe: Recipe, folder: Path) -> Facts:
     """Compile a tower into an empty folder."""
     with _written(recipe, recipe.precision, folder.parent) as written:
-        runtime.optimise(written, folder)
-    session = runtime.Session(folder, threads=available_cores())
+        recipe.engine.optimise(written, folder)
+    session = recipe.engine.Session(folder, threads=available_cores())
     canary = session.run(_canary(recipe))[0]
     if not np.isfinite(canary).all():
         raise CorruptModel(
@@ -170,7 +183,7 @@ def _build(recipe: Recipe, folder: Path) -> Facts:
             model=recipe.name,
             file="model.safetensors",
         )
-    cosine = 1.0 if recipe.precision == "exact" else _measure(recipe, session, folder.parent)
+    cosine = 1.0 if recipe.is_reference else _measure(recipe, session, folder.parent)
     return {"canary": canary.tolist(), "cosine": cosine, "built": uuid.uuid4().hex}
 
 
@@ -187,7 +200,7 @@ def _written(recipe: Recipe, precision: Precision, parent: Path) -> Iterator[Pat
         yield Path(folder)
 
 
-def _measure(recipe: Recipe, session: runtime.Session, parent: Path) -> float:
+def _measure(recipe: Recipe, session: Session, parent: Path) -> float:
     """The least cosine of a session's vectors to the float32 tower's, over the samples."""
     with _written(recipe, "exact", parent) as written:
         reference = runtime.Session(written, threads=available_cores())

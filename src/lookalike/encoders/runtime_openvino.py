@@ -1,0 +1,81 @@
+"""OpenVINO: reads the very graph that is written for ONNX Runtime, fused operators included, int8 too.
+
+The only file that imports `openvino`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, cast
+
+from lookalike.encoders.batches import Feed
+from lookalike.encoders.graph_ops import move_graph
+from lookalike.encoders.runtime import GRAPH_FILE
+from lookalike.errors import CorruptModel, MissingDependency, ModelError
+from lookalike.types import Rows
+
+if TYPE_CHECKING:
+    import openvino
+
+DEVICE = "CPU"
+
+
+def version() -> str:
+    """OpenVINO's own version."""
+    return f"openvino {_openvino().__version__}"
+
+
+def optimise(source: Path, folder: Path) -> None:
+    """Keep the graph as it is: OpenVINO compiles it as fast as it reads a compiled one (measured with 2026.4)."""
+    move_graph(source, folder)
+
+
+class Session:
+    """An open graph. Any number of threads may run it at once."""
+
+    def __init__(self, folder: Path, *, threads: int) -> None:
+        """Compile a graph.
+
+        Args:
+            folder: Holds the graph, as `optimise` left it.
+            threads: Cores for one run.
+
+        Raises:
+            CorruptModel: Its files are damaged.
+        """
+        settings = {
+            # On processors that have it, OpenVINO would else choose bfloat16 on its own.
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            # Pinned, the threads of several processes would all be on the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        try:
+            self._model = _openvino().Core().compile_model(folder / GRAPH_FILE, DEVICE, settings)
+        except RuntimeError as error:  # the one class that its errors have
+            raise CorruptModel(
+                f"The graph in {folder} cannot be compiled ({error}): delete that folder.", file=str(folder)
+            ) from error
+        self._idle: list[openvino.InferRequest] = []
+
+    def run(self, feed: Feed) -> Rows:
+        """The graph's vectors, (n, dim) float32, for its inputs by name."""
+        try:
+            # A request holds the states of one run: each thread needs one of its own, and they are dear to make.
+            request = self._idle.pop() if self._idle else self._model.create_infer_request()
+            vectors = request.infer(feed)["vectors"]
+        except RuntimeError as error:
+            raise ModelError(f"OpenVINO failed ({error}): if memory is short, use fewer processes.") from error
+        self._idle.append(request)
+        return cast(Rows, vectors)
+
+
+def _openvino() -> ModuleType:
+    try:
+        import openvino
+    except ImportError as error:
+        raise MissingDependency("openvino", extra="openvino") from error
+    module: ModuleType = openvino
+    return module
