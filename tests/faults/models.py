@@ -47,6 +47,15 @@ def harmful(harm: str, stage: Stage, threads: int) -> Embedder:
     return Embedder(_Harmful(HARMS[harm], stage))
 
 
+def local(folder: Path, threads: int) -> Embedder:
+    """The real engine on a folder with a model."""
+    from lookalike.encoders.onnx import EngineOptions, open_encoder
+
+    options = EngineOptions(threads=threads)
+    cache = folder.with_name(f"{folder.name}-compiled")
+    return Embedder(open_encoder(folder, name="local", weights_sha256="0" * 64, cache_dir=cache, options=options))
+
+
 def missing(threads: int) -> Embedder:
     """A model that is not there."""
     raise ModelNotFound("The model 'nowhere' was not found: put it there.", model="nowhere")

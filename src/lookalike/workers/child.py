@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 
 from lookalike.embed import Embedder
+from lookalike.spaces import Modality
 from lookalike.types import Rows, Vectors
 from lookalike.workers import canary
 from lookalike.workers.channel import Channel
@@ -65,7 +66,7 @@ def main(line: socket.socket, marks: Marks, open_embedder: OpenEmbedder, plan: C
         if worker is None:
             channel.send({"failed": problem})
             return
-        channel.send({"tower": asdict(worker.embedder.tower), "step_s": worker.step_s})
+        channel.send({"tower": asdict(worker.embedder.tower), "step_s": worker.step_s}, worker.canary.tobytes())
         while True:
             request, body = channel.receive()
             reply, rows = worker.answer(request["modality"], _split(body, request["lengths"]))
@@ -107,15 +108,21 @@ def _split(body: memoryview, lengths: Sequence[int]) -> list[bytes]:
 
 
 class _Worker:
-    """An open model, warmed up: its first answers are as quick as the later ones."""
+    """An open model, warmed up: its first answers are as quick as the later ones.
+
+    Attributes:
+        canary: (m, dim) float32: its vectors for the canary's m inputs.
+        step_s: Seconds that one step takes, as far as warming up shows.
+    """
 
     def __init__(self, embedder: Embedder, marks: Marks, *, batches: bool) -> None:
         self.embedder = embedder
         self._marks = marks
-        self._step = {"image": STEP_IMAGES, "text": STEP_TEXTS}
-        self.step_s = max(self._warm_up(modality, batches=batches) for modality in embedder.space.modalities)
+        self._step: dict[Modality, int] = {"image": STEP_IMAGES, "text": STEP_TEXTS}
+        self.step_s = 0.0
+        self.canary = np.concatenate([self._warm_up(kind, batches=batches) for kind in embedder.space.modalities])
 
-    def answer(self, modality: str, payloads: Sequence[bytes]) -> tuple[Mapping[str, Any], Rows]:
+    def answer(self, modality: Modality, payloads: Sequence[bytes]) -> tuple[Mapping[str, Any], Rows]:
         """Header and rows of the reply to a batch; a part that fails as a whole is told, and the others go on."""
         timer = _Timer(self._marks)
         done: dict[int, Vectors] = {}
@@ -139,25 +146,33 @@ class _Worker:
         rows = [vectors.values for vectors in done.values()]
         return header, np.concatenate(rows) if rows else np.empty((0, 0), np.float32)
 
-    def _embed(self, modality: str, payloads: Sequence[bytes], first: int, timer: _Timer) -> Vectors:
+    def _embed(
+        self, modality: Modality, payloads: Sequence[bytes], first: int = 0, timer: _Timer | None = None
+    ) -> Vectors:
+        timer = timer or _Timer(self._marks)
         names = [str(place) for place in range(len(payloads))]
         if modality == "image":
             return self.embedder.embed_images(_Watched(payloads, first, timer), names=names, on_error="collect")
         texts = [payload.decode("utf-8", "surrogatepass") for payload in payloads]
         return self.embedder.embed_texts(_Watched(texts, first, timer), names=names, on_error="collect")
 
-    def _warm_up(self, modality: str, *, batches: bool) -> float:
-        """Run the model as it is going to be run; the seconds that its longest step takes."""
-        samples: list[bytes] = [canary.PICTURE] if modality == "image" else [canary.LONG_TEXT.encode()]
-        self._run_once(modality, samples)
-        one_s = self._run_once(modality, samples)
-        self._step[modality] = max(1, min(self._step[modality], int(STEP_S / one_s)))
-        return self._run_once(modality, samples * self._step[modality]) if batches else one_s * self._step[modality]
-
-    def _run_once(self, modality: str, payloads: Sequence[bytes]) -> float:
+    def _warm_up(self, modality: Modality, *, batches: bool) -> Rows:
+        """Run the model as it is going to be run, and find out how long it takes; (1, dim): the canary's vector."""
+        sample = _encoded(canary.INPUTS[modality])
+        # The first run opens the model and is slow; a long text finds out whether there is memory for one.
+        self._embed(modality, [_encoded(canary.LONG_TEXT) if modality == "text" else sample])
         started = time.perf_counter()
-        self._embed(modality, payloads, 0, _Timer(self._marks))
-        return time.perf_counter() - started
+        row = self._embed(modality, [sample]).values
+        one_s = time.perf_counter() - started
+        step = self._step[modality] = max(1, min(self._step[modality], int(STEP_S / one_s)))
+        self.step_s = max(self.step_s, one_s * step)
+        if batches:
+            self._embed(modality, [sample] * step)
+        return row
+
+
+def _encoded(value: bytes | str) -> bytes:
+    return value.encode() if isinstance(value, str) else value
 
 
 def _moved(failure: tuple[Any, ...], first: int) -> list[Any]:

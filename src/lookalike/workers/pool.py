@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,15 +138,16 @@ class WorkerPool:
         )
 
     def wait_ready(self, timeout_s: float) -> ServiceStatus:
-        """The status as soon as the service is ready, or its first worker has failed, or the time is over."""
+        """The status as soon as the service is ready, or a worker has failed before it was, or the time is over."""
+        return self.wait_until(lambda now: now.ready or any(worker.restarts for worker in now.workers), timeout_s)
+
+    def wait_until(self, condition: Callable[[ServiceStatus], bool], timeout_s: float) -> ServiceStatus:
+        """The status as soon as it fulfils a condition, or when the time is over."""
         until = time.monotonic() + timeout_s
         with self._changed:
-            while True:
-                status = self.status()
-                left_s = until - time.monotonic()
-                if status.ready or left_s <= 0 or any(worker.restarts for worker in status.workers):
-                    return status
+            while not condition(status := self.status()) and (left_s := until - time.monotonic()) > 0:
                 self._changed.wait(left_s)
+            return status
 
     def close(self, *, drain_s: float) -> None:
         """See `ports.EmbeddingService.close`."""

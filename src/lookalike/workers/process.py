@@ -133,7 +133,7 @@ class WorkerProcess:
         self._line.settimeout(POLL_S)
         self._channel = Channel(self._line, on_wait=self._look)
         self._is_ours = False
-        self.tower: Tower | None = None
+        self._dim = 0
         self._ending = Lock()
         self._has_ended = False
         marks.clear()
@@ -154,23 +154,25 @@ class WorkerProcess:
         """Seconds for which it has been standing still within a batch."""
         return self._patience.stuck_s
 
-    def load(self, timeout_s: float) -> Tower:
-        """Wait for its model.
+    def load(self, timeout_s: float) -> tuple[Tower, Rows]:
+        """Wait for its model: what it is, and (m, dim) its vectors for the canary's m inputs.
 
         Raises:
             LoadFailed: It has none, and said why.
             WorkerLost: It ended, or took too long.
         """
         # Loading leaves no marks: until it has said something, the whole of it is one step.
-        header, _ = self._exchange({}, b"", timeout_s)
+        header, body = self._exchange({}, b"", timeout_s)
         if "failed" in header:
             raise LoadFailed(str(header["failed"]))
         try:
-            self.tower = _tower(header["tower"])
+            tower = _tower(header["tower"])
             self._stall_s = max(self._stall_s, STEPS_OF_PATIENCE * float(header["step_s"]))
+            rows = np.frombuffer(body, np.float32).reshape(len(tower.space.modalities), tower.space.dim)
         except (ValueError, LookupError, TypeError) as error:
             raise self._babbled() from error
-        return self.tower
+        self._dim = tower.space.dim
+        return tower, rows
 
     def embed(self, modality: Modality, payloads: Sequence[bytes | str]) -> Reply:
         """The vectors of a batch.
@@ -178,15 +180,13 @@ class WorkerProcess:
         Raises:
             WorkerLost: It ended, or stood still for too long.
         """
-        if self.tower is None:
-            raise ValueError("The model is not loaded yet.")
         # A text may hold lone surrogates, which UTF-8 proper has no bytes for.
         data = [p.encode("utf-8", "surrogatepass") if isinstance(p, str) else p for p in payloads]
         header = {"modality": modality, "lengths": [len(part) for part in data]}
         self._marks.clear()
         reply, body = self._exchange(header, b"".join(data), self._stall_s if payloads else ANSWER_S)
         try:
-            return Reply.parse(reply, body, self.tower.space.dim)
+            return Reply.parse(reply, body, self._dim)
         except (ValueError, LookupError, TypeError) as error:
             raise self._babbled() from error
 

@@ -15,7 +15,7 @@ from lookalike.batching import Entry, Queue
 from lookalike.errors import InputError
 from lookalike.ports import Recorder
 from lookalike.spaces import Tower
-from lookalike.types import WorkerStatus
+from lookalike.types import Rows, WorkerStatus
 from lookalike.workers import canary
 from lookalike.workers.answers import harmful, settle
 from lookalike.workers.blame import Convicts, judge
@@ -174,8 +174,8 @@ class Slot:
         started = time.monotonic()
         self._say("loading", reason=self._status.reason)
         _log.info("%s: process %d started", self._status.name, worker.pid)
-        tower = worker.load(self._shared.timing.load_timeout_s)
-        self._check_canary(worker, tower)
+        tower, known = worker.load(self._shared.timing.load_timeout_s)
+        self._compare(tower, known)
         self._shared.admit(tower)
         self._ready_bytes = private_bytes(worker.pid)
         self._damping.ready()
@@ -205,46 +205,51 @@ class Slot:
 
     def _check_canary(self, worker: WorkerProcess, tower: Tower) -> None:
         rows = [worker.embed(modality, [canary.INPUTS[modality]]).rows for modality in tower.space.modalities]
-        fault = self._shared.canary.fault(tower, np.concatenate(rows))
+        self._compare(tower, np.concatenate(rows))
+
+    def _compare(self, tower: Tower, rows: Rows) -> None:
+        fault = self._shared.canary.fault(tower, rows)
         if fault:
             raise WorkerLost(fault, event="canary")
         self._canary_at = time.monotonic()
 
     def _work(self, worker: WorkerProcess, tower: Tower, batch: Sequence[Entry]) -> None:
+        groups: Sequence[Sequence[Entry]] = [batch]
+        try:
+            self._note(batch)
+            try:
+                reply = worker.embed(batch[0].modality, [entry.payload for entry in batch])
+            except WorkerLost as lost:
+                groups = self._judge(batch, lost)
+                raise
+            if any(fault.kind == InputError.__name__ for fault in reply.faults):
+                # Not a file was bad, but a vector: the input's fault, or the worker's?
+                self._check_canary(worker, tower)
+            for stage, seconds in reply.seconds.items():
+                self._shared.recorder.observe(stage, seconds)
+            settle(self._shared.queue, batch, reply, tower)
+        except BaseException:
+            self._shared.queue.put_back(groups)
+            raise
+
+    def _note(self, batch: Sequence[Entry]) -> None:
         now = time.monotonic()
         for entry in batch:
             self._shared.recorder.observe("queue", now - entry.since)
         self._count(f"batch_{batch[0].modality}")
         self._count(f"item_{batch[0].modality}", len(batch))
-        try:
-            reply = worker.embed(batch[0].modality, [entry.payload for entry in batch])
-        except WorkerLost as lost:
-            self._blame(batch, lost)
-            raise
-        if any(fault.kind == InputError.__name__ for fault in reply.faults):
-            self._check_sanity(worker, tower, batch)
-        for stage, seconds in reply.seconds.items():
-            self._shared.recorder.observe(stage, seconds)
-        settle(self._shared.queue, batch, reply, tower)
 
-    def _check_sanity(self, worker: WorkerProcess, tower: Tower, batch: Sequence[Entry]) -> None:
-        """Not a file was bad, but a vector: the input's fault, or the worker's?"""
-        try:
-            self._check_canary(worker, tower)
-        except WorkerLost:
-            self._shared.queue.put_back([batch])
-            raise
-
-    def _blame(self, batch: Sequence[Entry], lost: WorkerLost) -> None:
+    def _judge(self, batch: Sequence[Entry], lost: WorkerLost) -> Sequence[Sequence[Entry]]:
+        """What is to be tried again, in groups; whoever is guilty gets an error."""
         if self._stopping.is_set():
-            return
+            return [batch]
         verdict = judge(batch, lost.place, outside=lost.outside)
         for entry in verdict.convicted:
             self._shared.convicts.add(entry.key)
             self._shared.queue.fail(entry, harmful)
             self._count("harmful")
             _log.warning("%s: an input ended the worker again and is refused (%s)", self._status.name, entry.modality)
-        self._shared.queue.put_back(verdict.groups)
+        return verdict.groups
 
     def _say(self, state: str, *, reason: str = "") -> None:
         worker = self._worker
