@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ Result = TypeVar("Result")
 
 
 class Threads:
-    """Threads for one kind of work; `run` belongs to one event loop.
+    """Threads for one kind of work.
 
     Args:
         name: What they do, for messages: "searches".
@@ -24,8 +25,7 @@ class Threads:
 
     def __init__(self, name: str, *, n_threads: int, max_waiting: int = 64) -> None:
         self._name = name
-        self._most = n_threads + max_waiting
-        self._pending = 0
+        self._room = threading.Semaphore(n_threads + max_waiting)
         self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix=f"lookalike-{name}")
 
     async def run(self, work: Callable[[], Result], *, until: float) -> Result:
@@ -42,12 +42,10 @@ class Threads:
             Overloaded: Too much is waiting.
             DeadlineExceeded: The time is over.
         """
-        if self._pending >= self._most:
-            raise Overloaded(f"{self._pending} {self._name} are waiting already. Try again soon.", retry_after_s=1)
+        if not self._room.acquire(blocking=False):
+            raise Overloaded(f"Too many {self._name} are waiting already: ask again shortly.", retry_after_s=1)
         future = self._pool.submit(work)
-        self._pending += 1
-        loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._finished))
+        future.add_done_callback(lambda _: self._room.release())
         try:
             async with asyncio.timeout(until - time.monotonic()):
                 return await asyncio.wrap_future(future)
@@ -57,6 +55,3 @@ class Threads:
     def close(self) -> None:
         """Take no more work, and drop what waits."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _finished(self) -> None:
-        self._pending -= 1
