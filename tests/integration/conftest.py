@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lookalike import Config, Embedder, Index
+from lookalike import Config, Index
 from lookalike.config import ServeSettings
 from tests.pictures import picture, write
 
@@ -36,22 +36,19 @@ class Catalogue:
 
 @pytest.fixture(scope="session")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
-    """The service that clients talk to."""
-    from lookalike.http.collection import Collection
-    from tests.serving import InlineService, serving  # a web framework, which other tests need not load
+    """The service that clients talk to, with workers of its own."""
+    from lookalike.http.opening import open_context
+    from tests.serving import START_S, serving  # a web framework, which other tests need not load
 
     home, key = tmp_path_factory.mktemp("catalogue"), "the-key-of-the-tests"
     folder = home / "pictures"
     write(home, {f"pictures/{colour}.png": picture(colour) for colour in ("red", "blue", "green", "white")})
-    config = replace(Config.from_environ(), model="tiny", index=home / "index")
+    settings = ServeSettings(api_keys=f"tests embed,search {key}", workers=2)
+    config = replace(Config.from_environ(), model="tiny", index=home / "index", serve=settings)
     with Index.create(config=config) as index:
         index.ingest([folder])
-    embedding = InlineService(Embedder.open(config=config))
-    collection = Collection(config, embedding)
-    try:
-        settings = ServeSettings(api_keys=f"tests embed,search {key}")
-        with serving(embedding, index=collection, settings=settings) as running:
+    with open_context(config) as context:
+        status = context.service.wait_ready(START_S)
+        assert status.ready, status.reason
+        with serving(context.service, index=context.index, settings=settings) as running:
             yield Catalogue(running=running, key=key, config=config, folder=folder)
-    finally:
-        collection.close()
-        embedding.close(drain_s=0)

@@ -199,6 +199,14 @@ def test_two_spaces_never_mix(client: Client, service: Service) -> None:
         assert (caught.value.expected, caught.value.actual) == (SPACE, service.space)
 
 
+def test_vectors_of_one_space_have_one_length(client: Client, service: Service) -> None:
+    """A service that changes the length under the same name is not believed, nor are its rows put together."""
+    shorter = {"embeddings": [packed([0.6, 0.8])] * 6, "errors": [], "dimensions": 2, "space": SPACE, "model": "tiny"}
+    service.faults = [lambda handler: handler.answer(well_said("/embed/text", service.seen[0].body)), says(shorter)]
+    with pytest.raises(ProviderError, match="2 numbers, and those so far had 4"):
+        client.embed_texts(["a"] * 70)
+
+
 def test_the_space_can_be_given(service: Service) -> None:
     """The first answer is held against the caller's space; the model's name in it is for people."""
     with Client(service.url, space="other-4@ffffffffffff") as client, pytest.raises(SpaceMismatch):

@@ -17,7 +17,7 @@ from lookalike.client.messages import Answer, Request
 from lookalike.client.refusals import error_of, is_lasting, refusal
 from lookalike.client.values import RemoteHits, RemoteVectors
 from lookalike.embed import ImageInput, OnError
-from lookalike.errors import ConfigError, InputError, SpaceMismatch
+from lookalike.errors import ConfigError, InputError, ProviderError, SpaceMismatch
 from lookalike.retry import RetryPolicy
 from lookalike.types import Failure, Item
 
@@ -213,7 +213,7 @@ class Client:
         """The vectors of one request, of the one space."""
         # float32 in base64: half the bytes of digits, read ten times as fast.
         found = vectors_of(self._ask(_post(path, {**inputs, "encoding_format": "base64"}), until), names, self._host)
-        self._space.require(found.space)
+        self._space.require(found.space, dim=found.values.shape[1])
         if found.failures and on_error == "raise":
             raise error_of(found.failures[0])
         return found
@@ -244,13 +244,15 @@ class _OneSpace:
 
     def __init__(self, expected: str | None, host: str) -> None:
         self._expected = expected
+        self._dim: int | None = None
         self._host = host
         self._lock = threading.Lock()
 
-    def require(self, actual: str) -> None:
-        """Raise SpaceMismatch unless an answer is of that space."""
+    def require(self, actual: str, *, dim: int | None = None) -> None:
+        """Raise SpaceMismatch unless an answer is of that space, ProviderError unless its vectors are of one length."""
         with self._lock:
             expected = self._expected = self._expected or actual
+            known_dim = self._dim = self._dim or dim
         # The name before the "@" is for people: the same weights under another name are the same space.
         if expected.rsplit("@", 1)[-1] != actual.rsplit("@", 1)[-1]:
             raise SpaceMismatch(
@@ -258,6 +260,12 @@ class _OneSpace:
                 "compared. Has its model been changed? Then embed everything again, with a new client.",
                 expected=expected,
                 actual=actual,
+            )
+        if dim not in (None, known_dim):
+            raise ProviderError(
+                f"{self._host} answers with vectors of {dim} numbers, and those so far had {known_dim}, all said to be "
+                f"of {actual}.",
+                provider=self._host,
             )
 
 
