@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.faults.service import reporting
+
 if TYPE_CHECKING:
     from tests.serving import Running
 
@@ -90,3 +92,11 @@ def require_loopback(host: str | bytes | None) -> None:
         beyond = True
     if beyond:
         pytest.fail(f"a test tried to reach {name}; tests stay on this machine")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the service came through."""
+    if reporting.OUTCOMES:
+        terminalreporter.section("service under fault")
+        for line in reporting.lines(reporting.OUTCOMES):
+            terminalreporter.write_line(line)

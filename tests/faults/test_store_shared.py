@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -81,6 +82,28 @@ def test_the_log_stays_short_under_readers_that_never_pause(tmp_path: Path, monk
         done.set()
         reading.result()
         assert (folder / "items.sqlite-wal").stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize(("other", "reason"), [(True, "replaced by another"), (False, "no index .* any more")])
+def test_an_index_swapped_while_it_is_being_opened_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: bool, reason: str
+) -> None:
+    """A thread whose connection leads to another index, as far along as the first, mixes nothing of the two."""
+    folder, connect = tmp_path / "s", Database._connect
+    for name in ("s", "other"):
+        with create(tmp_path / name, SPACE) as store:
+            add_batch(store, 0)
+
+    def connect_late(self: Database, mode: str) -> sqlite3.Connection:
+        folder.rename(tmp_path / "gone")
+        if other:
+            (tmp_path / "other").rename(folder)
+        return connect(self, mode)
+
+    with open_store(folder) as reader, reader._database.reading():  # its only connection is taken
+        monkeypatch.setattr(Database, "_connect", connect_late)
+        with pytest.raises(StoreError, match=reason):
+            reader.search(batch_rows(0)[0], limit=1, where=ALL)
 
 
 SEARCHER = """

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from tests.faults.service.cases import ANYWHERE
 from tests.faults.service.harness import Case, Outcome, run
-from tests.faults.service.stream import Fate, calm_vectors
+from tests.faults.service.processes import HARMFUL, SIGNALS
+from tests.faults.service.reporting import lines
+from tests.faults.service.stream import calm_vectors
 from tests.faults.service.target import Target
 
 INFINITY_OPTIONS = "--engine torch --device cpu --dtype float32 --no-bettertransformer --no-compile --no-model-warmup"
@@ -27,6 +29,13 @@ def lookalike(folder: Path) -> Target:
     return Target(
         "lookalike", command, folder / "lookalike.log", environ={"LOOKALIKE_CACHE_DIR": str(folder / "cache")}
     )
+
+
+def harmful(folder: Path) -> Target:
+    """The same service with a model that does harm when it is asked to."""
+    command = [sys.executable, "-m", "tests.faults.service.server"]
+    environ = {"LOOKALIKE_CACHE_DIR": str(folder / "cache")}
+    return Target("harmful", command, folder / "harmful.log", model="fake", environ=environ)
 
 
 def infinity(folder: Path, python: Path, model: Path) -> Target:
@@ -46,31 +55,21 @@ async def outcomes(target: Target, cases: Sequence[Case]) -> list[Outcome]:
     found = []
     target.start()
     try:
-        await target.until_ready()
+        await target.until_settled()
         expected = await calm_vectors(target.base_url, target.model)
         for case in cases:
             outcome = await run(case, target, expected)
-            print(f"{target.name:10} {line(outcome)}  {case.name}", file=sys.stderr)
+            print(*lines([(target.name, outcome)]), file=sys.stderr)
             for example in outcome.tally.examples if not outcome.is_good else []:
                 print(f"{'':12}{example}", file=sys.stderr)
             found.append(outcome)
             if not outcome.tally.is_clean or outcome.recovered_s is None:
                 target.stop()
                 target.start()
-                await target.until_ready()
+                await target.until_settled()
     finally:
         target.stop()
     return found
-
-
-def line(outcome: Outcome) -> str:
-    """One outcome in a few words."""
-    fates = outcome.tally.fates
-    parts = [f"{fates[fate]} {fate}" for fate in Fate if fates[fate]]
-    recovered = "never ready again" if outcome.recovered_s is None else f"ready {outcome.recovered_s:.1f} s"
-    return (
-        f"{'ok  ' if outcome.is_good else 'FAIL'} {', '.join(parts)}; {recovered}; memory x {outcome.memory_ratio:.2f}"
-    )
 
 
 async def main() -> None:
@@ -85,6 +84,7 @@ async def main() -> None:
         if arguments.peer_python:
             await outcomes(infinity(Path(folder), arguments.peer_python, arguments.peer_model), cases)
         else:
+            await outcomes(harmful(Path(folder)), [case for case in HARMFUL + SIGNALS if arguments.only in case.name])
             await outcomes(lookalike(Path(folder)), cases)
 
 

@@ -68,6 +68,7 @@ class Outcome:
 
 async def run(case: Case, target: Target, expected: Expected) -> Outcome:
     """Put a ready server to a case."""
+    await target.until_settled(30)
     memory_before = target.memory_bytes()
     async with Stream(target.base_url, target.model, expected) as stream:
         note = await case.act(target, stream)

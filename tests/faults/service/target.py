@@ -32,6 +32,9 @@ class Target:
         log: Where its output goes.
         environ: Variables on top of this process's own.
         limits: Shell commands, such as "ulimit -n 128", that run before it in the same process.
+        port: Where it listens, once started.
+        processes: How many there are below its first one when it is at rest.
+        process: Its first process.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Target:
     environ: Mapping[str, str] = field(default_factory=dict)
     limits: str = ""
     port: int = 0
+    processes: int = 0
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -96,6 +100,18 @@ class Target:
                 raise TimeoutError(f"{self.name} is not ready after {timeout_s:.0f} s: {self.log.read_text()[-2000:]}")
             await asyncio.sleep(0.05)
         return time.monotonic() - started
+
+    async def until_settled(self, timeout_s: float = START_S) -> None:
+        """Return when it is ready, all of its processes are there, and their memory has stopped growing."""
+        await self.until_ready(timeout_s)
+        seen: list[tuple[int, int]] = []
+        end = time.monotonic() + timeout_s
+        while len(seen) < 5 or max(seen[-5:]) != min(seen[-5:]) or len(self.descendants()) < self.processes:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{self.name} does not come to rest.")
+            await asyncio.sleep(0.1)
+            seen.append((len(self.descendants()), self.memory_bytes() >> 22))
+        self.processes = len(self.descendants())
 
     def descendants(self) -> list[int]:
         """Every process below its first one."""
