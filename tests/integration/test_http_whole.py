@@ -22,7 +22,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """An index of forty pictures."""
     folder = tmp_path_factory.mktemp("whole")
     write_catalogue(folder / "pictures", count=40, seed=5, size_px=160)
-    config = replace(Config.from_environ(), model="tiny", index=folder / "photos.lookalike")
+    config = replace(Config.from_environ(), model="tiny", index=folder / "photos.lookalike", cache_dir=folder / "cache")
     with Index.create(config=config) as index:
         index.ingest([folder / "pictures"])
     return replace(config, serve=ServeSettings(workers=1))
@@ -44,6 +44,16 @@ def service(config: Config) -> Iterator[Running]:
             ready.wait(0.05)
         assert context.service.status().ready, context.service.status().reason
         yield running
+
+
+def test_the_caption_bank_is_there_before_anybody_asks(service: Running, config: Config) -> None:
+    """Nobody's first search waits for it: it is embedded in the background once there is a model."""
+    pause = threading.Event()
+    for _ in range(int(START_S * 20)):
+        if list((config.cache_dir / "banks").glob("*.npy")):
+            break
+        pause.wait(0.05)
+    assert list((config.cache_dir / "banks").glob("*.npy"))
 
 
 def test_the_service_finds_what_the_index_finds(service: Running, index: Index) -> None:

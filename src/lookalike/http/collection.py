@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from lookalike.config import Config
-from lookalike.errors import ItemNotFound, StoreError
+from lookalike.errors import ItemNotFound, LookalikeError, ServiceError, StoreError
 from lookalike.http.pool_embedder import PoolEmbedder
 from lookalike.http.threads import Threads
 from lookalike.http.thumbnails import Thumbnails
@@ -17,6 +17,9 @@ from lookalike.ports import EmbeddingService
 
 N_THREADS = 4
 """Searches, and readings of files, at the same time: more than there are cores mostly wait for each other."""
+
+WARM_UP_EVERY_S = 0.1
+"""How often it is tried whether the service has its model."""
 
 Result = TypeVar("Result")
 
@@ -38,6 +41,14 @@ class Collection:
         self._pictures = Threads("thumbnails", n_threads=1, max_waiting=256)
         self._index: Index | None = None
         self._lock = threading.Lock()
+        self._closed = threading.Event()
+
+    def warm_up(self) -> None:
+        """Do in the background, once the service has a model, what the first search by words would wait for.
+
+        That is opening the index, and embedding the caption bank where no process has done so before.
+        """
+        threading.Thread(target=self._warm_up, name="lookalike-warm-up", daemon=True).start()
 
     async def ask(self, question: Callable[[Index], Result], *, until: float) -> Result:
         """What the index answers, asked in a thread.
@@ -64,12 +75,23 @@ class Collection:
 
     def close(self) -> None:
         """Let go of everything."""
+        self._closed.set()
         for threads in (self._searches, self._files, self._pictures):
             threads.close()
         self.thumbnails.close()
         with self._lock:
             if self._index is not None:
                 self._index.close()
+
+    def _warm_up(self) -> None:
+        while not self._closed.wait(WARM_UP_EVERY_S):
+            try:
+                self._ask(lambda index: index.search(text="a picture", limit=1))
+            except ServiceError:  # it has no model yet, or too much to do
+                continue
+            except LookalikeError:  # searches will say it themselves
+                return
+            return
 
     def _ask(self, question: Callable[[Index], Result]) -> Result:
         index = self._open()

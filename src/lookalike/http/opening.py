@@ -36,6 +36,8 @@ def open_context(config: Config) -> Iterator[Context]:
         for closed_before in (collection, fetcher):
             if closed_before is not None:
                 stack.callback(closed_before.close)
+        if collection is not None:
+            collection.warm_up()
         yield Context(
             service=service,
             index=collection,
