@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import socket
 import struct
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from logging.handlers import QueueHandler
+from queue import SimpleQueue
 from threading import Event
 from typing import Any
 
@@ -309,6 +312,40 @@ def test_a_client_that_goes_takes_its_jobs_along(embedder: Embedder) -> None:
             assert service.handed_in.wait(10)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         assert service.cancelled.wait(10)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[SimpleQueue[logging.LogRecord]]:
+    """What the service logs, as it does."""
+    records: SimpleQueue[logging.LogRecord] = SimpleQueue()
+    loggers = [logging.getLogger(name) for name in ("lookalike.request", "uvicorn.error")]
+    with pytest.MonkeyPatch.context() as patch:
+        for logger in loggers:
+            patch.setattr(logger, "handlers", [QueueHandler(records)])
+            caplog.set_level(logging.INFO, logger=logger.name)
+        yield records
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=b", "image/png"])
+def test_a_client_that_goes_in_the_middle_is_no_defect(
+    running: Running, log: SimpleQueue[logging.LogRecord], kind: str
+) -> None:
+    """A body that breaks off ends its request without an error in the log, whatever kind of body it is."""
+    address = httpx2.URL(running.url)
+    with socket.create_connection((address.host, address.port or 80)) as connection:
+        head = f"POST /embed/image HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: 1000\r\n\r\n"
+        body = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nabc'
+        connection.sendall(head.encode() + body)
+    assert _facts(log)["status"] == 499
+    running.client.get("/healthz")  # whatever is said of the first request is said before this one ends
+    assert _facts(log)["route"] == "/healthz"
+
+
+def _facts(log: SimpleQueue[logging.LogRecord]) -> Any:
+    """What the next line says of its request."""
+    record = log.get(timeout=10)
+    assert record.name == "lookalike.request", record.getMessage()
+    return record.facts  # type: ignore[attr-defined]
 
 
 def test_lanes_follow_who_is_waiting(embedder: Embedder) -> None:

@@ -261,6 +261,7 @@ class Body:
         self.n_bytes += len(body)
         if message["type"] == "http.disconnect":
             self._end()
+            await asyncio.get_running_loop().create_future()  # never: nobody wants half a body, the request is over
         elif not message.get("more_body", False):
             self._watching = asyncio.create_task(self._watch())
         return message
