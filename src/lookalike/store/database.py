@@ -109,11 +109,17 @@ class Database:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection within a read transaction."""
         self._require_open()
-        self._require_same_file()
+        self.require_same_file()
         with speaking_sql(self.folder):
-            connection = self._borrow()
+            try:
+                connection = self._borrow()
+            except sqlite3.Error:
+                self.require_same_file()  # the reason, if the folder has gone meanwhile
+                raise
             try:
                 connection.execute("BEGIN")
+                connection.execute("PRAGMA schema_version").fetchone()  # opens the log too, and fixes what is seen
+                self.require_same_file()  # a connection that was opened just now may lead to another file
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
@@ -133,7 +139,7 @@ class Database:
             raise StoreReadOnly(
                 f"{self.folder} was opened for reading only: open it for writing first.", store=str(self.folder)
             )
-        self._require_same_file()
+        self.require_same_file()
         with self._write_lock, speaking_sql(self.folder):
             if self._writer is None:
                 self._writer = self._connect("rw")
@@ -182,7 +188,8 @@ class Database:
         if self._is_closed:
             raise StoreError(f"{self.folder} was closed: open it again.", store=str(self.folder))
 
-    def _require_same_file(self) -> None:
+    def require_same_file(self) -> None:
+        """StoreNotFound or StoreError if the index that was opened here has been deleted, or replaced by another."""
         # A connection outlives its file: without a look, a deleted index would answer, and be written to, for ever.
         try:
             status = self.path.stat()
@@ -238,5 +245,8 @@ class Database:
         """Changes when a file that was opened as immutable has changed after all; constant where we may write."""
         if os.access(self.folder, os.W_OK):
             return ()
-        status = self.path.stat()
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:  # to open it will fail, and say so
+            return ()
         return (status.st_mtime_ns, status.st_size, int(self._log_bytes() > 0))

@@ -297,6 +297,7 @@ class EmbeddedStore:
             view = self._view
         if view is None or view[0] != state:
             view = (state, self._files.view(connection, state))
+            self._database.require_same_file()  # or the segments are those of another index
             with self._view_lock:
                 self._view = view
         else:
