@@ -106,6 +106,7 @@ def best(
 def fill(folder: Path, vectors: np.ndarray) -> tuple[EmbeddedStore, float]:
     """A new store of these vectors and the seconds that its `add` took."""
     shutil.rmtree(folder, ignore_errors=True)
+    os.sync()  # or the store would wait for the disk to take what others have written, the collection first of all
     store, seconds = create(folder, SPACE), 0.0
     for first in range(0, len(vectors), BATCH):
         rows = np.array(vectors[first : first + BATCH])
