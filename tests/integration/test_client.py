@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -334,6 +336,28 @@ def test_a_call_ends_with_its_time(service: Service, fault: Fault) -> None:
             client.embed_text("a", timeout_s=0.3)
         assert 0.29 < time.monotonic() - began < 2
     assert len(service.seen) == 1
+
+
+def test_https_has_the_same_deadline_and_needs_a_trusted_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Vectors come through TLS, a byte now and then ends with the call's time, a stranger's certificate is refused."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl, which makes the certificate, is not installed")
+    file = tmp_path / "service.pem"
+    options = ["-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
+    # The key goes to the file, the certificate to standard output.
+    made = subprocess.run(["openssl", "req", *options, "-keyout", file], check=True, capture_output=True, text=True)
+    file.write_text(file.read_text() + made.stdout)
+    with Service(tls=file) as service:
+        with Client(service.url) as client, pytest.raises(Refused, match="SSL_CERT_FILE"):
+            client.embed_text("a")
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        with Client(service.url) as client:
+            assert len(client.embed_images([b"a" * (1 << 20)] * 2)) == 2
+            service.faults = [drip(b"HTTP/1.1 200 OK\r\nX-Endless: ")]
+            with pytest.raises(DeadlineExceeded):
+                client.embed_text("a", timeout_s=0.3)
 
 
 def test_nobody_is_asked_when_the_time_is_up(client: Client, service: Service) -> None:

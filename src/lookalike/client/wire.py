@@ -71,7 +71,7 @@ class Wire:
         except httpcore2.TimeoutException as error:
             raise self._too_late() from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+            if any(isinstance(reason, ssl.SSLCertVerificationError) for reason in error.args):
                 raise Refused(
                     f"The certificate of {self._host} is not trusted ({error}): set SSL_CERT_FILE to its issuer's.",
                     provider=self._host,
