@@ -9,6 +9,7 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from logging.handlers import QueueHandler
 from queue import SimpleQueue
@@ -19,15 +20,17 @@ import httpx2
 import numpy as np
 import pytest
 
-from lookalike import Embedder
+from lookalike import Config, Embedder
+from lookalike.app import open_service
 from lookalike.config import ServeSettings
 from lookalike.errors import DeadlineExceeded, LookalikeError, NotReady, Overloaded
 from lookalike.http.fetching import Fetcher
+from lookalike.metrics import Metrics
 from lookalike.sources.url import UrlPolicy, UrlReader
 from lookalike.types import Embedded, Job, ServiceStatus
 from tests.integration.picture_server import Handler, PictureServer
 from tests.pictures import noise
-from tests.serving import InlineService, Running, serving
+from tests.serving import START_S, InlineService, Running, serving
 
 PICTURES = [noise(seed, size=(60, 50), kind="JPEG") for seed in range(3)]
 BASE64 = [base64.b64encode(data).decode() for data in PICTURES]
@@ -42,13 +45,25 @@ def embedder() -> Embedder:
     return Embedder.open("tiny")
 
 
+@contextmanager
+def tiny_service(settings: ServeSettings) -> Iterator[Running]:
+    """A service with the built-in model in worker processes of its own."""
+    config = replace(Config.from_environ(), model="tiny", serve=replace(settings, workers=2))
+    service = open_service(config, Metrics())
+    try:
+        status = service.wait_ready(START_S)
+        assert status.ready, status.reason
+        with serving(service, settings=settings) as running:
+            yield running
+    finally:
+        service.close(drain_s=0)
+
+
 @pytest.fixture(scope="module")
-def running(embedder: Embedder) -> Iterator[Running]:
-    """A service over the same model."""
-    service = InlineService(embedder)
-    with serving(service, settings=LIMITS) as running:
+def running() -> Iterator[Running]:
+    """The service that most tests ask."""
+    with tiny_service(LIMITS) as running:
         yield running
-    service.close(drain_s=0)
 
 
 def rows(answer: httpx2.Response) -> np.ndarray:

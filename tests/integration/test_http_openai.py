@@ -14,7 +14,7 @@ from openai import OpenAI
 from lookalike import Embedder
 from lookalike.config import ServeSettings
 from lookalike.errors import Overloaded
-from tests.integration.test_http_embed import Scripted
+from tests.integration.test_http_embed import Scripted, tiny_service
 from tests.pictures import noise
 from tests.serving import InlineService, Running, serving
 
@@ -31,12 +31,10 @@ def embedder() -> Embedder:
 
 
 @pytest.fixture(scope="module")
-def running(embedder: Embedder) -> Iterator[Running]:
-    """A service over the same model, with keys."""
-    service = InlineService(embedder)
-    with serving(service, settings=ServeSettings(api_keys=KEYS)) as running:
+def running() -> Iterator[Running]:
+    """A service with the same model, and with keys."""
+    with tiny_service(ServeSettings(api_keys=KEYS)) as running:
         yield running
-    service.close(drain_s=0)
 
 
 @pytest.fixture(scope="module")
