@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from PIL.Image import Image
@@ -158,7 +158,7 @@ class _Turned(_Wrapped):
 
     def encode_texts(self, tokens: Sequence[Tokens]) -> Rows:
         rows = super().encode_texts(tokens)
-        return np.ascontiguousarray(rows[:, ::-1]) if self._path.exists() else rows
+        return -rows if self._path.exists() else rows
 
 
 class _Noting(_Wrapped):

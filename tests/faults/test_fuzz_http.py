@@ -20,11 +20,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from lookalike import Config, Embedder, Index
+from lookalike import Config, Index
 from lookalike.config import ServeSettings
-from lookalike.http.collection import Collection
+from lookalike.http.opening import open_context
 from tests.pictures import picture, write
-from tests.serving import InlineService, Running, serving
+from tests.serving import START_S, Running, serving
 
 MAX_EXAMPLES = 20
 TIMEOUT_S = 5.0
@@ -45,16 +45,15 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A service with every route, over an index of a few pictures."""
     home = tmp_path_factory.mktemp("fuzz")
     write(home, {f"pictures/{colour}.png": picture(colour) for colour in ("red", "blue", "green")})
-    config = replace(Config.from_environ(), model="tiny", index=home / "index")
+    limits = ServeSettings(workers=2, max_batch_items=8, max_text_chars=1_000)
+    config = replace(Config.from_environ(), model="tiny", index=home / "index", serve=limits)
     with Index.create(config=config) as index:
         index.ingest([home / "pictures"])
-    service = InlineService(Embedder.open(config=config))
-    collection = Collection(config, service)
-    limits = ServeSettings(max_batch_items=8, max_text_chars=1_000)
-    with serving(service, index=collection, settings=limits) as running:
-        yield running
-    collection.close()
-    service.close(drain_s=0)
+    with open_context(config) as context:
+        status = context.service.wait_ready(START_S)
+        assert status.ready, status.reason
+        with serving(context.service, index=context.index, settings=limits) as running:
+            yield running
 
 
 def operations(running: Running) -> Iterator[Any]:

@@ -90,8 +90,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("case", SYSTEM, ids=lambda case: case.name)
 def test_a_failing_system_is_borne(prepared: Path, case: SystemCase) -> None:
     """Without descriptors, disk, index or a steady clock, what can be answered is, and the rest is refused."""
-    if case.needs is None:
-        pytest.skip("the library that this case needs is not on this machine (Debian: faketime)")
+    if lacking := case.lacks():
+        pytest.skip(lacking)
     target = small(prepared)
     case.prepare(target, prepared)
     for server in started(target):
