@@ -93,7 +93,7 @@ Asked = Annotated[Call, Depends(call)]
     summary="Pictures to vectors",
     response_model=Embedding | Embeddings,
     response_description="`Embedding` of a single picture, `Embeddings` of a batch; or raw float32.",
-    responses={200: {"content": {RAW: RAW_ROWS}}, **responses(415)},
+    responses={200: {"content": {RAW: RAW_ROWS}}, **responses(415, 502)},
     openapi_extra=EMBED_IMAGE,
 )
 async def embed_image(asked: Asked) -> Response:

@@ -41,7 +41,7 @@ _URL = re.compile(r"https?://", re.IGNORECASE)
     "/embeddings",
     summary="Create embeddings",
     response_model=OpenAIEmbeddings,
-    responses=responses(400, 404, 415, openai=True),
+    responses=responses(400, 404, 502, openai=True),
     openapi_extra=OPENAI,
 )
 async def create_embeddings(asked: Asked) -> Response:

@@ -175,6 +175,7 @@ _MEANING = {
     422: "What was sent cannot be used; the message says why.",
     429: "The caller has sent too much; Retry-After says when to go on.",
     500: "A defect of the service; its log has more under the request's id.",
+    502: "The host of a URL failed, or asks for a pause.",
     503: "The service is not ready, or full; Retry-After says when to ask again.",
     504: "There was no answer within the request's deadline.",
 }
