@@ -17,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lookalike.errors import DeadlineExceeded, LookalikeError, Overloaded, TooLarge
+from lookalike.errors import DeadlineExceeded, LookalikeError, NotReady, Overloaded, TooLarge
 from lookalike.http.context import Context
 from lookalike.http.deadlines import HEADER, timeout_s
 from lookalike.http.logs import REQUEST_ID
@@ -139,6 +139,7 @@ class Limits:
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self._app = app
         self._settings = context.settings
+        self._stopping = context.stopping
         self._load = Load(context.settings.max_requests, BODIES_IN_MEMORY * context.settings.max_body_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -181,6 +182,11 @@ class Limits:
                 raise
             late = DeadlineExceeded(f"There was no answer within {body.timeout_s:g} s.")
             await _refuse(late, scope, body.receive, send)
+        except asyncio.CancelledError:
+            if started or not self._stopping.is_set():
+                raise
+            stopped = NotReady("The service was stopped before this was answered: send it again.")
+            await _refuse(stopped, scope, body.receive, send)
 
 
 class Load:

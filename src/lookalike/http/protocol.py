@@ -12,7 +12,7 @@ import json
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 HEAD_S = 10.0
 """A connection that has not sent a whole head by then is closed: slow-loris."""
@@ -39,6 +39,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._between_heads = True  # no head, or not all of it
         self._head_bytes = 0
         self._stopping = False
+        self._answering: RequestResponseCycle | None = None
 
     # What uvicorn and asyncio call
 
@@ -51,6 +52,10 @@ class GuardedProtocol(HttpToolsProtocol):
         """Stop every clock."""
         self._wait(None)
         self._watch_untaken(False)
+        if self._answering is not None and not self._answering.response_complete:
+            # uvicorn tells the last request that came, which with pipelining is not the one being answered.
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -114,6 +119,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
         self._close_with(400, msg)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     # The clocks
 
