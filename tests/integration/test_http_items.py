@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -84,6 +87,31 @@ def test_a_picture_is_the_file_itself(service: Running, shop: Catalogue) -> None
     assert response.headers["content-type"] == "image/png"
     assert response.headers["content-disposition"] == "inline; filename*=UTF-8''blue.png"
     assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_large_picture_is_sent_whole_or_given_up(service: Running, shop: Catalogue) -> None:
+    """Megabytes arrive as they are; who goes in the middle holds nothing open."""
+    data = noise(5, size=(1500, 1000))
+    item = shop.add("large", data)
+    assert len(data) > 4_000_000
+    assert service.client.get(at(item.id, "/picture")).content == data
+    for _ in range(20):
+        with service.client.stream("GET", at(item.id, "/picture")) as response:
+            next(response.iter_raw(1000))
+    assert service.client.get(at(item.id, "/picture")).content == data
+    ended = time.monotonic() + 20
+    while item.uri in open_files() and time.monotonic() < ended:
+        threading.Event().wait(0.02)
+    assert item.uri not in open_files()
+
+
+def open_files() -> set[str]:
+    """The paths of the files that this process has open."""
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found.add(str(link.readlink()))
+    return found
 
 
 def test_what_a_caller_has_is_not_sent_again(service: Running, shop: Catalogue) -> None:

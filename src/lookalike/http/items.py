@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
-from hashlib import sha256
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from hashlib import file_digest
+from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.routing import Match
@@ -24,6 +27,10 @@ from lookalike.http.problems import responses
 from lookalike.http.thumbnails import SIDES_PX, side_of
 from lookalike.image import media_type
 from lookalike.types import Item
+
+CHUNK_BYTES = 1 << 18
+HEAD_BYTES = 512
+"""The beginning of a file, from which its kind is known."""
 
 
 class RouteBelowItem(APIRoute):
@@ -92,10 +99,13 @@ async def picture(
     item = await collection.ask(lambda index: index.item(item_id, project=project), until=until)
     if _is_known(request, item.content):
         return _unchanged(item.content)
-    data = await collection.read(lambda: read_original(item, collection.config.max_bytes), until=until)
-    name = quote(Path(item.uri).name, safe="")
-    headers = {**_headers(item.content), "Content-Disposition": f"inline; filename*=UTF-8''{name}"}
-    return Response(data, media_type=media_type(data) or "application/octet-stream", headers=headers)
+    original = await collection.read(lambda: open_original(item, collection.config.max_bytes), until=until)
+    headers = {
+        **_headers(item.content),
+        "Content-Length": str(original.n_bytes),
+        "Content-Disposition": f"inline; filename*=UTF-8''{quote(Path(item.uri).name, safe='')}",
+    }
+    return StreamingResponse(_chunks(original.file, collection, until), media_type=original.kind, headers=headers)
 
 
 @below.get(
@@ -146,7 +156,22 @@ async def one_item(
 router.routes[:0] = below.routes
 
 
-def read_original(item: Item, max_bytes: int) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The file of an item, found to be what was indexed.
+
+    Attributes:
+        file: Open, at its start; whoever has it closes it.
+        n_bytes: Its length.
+        kind: Its content type.
+    """
+
+    file: BufferedReader
+    n_bytes: int
+    kind: str
+
+
+def open_original(item: Item, max_bytes: int) -> Original:
     """The file of an item, as it was indexed.
 
     Raises:
@@ -156,19 +181,54 @@ def read_original(item: Item, max_bytes: int) -> bytes:
     if not Path(item.uri).is_absolute():
         raise PictureGone(f"The picture of {item.id!r} is not a file of this machine.")
     try:
-        # Not to be held up by a pipe that somebody put in the place of the file.
-        with os.fdopen(os.open(item.uri, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise PictureGone(f"In the place of the picture of {item.id!r} is something that is no file.")
-            data = file.read(max_bytes + 1)
+        file = open(item.uri, "rb", opener=_unblocked)  # noqa: SIM115  its opener; whoever asked closes it
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it has no valid name"
-        raise PictureGone(f"The file of {item.id!r} cannot be read: {reason}.") from error
-    if len(data) > max_bytes:
-        raise TooLarge(f"has more than {max_bytes:,} bytes.", item=item.id, actual=len(data), limit=max_bytes)
-    if sha256(data).hexdigest() != item.content:
+        raise _unreadable(item, error) from error
+    try:
+        return _checked(file, item, max_bytes)
+    except OSError as error:
+        file.close()
+        raise _unreadable(item, error) from error
+    except BaseException:
+        file.close()
+        raise
+
+
+def read_original(item: Item, max_bytes: int) -> bytes:
+    """The bytes of that file; errors as `open_original`."""
+    with open_original(item, max_bytes).file as file:
+        return file.read()
+
+
+def _unblocked(path: str, flags: int) -> int:
+    # Not to be held up by a pipe that somebody put in the place of the file.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _unreadable(item: Item, error: Exception) -> PictureGone:
+    reason = getattr(error, "strerror", None) or "it has no valid name"
+    return PictureGone(f"The file of {item.id!r} cannot be read: {reason}.")
+
+
+def _checked(file: BufferedReader, item: Item, max_bytes: int) -> Original:
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise PictureGone(f"In the place of the picture of {item.id!r} is something that is no file.")
+    if status.st_size > max_bytes:
+        raise TooLarge(f"has more than {max_bytes:,} bytes.", item=item.id, actual=status.st_size, limit=max_bytes)
+    kind = media_type(file.read(HEAD_BYTES)) or "application/octet-stream"
+    file.seek(0)
+    if file_digest(file, "sha256").hexdigest() != item.content:
         raise PictureGone(f"The file of {item.id!r} has changed since it was indexed: index its folder again.")
-    return data
+    file.seek(0)
+    return Original(file, status.st_size, kind)
+
+
+async def _chunks(file: BufferedReader, collection: Collection, until: float) -> AsyncIterator[bytes]:
+    """A file piece by piece, as fast as it is taken: slow readers of large pictures cost no memory."""
+    with file:
+        while chunk := await collection.read(lambda: file.read(CHUNK_BYTES), until=until):
+            yield chunk
 
 
 def _headers(tag: str) -> dict[str, str]:
