@@ -74,7 +74,9 @@ def test_a_harmful_input_is_refused_and_the_others_are_answered(
         assert str(error).startswith("it: ")
         assert_right(jobs, futures)
         assert figures.counts["harmful"] == 1
-        assert figures.counts["stall" if harm in {"sleep", "hold", "stop"} else "crash"] >= 2
+        event = "stall" if harm in {"sleep", "hold", "stop"} else "crash"
+        pool.wait_until(lambda _: figures.counts[event] >= 2, SOON_S)
+        assert figures.counts[event] >= 2
 
 
 @pytest.mark.parametrize(
@@ -116,6 +118,7 @@ def test_one_of_32_is_found(tmp_path: Path) -> None:
         assert isinstance(futures.pop(20).exception(SOON_S), HarmfulInput)
         assert_right(jobs, futures)
         # One worker for the batch, then for halves of the eight that the model had: 4, 2, 1.
+        pool.wait_until(lambda _: figures.counts["crash"] >= 4, SOON_S)
         assert figures.counts["crash"] == 4
 
 
@@ -136,6 +139,7 @@ def test_a_conviction_is_remembered(tmp_path: Path) -> None:
     with running(partial(models.harmful, "exit", "decode"), tmp_path, QUICK, recorder=figures) as pool:
         all_ready(pool)
         pool.submit([text("poison")])[0].exception(SOON_S)
+        pool.wait_until(lambda _: figures.counts["crash"] >= 2, SOON_S)
         ended = figures.counts["crash"]
         (again,) = pool.submit([text("poison", item="again")])
         assert isinstance(again.exception(0), HarmfulInput)
