@@ -40,7 +40,7 @@ class ServeSettings:
         max_request_timeout_s: ... which may ask for no more than this.
         max_body_bytes: The largest body of a request.
         max_requests: Requests that are worked on at the same time; more are refused at once.
-        max_batch_items: Pictures or texts in one request.
+        max_batch_items: Pictures or texts in one request; of texts, /v1/embeddings takes 2,048, as OpenAI does.
         max_text_chars: Characters of one text; a model reads a few hundred of them at most.
         allow_urls: Whether pictures may be named by URL, which the service then fetches.
         cors_origins: Web origins whose pages may call the service; none by default.
