@@ -23,8 +23,11 @@ from lookalike.types import Job, Lane
 router = APIRouter(prefix="/embed")
 
 RAW_ROWS = {
-    "schema": {"type": "string", "format": "binary"},
-    "description": "X-Count rows of X-Dimensions little-endian float32.",
+    "schema": {
+        "type": "string",
+        "format": "binary",
+        "description": "X-Count rows of X-Dimensions little-endian float32.",
+    }
 }
 
 

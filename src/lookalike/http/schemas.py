@@ -24,13 +24,24 @@ EncodingFormat = Annotated[
 ]
 
 
+def _unset(schema: dict[str, Any]) -> None:
+    """A field that may be left out, and whose default is never looked at."""
+    del schema["default"]
+
+
 class Picture(BaseModel):
     """One picture: its bytes as base64 (or a data URI), or where it is."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    image: str = Field(default="", description="The bytes of the picture's file as base64, or a data URI.")
-    url: str = Field(default="", description="An http(s) address; only where the service was told to fetch pictures.")
+    image: str = Field(
+        default="", description="The bytes of the picture's file as base64, or a data URI.", json_schema_extra=_unset
+    )
+    url: str = Field(
+        default="",
+        description="An http(s) address; only where the service was told to fetch pictures.",
+        json_schema_extra=_unset,
+    )
 
 
 class ImageRequest(Picture):
@@ -40,7 +51,9 @@ class ImageRequest(Picture):
         json_schema_extra={"oneOf": [{"required": ["image"]}, {"required": ["url"]}, {"required": ["images"]}]}
     )
 
-    images: list[str | Picture] = Field(default=[], min_length=1, fail_fast=True, description="A batch.")
+    images: list[str | Picture] = Field(
+        default=[], min_length=1, fail_fast=True, description="A batch.", json_schema_extra=_unset
+    )
     encoding_format: EncodingFormat = "float"
 
 
@@ -53,8 +66,8 @@ class TextRequest(BaseModel):
         json_schema_extra={"oneOf": [{"required": ["text"]}, {"required": ["texts"]}]},
     )
 
-    text: str = Field(default="", description="The text; it may be empty.")
-    texts: list[str] = Field(default=[], min_length=1, fail_fast=True, description="A batch.")
+    text: str = Field(default="", description="The text; it may be empty.", json_schema_extra=_unset)
+    texts: list[str] = Field(default=[], min_length=1, fail_fast=True, description="A batch.", json_schema_extra=_unset)
     encoding_format: EncodingFormat = "float"
 
 
@@ -80,8 +93,27 @@ Vector = Annotated[
 ]
 
 
+_SPACE = {"dimensions": 512, "space": "clip-vit-base-patch32-512@0f3a9c4d21b7", "model": "openai/clip-vit-base-patch32"}
+_NUMBERS = [0.0302057117, -0.0682354718]
+_MODEL = {
+    "id": "openai/clip-vit-base-patch32",
+    "object": "model",
+    "created": 0,
+    "owned_by": "openai",
+    "dimensions": 512,
+    "modalities": ["image", "text"],
+    "space": "clip-vit-base-patch32-512@0f3a9c4d21b7",
+}
+
+
+def _shown(**example: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
 class Embedding(BaseModel):
     """The vector of one picture or text."""
+
+    model_config = _shown(embedding=_NUMBERS, **_SPACE)
 
     embedding: Vector
     dimensions: int
@@ -110,6 +142,21 @@ class ItemWarning(BaseModel):
 class Embeddings(BaseModel):
     """The vectors of a batch, in its order."""
 
+    model_config = _shown(
+        embeddings=[_NUMBERS, None],
+        errors=[
+            {
+                "index": 1,
+                "type": "ImageError",
+                "message": "images[1]: The image/jpeg file is cut off: its end is missing.",
+                "item": "images[1]",
+                "retryable": False,
+            }
+        ],
+        warnings=[],
+        **_SPACE,
+    )
+
     embeddings: list[Vector | None] = Field(description="null where an item failed; `errors` says why.")
     errors: list[ItemError]
     warnings: list[ItemWarning]
@@ -136,6 +183,13 @@ class Usage(BaseModel):
 class OpenAIEmbeddings(BaseModel):
     """OpenAI's answer."""
 
+    model_config = _shown(
+        object="list",
+        data=[{"object": "embedding", "index": 0, "embedding": _NUMBERS}],
+        model="openai/clip-vit-base-patch32",
+        usage={"prompt_tokens": 5, "total_tokens": 5},
+    )
+
     object: Literal["list"]
     data: list[OpenAIEmbedding]
     model: str
@@ -144,6 +198,8 @@ class OpenAIEmbeddings(BaseModel):
 
 class OpenAIModel(BaseModel):
     """A model in OpenAI's list, and what OpenAI's has not: the facts of its space."""
+
+    model_config = _shown(**_MODEL)
 
     id: str
     object: Literal["model"]
@@ -156,6 +212,8 @@ class OpenAIModel(BaseModel):
 
 class OpenAIModels(BaseModel):
     """OpenAI's list of models: the one that is served."""
+
+    model_config = _shown(object="list", data=[_MODEL])
 
     object: Literal["list"]
     data: list[OpenAIModel]
