@@ -350,3 +350,27 @@ def test_the_serving_process_loads_no_runtime() -> None:
     code = "import sys, lookalike.http.server; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"onnxruntime", "onnx", "tokenizers", "safetensors", "torch"} & set(loaded)
+
+
+SECTION = (
+    (Path(__file__).resolve().parents[2] / "docs" / "http.md")
+    .read_text(encoding="utf-8")
+    .partition("## Searching\n")[2]
+)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_every_documented_command_works(own: Catalogue, tmp_path: Path) -> None:
+    """Each curl line of docs/http.md on searching and items succeeds as it stands, but for the address."""
+    commands = [line for line in SECTION.splitlines() if line.startswith("curl ")]
+    assert len(commands) >= 7
+    (tmp_path / "photo.jpg").write_bytes(noise(3, kind="JPEG"))
+    own.add("a", noise(1), id="/photos/a.jpg")
+    with searching(own) as service:
+        for command in commands:
+            line = command.replace("http://127.0.0.1:8000", service.url)
+            line = line.replace("curl ", "curl --silent --show-error --fail-with-body --noproxy '*' ", 1)
+            done = subprocess.run(
+                ["bash", "-c", line], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=30
+            )
+            assert done.returncode == 0, command + done.stdout + done.stderr
