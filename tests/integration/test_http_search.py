@@ -254,18 +254,18 @@ def test_without_an_index_searching_says_so() -> None:
     with serving() as service:
         for path in ("/search/images?q=red", "/items/a", "/items/a/picture", "/items/a/thumbnail"):
             response = service.client.get(path)
-            assert response.status_code == 503
+            assert response.status_code == 404
             assert "without an index" in response.json()["error"]["message"]
 
 
 def test_an_index_that_is_deleted_is_told_and_found_again(own: Catalogue, tmp_path: Path) -> None:
-    """503 with a sentence as long as it is gone; answers again, without a restart, as soon as one is there."""
+    """404 with a sentence as long as it is gone; answers again, without a restart, as soon as one is there."""
     with searching(own) as service:
         assert names(ask(service, text="red"))[0] == "red"
         own.config.index.rename(tmp_path / "away")
         for _ in range(2):
             response = service.client.get("/search/images?q=red")
-            assert response.status_code == 503
+            assert response.status_code == 404
             assert "no index in" in response.json()["error"]["message"].lower()
         (tmp_path / "away").rename(own.config.index)
         assert names(ask(service, text="red"))[0] == "red"

@@ -114,6 +114,7 @@ def _announcer(context: Context, url: str) -> Callable[[ServiceStatus], None]:
     def announce(status: ServiceStatus) -> None:
         nonlocal has_been_ready
         if context.stopping.is_set():
+            click.echo(f"Stopping, within {context.settings.drain_s:g} s: what was accepted is finished first.")
             return
         if not status.ready or status.tower is None:
             click.echo(f"Not ready{'' if has_been_ready else ' yet'}: {status.reason}")

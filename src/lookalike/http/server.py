@@ -81,7 +81,7 @@ def run(context: Context, listener: socket.socket, *, on_status: Callable[[Servi
     Args:
         context: What the routes work with; closed by the caller.
         listener: A socket of `bind`; closed at the end.
-        on_status: Told, within a tenth of a second, that readiness or its reason has changed.
+        on_status: Told, within a tenth of a second, that readiness or its reason has changed, or that this stops.
     """
     Server(context, on_status=on_status).run(sockets=[listener])
 
@@ -109,14 +109,15 @@ class Server(uvicorn.Server):
         )
         self._context = context
         self._on_status = on_status
-        self._told: tuple[bool, str] | None = None
+        self._told: tuple[bool, str, bool] | None = None
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: whether to stop."""
+        """Ten times a second: tell what is new; whether to stop."""
         if self._on_status is not None:
             status = self._context.service.status()
-            if (status.ready, status.reason) != self._told:
-                self._told = (status.ready, status.reason)
+            news = (status.ready, status.reason, self.should_exit)
+            if news != self._told:
+                self._told = news
                 self._on_status(status)
         return await super().on_tick(counter)
 
