@@ -59,7 +59,7 @@ class Table:
     screen: Screen | None
     dead: Slots
 
-    def rows(self, slots: Slots) -> NDArray[np.float32]:
+    def rows(self, slots: Slots | slice) -> NDArray[np.float32]:
         """(n, dim) float32 rows at these slots, unit length but for rounding."""
         return from_fixed(self.high[slots], self.low[slots])
 

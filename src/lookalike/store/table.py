@@ -33,8 +33,8 @@ REFIT_GROWTH = 8
 SAMPLE = 8192
 """Rows that a screen is fitted to."""
 
-CHUNK = 65_536
-"""Rows rewritten at a time, 64 MiB at 512 dimensions."""
+CHUNK = 16_384
+"""Rows rewritten at a time; as float32 they take 32 MiB at 512 dimensions."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +105,7 @@ class VectorFiles:
         codes = self._codes(state, screen.width)
         codes.create()
         for first in range(0, state.slots, CHUNK):
-            codes.write(first, screen.encode(table.rows(np.arange(first, min(first + CHUNK, state.slots)))))
+            codes.write(first, screen.encode(table.rows(slice(first, first + CHUNK))))
         with writing(self._folder):
             sync_folder(self._folder)
         connection.execute(_SQL["write_screen"], (screen.to_bytes(),))
