@@ -313,6 +313,22 @@ def test_what_the_service_fails_at_is_no_answer(embedder: Embedder, error: Looka
                 assert answer.headers["retry-after"] == "7"
 
 
+def test_what_the_service_drops_is_not_ready(embedder: Embedder) -> None:
+    """Jobs that the service itself cancels, because it stops, are a 503 that may be sent again."""
+    service = Scripted(InlineService(embedder))
+    submit = service.submit
+
+    def drop(jobs: Sequence[Job]) -> list[Future[Embedded]]:
+        futures = submit(jobs)
+        for future in futures:
+            future.cancel()
+        return futures
+
+    service.submit = drop  # type: ignore[method-assign]
+    with serving(service) as running:
+        assert problem(post(running, "text", {"text": "a"}))[:2] == (503, "NotReady")
+
+
 def test_a_client_that_goes_takes_its_jobs_along(embedder: Embedder) -> None:
     """When the connection closes before the answer, the jobs are cancelled."""
     service = Scripted(InlineService(embedder))
