@@ -187,7 +187,7 @@ def test_patience_counts_standing_still_only() -> None:
 
 def test_waiting_for_a_core_is_not_standing_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the kernel says that a worker waited for a core is taken off."""
-    starved = iter([0.0, 0.0, 0.04, 0.14])
+    starved = iter([0.0, 0.04, 0.14])
     monkeypatch.setattr(progress, "starved_s", lambda _: next(starved))
     clock = Clock()
     patience = Patience(Marks(multiprocessing.get_context("forkserver")), clock=clock)

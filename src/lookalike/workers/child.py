@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from itertools import pairwise
@@ -112,23 +113,33 @@ class _Worker:
 
     Attributes:
         canary: (m, dim) float32: its vectors for the canary's m inputs.
-        step_s: Seconds that one step takes, as far as warming up shows.
     """
 
     def __init__(self, embedder: Embedder, marks: Marks, *, batches: bool) -> None:
         self.embedder = embedder
         self._marks = marks
-        self._step: dict[Modality, int] = {"image": STEP_IMAGES, "text": STEP_TEXTS}
-        self.step_s = 0.0
-        self.canary = np.concatenate([self._warm_up(kind, batches=batches) for kind in embedder.space.modalities])
+        self._one_s: dict[Modality, float] = {}
+        # A model's towers are opened side by side: most of that is work of one core.
+        with ThreadPoolExecutor() as pool:
+            rows = list(pool.map(self._warm_up, embedder.space.modalities))
+        self.canary = np.concatenate(rows)
+        if batches:
+            for modality in embedder.space.modalities:
+                self._embed(modality, [_encoded(canary.INPUTS[modality])] * self._step(modality))
+
+    @property
+    def step_s(self) -> float:
+        """Seconds that the longest step takes, as far as is known."""
+        return max(one_s * self._step(modality) for modality, one_s in self._one_s.items())
 
     def answer(self, modality: Modality, payloads: Sequence[bytes]) -> tuple[Mapping[str, Any], Rows]:
         """Header and rows of the reply to a batch; a part that fails as a whole is told, and the others go on."""
         timer = _Timer(self._marks)
         done: dict[int, Vectors] = {}
         undone: list[tuple[int, int, str]] = []
-        for first in range(0, len(payloads), self._step[modality]):
-            part = payloads[first : first + self._step[modality]]
+        step = self._step(modality)
+        for first in range(0, len(payloads), step):
+            part = payloads[first : first + step]
             vectors, problem = _guarded(partial(self._embed, modality, part, first, timer))
             if vectors is None:
                 undone.append((first, first + len(part), problem))
@@ -141,7 +152,7 @@ class _Worker:
             "cut": [first + int(line.partition(":")[0]) for first, v in done.items() for line in v.warnings],
             "n_tokens": [int(n) for vectors in done.values() for n in vectors.n_tokens],
             "undone": undone,
-            "seconds": timer.stop(),
+            "seconds": {"decode": timer.decode_s, "inference": timer.inference_s},
         }
         rows = [vectors.values for vectors in done.values()]
         return header, np.concatenate(rows) if rows else np.empty((0, 0), np.float32)
@@ -151,24 +162,30 @@ class _Worker:
     ) -> Vectors:
         timer = timer or _Timer(self._marks)
         names = [str(place) for place in range(len(payloads))]
+        started_s = timer.inference_s
         if modality == "image":
-            return self.embedder.embed_images(_Watched(payloads, first, timer), names=names, on_error="collect")
-        texts = [payload.decode("utf-8", "surrogatepass") for payload in payloads]
-        return self.embedder.embed_texts(_Watched(texts, first, timer), names=names, on_error="collect")
+            pictures = _Watched(payloads, first, timer)
+            vectors = self.embedder.embed_images(pictures, names=names, on_error="collect")
+        else:
+            texts = _Watched([payload.decode("utf-8", "surrogatepass") for payload in payloads], first, timer)
+            vectors = self.embedder.embed_texts(texts, names=names, on_error="collect")
+        timer.stop()
+        # The best that was seen: how fast the model is when nothing else runs.
+        one_s = (timer.inference_s - started_s) / len(payloads)
+        self._one_s[modality] = min(one_s, self._one_s.get(modality, one_s))
+        return vectors
 
-    def _warm_up(self, modality: Modality, *, batches: bool) -> Rows:
-        """Run the model as it is going to be run, and find out how long it takes; (1, dim): the canary's vector."""
+    def _step(self, modality: Modality) -> int:
+        """How many inputs the model is given at a time."""
+        most = STEP_IMAGES if modality == "image" else STEP_TEXTS
+        return max(1, min(most, int(STEP_S / max(self._one_s[modality], 1e-6))))
+
+    def _warm_up(self, modality: Modality) -> Rows:
+        """(1, dim): the vector of the canary, once the model is open and has run."""
         sample = _encoded(canary.INPUTS[modality])
-        # The first run opens the model and is slow; a long text finds out whether there is memory for one.
+        # A long text finds out whether there is memory for one.
         self._embed(modality, [_encoded(canary.LONG_TEXT) if modality == "text" else sample])
-        started = time.perf_counter()
-        row = self._embed(modality, [sample]).values
-        one_s = time.perf_counter() - started
-        step = self._step[modality] = max(1, min(self._step[modality], int(STEP_S / one_s)))
-        self.step_s = max(self.step_s, one_s * step)
-        if batches:
-            self._embed(modality, [sample] * step)
-        return row
+        return self._embed(modality, [sample]).values
 
 
 def _encoded(value: bytes | str) -> bytes:
@@ -184,26 +201,28 @@ class _Timer:
     """Marks where the worker is, and counts how long it took to get there."""
 
     def __init__(self, marks: Marks) -> None:
+        self.decode_s = 0.0
+        self.inference_s = 0.0
         self._marks = marks
-        self._seconds = {"decode": 0.0, "inference": 0.0}
-        self._stage = ""
-        self._since = time.perf_counter()
+        self._at: Place | None = None
+        self._since = 0.0
 
     def mark(self, place: Place) -> None:
         """The worker begins with this now."""
         self._marks.set(place)
-        self._switch("inference" if place.inference else "decode")
+        self._switch(place)
 
-    def stop(self) -> Mapping[str, float]:
-        """Seconds by stage."""
-        self._switch("")
-        return self._seconds
+    def stop(self) -> None:
+        """What was begun last is done."""
+        self._switch(None)
 
-    def _switch(self, stage: str) -> None:
+    def _switch(self, place: Place | None) -> None:
         now = time.perf_counter()
-        if self._stage:
-            self._seconds[self._stage] += now - self._since
-        self._stage, self._since = stage, now
+        if self._at is not None and self._at.inference:
+            self.inference_s += now - self._since
+        elif self._at is not None:
+            self.decode_s += now - self._since
+        self._at, self._since = place, now
 
 
 class _Watched(Sequence[Input], Generic[Input]):

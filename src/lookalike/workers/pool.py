@@ -129,8 +129,9 @@ class WorkerPool:
         """See `ports.EmbeddingService.status`."""
         workers = tuple(slot.status() for slot in self._slots)
         ready = any(worker.state in ("ready", "busy") and not worker.reason for worker in workers)
-        reasons = [worker.reason for worker in sorted(workers, key=lambda w: w.state != "failed") if worker.reason]
-        reason = "" if ready else reasons[0]
+        # Who has failed knows more than who is still loading.
+        reasons = [worker.reason for worker in sorted(workers, key=lambda w: (w.state != "failed", -w.restarts))]
+        reason = "" if ready else next(filter(None, reasons), LOADING)
         if self._closed.is_set():
             ready, reason = False, STOPPING
         return ServiceStatus(

@@ -74,23 +74,22 @@ class Patience:
     def begin(self, pid: int) -> None:
         """Something was asked of this process now."""
         self._pid = pid
-        self._note()
+        self._ticks, self._seen = self._marks.ticks, self._clock()
+        self._starved_s: float | None = None  # most answers come before anybody looks
         self.stuck_s = 0.0
 
     def look(self) -> float:
         """Seconds of standing still, up to now."""
-        ticks, seen, starved = self._ticks, self._seen, self._starved_s
-        self._note()
-        if self._ticks != ticks:
+        ticks, seen, starved = self._marks.ticks, self._clock(), starved_s(self._pid)
+        if ticks != self._ticks:
             self.stuck_s = 0.0
         else:
-            looked_s = min(self._seen - seen, 2 * POLL_S)
-            self.stuck_s += max(0.0, looked_s - max(0.0, self._starved_s - starved))
+            looked_s = min(seen - self._seen, 2 * POLL_S)
+            waited_s = 0.0 if self._starved_s is None else max(0.0, starved - self._starved_s)
+            self.stuck_s += max(0.0, looked_s - waited_s)
+        self._ticks, self._seen, self._starved_s = ticks, seen, starved
         return self.stuck_s
 
     def end(self) -> None:
         """It has answered."""
         self.stuck_s = 0.0
-
-    def _note(self) -> None:
-        self._ticks, self._seen, self._starved_s = self._marks.ticks, self._clock(), starved_s(self._pid)

@@ -26,7 +26,7 @@ from lookalike.workers.process import LoadFailed, WorkerLost, WorkerProcess
 from lookalike.workers.procfs import private_bytes
 from lookalike.workers.progress import Marks
 
-PING_S = 1.0
+PING_S = 0.25
 """How often a worker with nothing to do is asked whether it is there."""
 
 DOUBTFUL_S = 3.0
@@ -34,6 +34,9 @@ DOUBTFUL_S = 3.0
 
 GROWTH_BYTES = 512 << 20
 """A worker whose private memory has grown by this since it was ready is replaced between two batches."""
+
+MEASURE_S = 0.5
+"""How often its memory is looked at."""
 
 LOADING = "The model is being loaded."
 STOPPING = "The service is stopping."
@@ -99,6 +102,7 @@ class Slot:
         self._status = WorkerStatus(name=name, state="loading", pid=None, restarts=0, reason=LOADING)
         self._canary_at: float | None = None
         self._ready_bytes = 0
+        self._measured_at = 0.0
         self._restarts = 0
         self._thread = Thread()
 
@@ -198,10 +202,17 @@ class Slot:
                 worker.ping()
             if time.monotonic() - (self._canary_at or 0.0) >= self._shared.timing.canary_every_s:
                 self._check_canary(worker, tower)
-            if private_bytes(worker.pid) > self._ready_bytes + GROWTH_BYTES:
+            if self._has_grown(worker):
                 _log.info("%s: process %d is replaced: its memory has grown", self._status.name, worker.pid)
                 self._count("recycled")
                 return
+
+    def _has_grown(self, worker: WorkerProcess) -> bool:
+        """Whether it has too much memory; looks now and then only, since looking takes as long as a short text."""
+        if time.monotonic() - self._measured_at < MEASURE_S:
+            return False
+        self._measured_at = time.monotonic()
+        return private_bytes(worker.pid) > self._ready_bytes + GROWTH_BYTES
 
     def _check_canary(self, worker: WorkerProcess, tower: Tower) -> None:
         rows = [worker.embed(modality, [canary.INPUTS[modality]]).rows for modality in tower.space.modalities]
