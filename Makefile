@@ -37,8 +37,9 @@ check: .venv/.dev ## Lint, formatting, types
 format: .venv/.dev ## Format the code and fix what ruff can fix
 	@$(PY) -m ruff check --quiet --fix . ; $(PY) -m ruff format .
 
-parity: .venv-parity/.ready ## Compare with transformers on torch, in an environment of its own
+parity: .venv-parity/.ready ## Compare with transformers on torch and across runtimes, in an environment of its own
 	@set -e; for script in pixels_and_tokens encoders; do $(PEER_PY) parity/$$script.py --shared "$(SHARED)"; done
+	@$(PEER_PY) -m pytest --quiet -p no:cacheprovider tests/contract/test_encoder.py tests/contract/test_runtimes.py
 
 bench: .venv-parity/.peers .bench/vit-b-32/.ready ## Run the benchmarks beside their peers, write docs/benchmarks.md
 	@$(PEER_PY) benchmarks/engine.py --peer-python $(PEER_PY) --shared "$(SHARED)"
@@ -82,7 +83,7 @@ INSTALL_CHECKOUT = --no-deps --no-build-isolation --editable .
 
 # Steps of their own, since what parity/ names has no hashes and pip wants all or none.
 .venv-parity/.ready: requirements/runtime.lock parity/requirements.txt parity/models.txt pyproject.toml | .venv-parity/.created
-	@echo "Installing lookalike, torch and transformers into .venv-parity (hundreds of megabytes)"
+	@echo "Installing lookalike, torch, OpenVINO and transformers into .venv-parity (a gigabyte)"
 	@$(PEER_PY) $(PIP_INSTALL) --requirement requirements/runtime.lock
 	@$(PEER_PY) $(PIP_INSTALL) $(INSTALL_CHECKOUT)
 	@$(PEER_PY) $(PIP_INSTALL) --requirement parity/requirements.txt

@@ -1,4 +1,4 @@
-"""Compare vectors with transformers on torch (float32, CPU, eager attention), and with published ones.
+"""Compare vectors with transformers on torch (float32, CPU, eager attention), with published ones, and across runtimes.
 
 Needs torch and transformers (parity/requirements.txt) beside lookalike's extra "local":
 
@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from numpy.typing import NDArray  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from lookalike.encoders.onnx import EngineOptions, OnnxEncoder, open_encoder  # noqa: E402
+from lookalike.encoders.runtimes import PRECISIONS  # noqa: E402
 from lookalike.encoders.samples import TEXTS, pictures  # noqa: E402
 from lookalike.image import ImagePolicy, decode  # noqa: E402
 from lookalike.spaces import REQUIRED_COSINE  # noqa: E402
@@ -43,6 +45,8 @@ from tests.golden.references import CASES, DATA  # noqa: E402
 
 LIMIT = 1e-4
 """Of the greatest difference between two float32 vectors of unit length."""
+
+SAMPLES = (*TEXTS, *checkpoints.TEXTS)
 
 NO_POOLER = {"add_pooling_layer": False}
 
@@ -101,16 +105,15 @@ class Reference:
 def compare(what: str, folder: Path, cache: Path) -> Iterator[Line]:
     """Ours and theirs on the awkward samples, pictures and texts, and int8 against exact."""
     ours, theirs = _open(folder, cache), Reference(folder)
-    tokens = [ours.prepare_text(text) for text in (*TEXTS, *checkpoints.TEXTS)]
-    ids = [text.ids for text in tokens]
-    vectors = ours.encode_texts(tokens)
+    ids = [ours.prepare_text(text).ids for text in SAMPLES]
+    vectors = _texts(ours, SAMPLES)
     yield Line(f"{what}: {len(ids)} texts", _distance(vectors, theirs.texts(ids)))
     longest = max(map(len, ids))
     yield Line(f"{what}: texts, theirs padded to {longest}", _distance(vectors, theirs.texts(ids, padded_to=longest)))
     int8 = _open(folder, cache, EngineOptions(precision="int8"))
-    worst = _cosine_gap(int8.encode_texts(tokens), vectors)
+    worst = _cosine_gap(_texts(int8, SAMPLES), vectors)
     if "image" in ours.tower.space.modalities:
-        pixels = np.stack([ours.prepare_image(Image.fromarray(picture)) for picture in pictures()])
+        pixels = _prepared(ours)
         vectors = ours.encode_images(pixels)
         yield Line(f"{what}: {len(pixels)} pictures", _distance(vectors, theirs.images(pixels)))
         worst = max(worst, _cosine_gap(int8.encode_images(pixels), vectors))
@@ -118,6 +121,27 @@ def compare(what: str, folder: Path, cache: Path) -> Iterator[Line]:
         yield Line(f"{what}: int8", None, note=f"refuses itself, having measured a cosine of {int8.tower.cosine:.4f}")
     else:
         yield Line(f"{what}: int8, 1 - cosine", max(worst, 1 - int8.tower.cosine), 1 - REQUIRED_COSINE)
+
+
+def compare_runtimes(what: str, folder: Path, cache: Path) -> Iterator[Line]:
+    """Every other runtime against ONNX Runtime in float32, which `compare` holds against transformers."""
+    expected = _everything(_open(folder, cache))
+    for runtime in PRECISIONS:
+        if runtime == "onnxruntime":
+            continue
+        if find_spec(runtime) is None:
+            yield Line(f"{what}: {runtime}", None, note="not installed")
+            continue
+        for precision in PRECISIONS[runtime]:
+            encoder = _open(folder, cache, EngineOptions(runtime=runtime, precision=precision))
+            line, vectors = f"{what}: {runtime} {precision}", _everything(encoder)
+            if precision == "exact":
+                yield Line(line, _distance(vectors, expected))
+            elif encoder.tower.cosine < REQUIRED_COSINE:
+                yield Line(line, None, note=f"refuses itself, having measured a cosine of {encoder.tower.cosine:.4f}")
+            else:
+                gap = max(_cosine_gap(vectors, expected), 1 - encoder.tower.cosine)
+                yield Line(f"{line}, 1 - cosine", gap, 1 - REQUIRED_COSINE)
 
 
 def full_size(folder: Path, shared: Path, activation: str) -> Path:
@@ -201,21 +225,24 @@ def all_lines(options: argparse.Namespace, scratch: Path) -> Iterator[Line]:
     """Every comparison that this machine allows."""
     cache, shared = scratch / "compiled", options.shared
     yield from small_references(scratch, write=options.write, cache=cache)
-    yield from compare("built-in tiny", ROOT / "src" / "lookalike" / "models" / "tiny", cache)
+    tiny = ROOT / "src" / "lookalike" / "models" / "tiny"
+    yield from compare("built-in tiny", tiny, cache)
+    yield from compare_runtimes("built-in tiny", tiny, cache)
     if not (shared / "golden").is_dir():
         yield Line("real shapes and published vectors", None, note=f"{shared} is not there; see --shared")
         return
     for activation in ("quick_gelu", "gelu"):
         folder = full_size(scratch / activation, shared, activation)
         yield from compare(f"ViT-B/32 shape, {activation}", folder, cache)
+        yield from compare_runtimes(f"ViT-B/32 shape, {activation}", folder, cache)
         shutil.rmtree(folder)
         shutil.rmtree(cache)
     if options.minilm is None:
         yield Line("MiniLM", None, note="no folder with its model.safetensors; see --minilm")
     else:
-        yield from compare(
-            "MiniLM", minilm_folder(scratch / "minilm", options.minilm, shared, activation="gelu"), cache
-        )
+        folder = minilm_folder(scratch / "minilm", options.minilm, shared, activation="gelu")
+        yield from compare("MiniLM", folder, cache)
+        yield from compare_runtimes("MiniLM", folder, cache)
         # text-embeddings-inference, which published them, computes "gelu" by the approximation with tanh.
         folder = minilm_folder(scratch / "minilm-tanh", options.minilm, shared, activation="gelu_new")
         yield from published_minilm(folder, json.loads((shared / "golden" / "golden.json").read_bytes()), cache)
@@ -223,6 +250,7 @@ def all_lines(options: argparse.Namespace, scratch: Path) -> Iterator[Line]:
         yield Line("published CLIP vectors", None, note="real CLIP weights are not on this machine; see --clip")
     else:
         yield from compare("CLIP ViT-B/32", options.clip, cache)
+        yield from compare_runtimes("CLIP ViT-B/32", options.clip, cache)
         yield from published_clip(options.clip, shared, cache)
 
 
@@ -267,6 +295,17 @@ def _open(folder: Path, cache: Path, options: EngineOptions | None = None) -> On
 
 def _texts(encoder: OnnxEncoder, texts: Sequence[str]) -> Rows:
     return encoder.encode_texts([encoder.prepare_text(text) for text in texts])
+
+
+def _prepared(encoder: OnnxEncoder) -> Rows:
+    return np.stack([encoder.prepare_image(Image.fromarray(picture)) for picture in pictures()])
+
+
+def _everything(encoder: OnnxEncoder) -> Rows:
+    """The vectors of all samples, texts before pictures."""
+    texts = _texts(encoder, SAMPLES)
+    sees = "image" in encoder.tower.space.modalities
+    return np.concatenate([texts, encoder.encode_images(_prepared(encoder))]) if sees else texts
 
 
 def _pictures(encoder: OnnxEncoder, paths: Sequence[Path]) -> Rows:

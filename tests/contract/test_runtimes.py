@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -141,3 +142,10 @@ def test_a_library_that_is_missing_is_named(
     monkeypatch.setitem(sys.modules, runtime, None)
     with pytest.raises(MissingDependency, match=rf"lookalike\[{runtime}\]"):
         open_model(model, tmp_path / "cache", EngineOptions(runtime=runtime))
+
+
+def test_an_openvino_that_is_too_old_is_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version that cannot read the graphs is a matter of what is installed, and not a damaged graph."""
+    monkeypatch.setitem(sys.modules, "openvino", SimpleNamespace(__version__="2026.0.0-20965-c6d6a13a886"))
+    with pytest.raises(ConfigError, match=r"2026\.0\.0.* is too old"):
+        open_model(model, tmp_path / "cache", EngineOptions(runtime="openvino"))

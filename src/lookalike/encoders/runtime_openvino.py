@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from lookalike.encoders.batches import Feed
 from lookalike.encoders.graph_ops import move_graph
 from lookalike.encoders.runtime import GRAPH_FILE
-from lookalike.errors import CorruptModel, MissingDependency, ModelError
+from lookalike.errors import ConfigError, CorruptModel, MissingDependency, ModelError
 from lookalike.types import Rows
 
 if TYPE_CHECKING:
@@ -20,9 +20,17 @@ if TYPE_CHECKING:
 
 DEVICE = "CPU"
 
+OLDEST = (2026, 4)
+"""The first version that reads ONNX Runtime's fused attention (2026.0 does not)."""
+
 
 def version() -> str:
-    """OpenVINO's own version."""
+    """OpenVINO's own version.
+
+    Raises:
+        MissingDependency: It is not installed.
+        ConfigError: It is too old.
+    """
     return f"openvino {_openvino().__version__}"
 
 
@@ -78,4 +86,8 @@ def _openvino() -> ModuleType:
     except ImportError as error:
         raise MissingDependency("openvino", extra="openvino") from error
     module: ModuleType = openvino
+    if tuple(int(part) for part in module.__version__.split(".")[:2]) < OLDEST:
+        raise ConfigError(
+            f"OpenVINO {module.__version__} is too old for the graphs of lookalike: pip install 'lookalike[openvino]'."
+        )
     return module

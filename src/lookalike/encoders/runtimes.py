@@ -39,6 +39,7 @@ class Engine(Protocol):
 
         Raises:
             MissingDependency: The library is not installed.
+            ConfigError: It is too old.
         """
         ...
 
