@@ -313,6 +313,18 @@ def test_what_the_service_fails_at_is_no_answer(embedder: Embedder, error: Looka
                 assert answer.headers["retry-after"] == "7"
 
 
+def test_a_model_without_pictures_says_so(embedder: Embedder) -> None:
+    """A picture is refused where the model embeds only texts, before any worker sees it."""
+    service = Scripted(InlineService(embedder))
+    tower = replace(embedder.tower, space=replace(embedder.space, modalities=("text",)))
+    status = replace(service.status(), tower=tower)
+    service.status = lambda: status  # type: ignore[method-assign]
+    with serving(service) as running:
+        answer = post(running, "image", {"image": BASE64[0]})
+    assert problem(answer) == (422, "UnsupportedModel", "The model 'tiny' embeds texts only.")
+    assert service.jobs == []
+
+
 def test_what_the_service_drops_is_not_ready(embedder: Embedder) -> None:
     """Jobs that the service itself cancels, because it stops, are a 503 that may be sent again."""
     service = Scripted(InlineService(embedder))

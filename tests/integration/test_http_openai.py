@@ -75,6 +75,14 @@ def test_the_official_client_gets_the_same_vectors(client: OpenAI, embedder: Emb
     assert (many.object, many.model) == ("list", "tiny")
 
 
+def test_null_is_as_good_as_nothing(running: Running) -> None:
+    """Clients that write null for what they leave out are understood."""
+    nothing = dict.fromkeys(("encoding_format", "dimensions", "user", "modality"))
+    body = {"model": "tiny", "input": "a"} | nothing
+    answer = running.client.post("/v1/embeddings", json=body, headers={"Authorization": f"Bearer {KEY}"})
+    assert len(answer.json()["data"][0]["embedding"]) == 128
+
+
 def test_usage_counts_what_the_model_read(client: OpenAI, embedder: Embedder) -> None:
     """Tokens are those of the model, begin and end included, after cutting; pictures have none."""
     texts = ["a red dress", "word " * 500]

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from lookalike.errors import LookalikeError, NotReady
+from lookalike.errors import LookalikeError, NotReady, UnsupportedModel
 from lookalike.http.access import Caller, require
-from lookalike.http.answers import RAW, answer
+from lookalike.http.answers import RAW, answer, public_name
 from lookalike.http.context import Context, Shared
 from lookalike.http.deadlines import Deadline
 from lookalike.http.examples import EMBED_IMAGE, EMBED_TEXT
@@ -46,10 +46,11 @@ class Call:
         fetcher = self.shared.fetcher
         return None if fetcher is None else fetcher.within(self.until)
 
-    async def outcomes(self, inputs: Inputs, lane: Lane) -> list[Outcome]:
+    async def outcomes(self, inputs: Inputs, lane: Lane, space: Space) -> list[Outcome]:
         """What became of each input.
 
         Raises:
+            UnsupportedModel: There is a picture or a text among them, and the space has none.
             ServiceError: The service could take none of them.
         """
         jobs = [
@@ -64,6 +65,10 @@ class Call:
             for index, entry in enumerate(inputs.entries)
             if not isinstance(entry, LookalikeError)
         ]
+        for job in jobs:
+            if job.modality not in space.modalities:
+                name = public_name(space)
+                raise UnsupportedModel(f"The model {name!r} embeds {space.modalities[0]}s only.", model=name)
         found = iter(await outcomes(self.shared.service, jobs) if jobs else ())
         return [entry if isinstance(entry, LookalikeError) else next(found) for entry in inputs.entries]
 
@@ -105,7 +110,8 @@ async def embed_image(asked: Asked) -> Response:
     A batch answers each picture for itself: null in `embeddings` and an entry of `errors` where one failed.
     """
     inputs = await read_images(asked.request, asked.shared.settings, asked.fetch)
-    return await answer(asked.request, inputs, await asked.outcomes(inputs, "bulk"), served_space(asked.shared))
+    space = served_space(asked.shared)
+    return await answer(asked.request, inputs, await asked.outcomes(inputs, "bulk", space), space)
 
 
 @router.post(
@@ -119,5 +125,6 @@ async def embed_image(asked: Asked) -> Response:
 async def embed_text(asked: Asked) -> Response:
     """Takes one text or a batch. A text that is longer than the model reads is cut, and a warning says so."""
     inputs = await read_texts(asked.request, asked.shared.settings)
-    found = await asked.outcomes(inputs, "bulk" if inputs.is_batch else "interactive")
-    return await answer(asked.request, inputs, found, served_space(asked.shared))
+    space = served_space(asked.shared)
+    found = await asked.outcomes(inputs, "bulk" if inputs.is_batch else "interactive", space)
+    return await answer(asked.request, inputs, found, space)

@@ -55,12 +55,12 @@ async def create_embeddings(asked: Asked) -> Response:
     inputs = await _inputs(asked, wanted)
     is_query = isinstance(wanted.input, str) and isinstance(inputs.entries[0], str)
     found = []
-    for outcome in await asked.outcomes(inputs, "interactive" if is_query else "bulk"):
+    for outcome in await asked.outcomes(inputs, "interactive" if is_query else "bulk", space):
         if isinstance(outcome, LookalikeError):
             raise outcome
         found.append(outcome)
     n_bytes = len(found) * space.dim * JSON_BYTES
-    return await off_loop(n_bytes, lambda: json_answer(_document(found, wanted.encoding_format, space)))
+    return await off_loop(n_bytes, lambda: json_answer(_document(found, wanted.encoding_format or "float", space)))
 
 
 @router.get(

@@ -80,7 +80,7 @@ class OpenAIRequest(BaseModel):
         description="A text, a picture as a data URI, or a list of them. Token ids are not taken."
     )
     model: str = Field(description="The model that this service runs: its name or an alias of it.")
-    encoding_format: Encoding = "float"
+    encoding_format: Encoding | None = Field(default=None, description="'float' if left out.")
     dimensions: int | None = Field(default=None, description="Only the model's own number.")
     modality: Literal["text", "image"] | None = Field(
         default=None, description="What `input` is. Left out, 'data:image/...;base64,...' is a picture, all else text."
