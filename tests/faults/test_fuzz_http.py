@@ -21,8 +21,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from lookalike import Config, Index
+from lookalike.app import open_service
 from lookalike.config import ServeSettings
-from lookalike.http.opening import open_context
+from lookalike.http.collection import Collection
+from lookalike.metrics import Metrics
 from tests.pictures import picture, write
 from tests.serving import START_S, Running, serving
 
@@ -49,11 +51,16 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     config = replace(Config.from_environ(), model="tiny", index=home / "index", serve=limits)
     with Index.create(config=config) as index:
         index.ingest([home / "pictures"])
-    with open_context(config) as context:
-        status = context.service.wait_ready(START_S)
+    service = open_service(config, Metrics())
+    collection = Collection(config, service)
+    try:
+        status = service.wait_ready(START_S)
         assert status.ready, status.reason
-        with serving(context.service, index=context.index, settings=limits) as running:
+        with serving(service, index=collection, settings=limits) as running:
             yield running
+    finally:
+        collection.close()
+        service.close(drain_s=0)
 
 
 def operations(running: Running) -> Iterator[Any]:
