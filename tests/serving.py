@@ -20,7 +20,8 @@ from lookalike.http.access import Gatekeeper
 from lookalike.http.collection import Collection
 from lookalike.http.context import Context
 from lookalike.http.fetching import Fetcher
-from lookalike.http.server import Server, bind, url_of
+from lookalike.http.server import Server
+from lookalike.http.sockets import bind, url_of
 from lookalike.metrics import Metrics
 from lookalike.ports import EmbeddingService
 from lookalike.types import Embedded, Job, ServiceStatus

@@ -14,7 +14,7 @@ import pytest
 from lookalike.config import ServeSettings
 from lookalike.errors import ConfigError
 from lookalike.http import protocol
-from lookalike.http.server import bind, is_loopback, url_of
+from lookalike.http.sockets import bind, is_loopback, url_of
 from tests.integration.test_http_requests import Held, asking, raw, read_all
 from tests.serving import START_S, Running, serving
 

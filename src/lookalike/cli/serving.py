@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ from lookalike import __version__, app
 from lookalike.cli.options import index_option, model_option, precision_option
 from lookalike.config import LOG_LEVELS, Config
 from lookalike.errors import MissingDependency, ModelError, StoreNotFound
+from lookalike.http import logs, sockets
 from lookalike.index import Index
 from lookalike.types import ServiceStatus
 from lookalike.weights.local import locate
@@ -47,19 +49,31 @@ def serve(config: Config) -> None:
     The index is read, not written; without one there is no search. The log goes to standard error, a JSON object a
     line. Ctrl-C finishes what was accepted, a second one ends at once.
     """
-    try:
-        from lookalike.http import logs, server
-        from lookalike.http.opening import open_context
-    except ModuleNotFoundError as error:
-        raise MissingDependency(error.name or "fastapi", extra="serve") from error
     config = _with_model(config)
     logs.configure(config.serve.log_level)
-    with server.bind(config.serve.host, config.serve.port) as listener, open_context(config) as context:
-        _introduce(config, context, server.url_of(listener))
-        if not server.is_loopback(listener) and not context.gatekeeper.has_keys:
-            _warn_open(config.serve.host)
-        server.run(context, listener, on_status=_announcer(context, server.url_of(listener)))
+    with sockets.bind(config.serve.host, config.serve.port) as listener:
+        try:
+            _run(config, listener)
+        except ModuleNotFoundError as error:
+            raise MissingDependency(error.name or "fastapi", extra="serve") from error
     click.echo("Stopped.")
+
+
+def _run(config: Config, listener: socket.socket) -> None:
+    from lookalike.metrics import Metrics
+
+    metrics = Metrics()
+    service = app.open_service(config, metrics)
+    try:
+        # The web framework takes a quarter of a second to import; meanwhile the workers load the model.
+        from lookalike.http import server
+        from lookalike.http.opening import open_context
+
+        with open_context(config, service, metrics) as context:
+            _introduce(config, context, listener)
+            server.run(context, listener, on_status=_announcer(context, sockets.url_of(listener)))
+    finally:
+        service.close(drain_s=0)
 
 
 def _with_model(config: Config) -> Config:
@@ -86,8 +100,8 @@ def _check_space(index: Index, config: Config) -> None:
         pass
 
 
-def _introduce(config: Config, context: Context, url: str) -> None:
-    click.echo(f"lookalike {__version__} listens on {click.style(url, bold=True)}")
+def _introduce(config: Config, context: Context, listener: socket.socket) -> None:
+    click.echo(f"lookalike {__version__} listens on {click.style(sockets.url_of(listener), bold=True)}")
     click.echo(f"  model  {config.model}, {config.precision}")
     if context.index is None:
         click.echo(f"  index  none at {config.index}: there is no search. `lookalike index FOLDER` makes one.")
@@ -95,6 +109,8 @@ def _introduce(config: Config, context: Context, url: str) -> None:
         click.echo(f"  index  {config.index}")
     if config.model == app.BUILT_IN:
         click.secho("  `tiny` knows clothing and simple things; for photos of anything: --model clip", fg="yellow")
+    if not sockets.is_loopback(listener) and not context.gatekeeper.has_keys:
+        _warn_open(config.serve.host)
 
 
 def _warn_open(host: str) -> None:

@@ -1,9 +1,7 @@
-"""The server: a socket, uvicorn on it, signals, and a graceful end."""
+"""The server: uvicorn on a socket, signals, and a graceful end."""
 
 from __future__ import annotations
 
-import errno
-import ipaddress
 import math
 import os
 import signal
@@ -14,65 +12,16 @@ from types import FrameType
 
 import uvicorn
 
-from lookalike.errors import ConfigError
 from lookalike.http.app import create_app
 from lookalike.http.context import Context
 from lookalike.http.protocol import GuardedProtocol
+from lookalike.http.sockets import BACKLOG
 from lookalike.types import ServiceStatus
-
-BACKLOG = 2_048
-"""Connections that the system holds for us while the event loop is busy."""
 
 KEEP_ALIVE_S = 75
 """An idle connection is kept for longer than a proxy keeps its own (60 s), so that it is never we who hang up on it."""
 
-_REMEDIES = {
-    "EADDRINUSE": "something listens there already. Stop it, or choose another --port",
-    "EACCES": "that port is reserved. Choose another --port, such as 8000",
-    "EADDRNOTAVAIL": "that is no address of this machine. Choose another --host, such as 127.0.0.1",
-}
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket that listens on an address.
-
-    Raises:
-        ConfigError: The address cannot be had; says why, and what to do.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise ConfigError(f"--host {host} is no address of this machine: {error.strerror or error}.") from error
-    try:
-        # Otherwise the port cannot be had for a minute after a service that was just stopped.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        name = errno.errorcode.get(error.errno or 0, "")
-        reason = _REMEDIES.get(name) or error.strerror or str(error)
-        raise ConfigError(f"Cannot listen on {host}, port {port}: {reason}.") from error
-    return listener
-
-
-def url_of(listener: socket.socket) -> str:
-    """Where a socket is reached from this machine: "http://127.0.0.1:8000"."""
-    host, port = listener.getsockname()[:2]
-    address = ipaddress.ip_address(host)
-    if address.is_unspecified:
-        address = ipaddress.ip_address("::1" if address.version == 6 else "127.0.0.1")
-    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
-
-
-def is_loopback(listener: socket.socket) -> bool:
-    """Whether only this machine can reach a socket."""
-    return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
 def run(context: Context, listener: socket.socket, *, on_status: Callable[[ServiceStatus], None] | None = None) -> None:
@@ -80,7 +29,7 @@ def run(context: Context, listener: socket.socket, *, on_status: Callable[[Servi
 
     Args:
         context: What the routes work with; closed by the caller.
-        listener: A socket of `bind`; closed at the end.
+        listener: A socket of `sockets.bind`; closed at the end.
         on_status: Told, within a tenth of a second, that readiness or its reason has changed, or that this stops.
     """
     Server(context, on_status=on_status).run(sockets=[listener])
@@ -91,9 +40,10 @@ class Server(uvicorn.Server):
 
     def __init__(self, context: Context, *, on_status: Callable[[ServiceStatus], None] | None = None) -> None:
         settings = context.settings
+        self._app = create_app(context)
         super().__init__(
             uvicorn.Config(
-                create_app(context),
+                self._app,
                 http=GuardedProtocol,
                 ws="none",
                 lifespan="off",
@@ -110,6 +60,11 @@ class Server(uvicorn.Server):
         self._context = context
         self._on_status = on_status
         self._told: tuple[bool, str, bool] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; and make what FastAPI would make, for a tenth of a second, when it is first asked."""
+        await super().startup(sockets)
+        self._app.openapi()
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: tell what is new; whether to stop."""
