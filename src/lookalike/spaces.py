@@ -117,8 +117,9 @@ class Tower:
         """Raise SpaceMismatch if this tower was measured too far from its space's reference to write into it."""
         if self.cosine < REQUIRED_COSINE:
             raise SpaceMismatch(
-                f"The {self.precision} tower of {self.space.model} is too far from the reference to share its space: "
-                f"cosine {self.cosine:.5f}, needed {REQUIRED_COSINE}. Use precision 'exact'.",
+                f"The {self.precision} tower of {self.space.model} on {self.runtime} is too far from the reference to "
+                f"share its space: cosine {self.cosine:.5f}, needed {REQUIRED_COSINE}. Use precision 'exact' and runtime "
+                "'onnxruntime', which is the reference.",
                 expected=self.space.id,
                 actual=f"{self.space.id}+{self.precision}",
             )

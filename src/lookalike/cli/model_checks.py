@@ -150,7 +150,7 @@ def _check_picture(encoder: Encoder) -> Iterator[Check]:
 
 def judge_loading(taken_s: float, tower: Tower) -> Check:
     """Whether the model opened in a reasonable time; its towers are loaded by the first text and the first picture."""
-    facts = f"{taken_s:.2f} s, {tower.precision}"
+    facts = f"{taken_s:.2f} s, {tower.precision} on {tower.runtime}"
     if tower.precision != "exact":
         facts += f" (cosine to exact at least {tower.cosine:.5f})"
     if taken_s > SLOW_LOAD_S:
