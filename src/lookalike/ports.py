@@ -195,12 +195,16 @@ class EmbeddingService(Protocol):
 
 
 class Recorder(Protocol):
-    """Where the service's figures go."""
+    """Where the service's figures go. Called from several threads."""
 
     def observe(self, stage: str, seconds: float) -> None:
-        """A stage ("queue", "decode", "inference", "search", ...) took so long, for one job or one batch."""
+        """A stage took so long: "queue" and "search" for one job, "decode" and "inference" for one batch."""
         ...
 
     def count(self, event: str, n: int = 1) -> None:
-        """Something happened n times ("restart", "stall", "harmful", "batch_image", ...)."""
+        """Something happened n times.
+
+        Of workers: "restart", and why: "crash", "stall" or "canary"; "recycled" for too much memory. Of inputs:
+        "harmful", "batch_image" and "batch_text", "item_image" and "item_text" (the jobs in those batches).
+        """
         ...

@@ -307,7 +307,7 @@ class WorkerStatus:
     """One worker process.
 
     Attributes:
-        name: "query" or "bulk-1".
+        name: "query", "bulk-1", ...; "worker" if there is only one.
         state: "loading", "ready", "busy", "failed" (waiting to be started again) or "stopped".
         pid: Its process id; None while there is none.
         restarts: How often it was replaced.
@@ -331,7 +331,7 @@ class ServiceStatus:
         ready: True if a worker that takes interactive jobs has lately answered the canary as it should.
         reason: A sentence that says why not; empty if it is.
         tower: The recipe of the vectors; None before the first worker has loaded it.
-        waiting: Jobs in the queue, by lane.
+        waiting: Jobs that are accepted and not yet answered, by lane.
         workers: The worker processes.
     """
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import multiprocessing.forkserver
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -344,6 +347,18 @@ def test_forgetting_to_close_does_not_hang(tmp_path: Path) -> None:
     assert ended.stderr == b""
 
 
+def test_file_descriptors_used_up(tmp_path: Path) -> None:
+    """A worker that cannot be started for want of descriptors is started as soon as there are some."""
+    with running(models.good, tmp_path, QUICK) as pool:
+        all_ready(pool)
+        with no_descriptors():
+            os.kill(pid_of(pool, "query"), signal.SIGKILL)
+            status = pool.wait_until(lambda now: "could not be started" in now.workers[0].reason, SOON_S)
+            pool.submit([text("meanwhile")])[0].result(SOON_S)
+        assert "could not be started" in status.workers[0].reason
+        all_ready(pool)
+
+
 def test_many_restarts_leave_nothing_behind(tmp_path: Path) -> None:
     """No file descriptor, no zombie and no thread is left of workers that have come and gone."""
     with running(models.good, tmp_path, QUICK) as pool:
@@ -379,6 +394,24 @@ def restart(pool: WorkerPool, *, times: int) -> None:
         os.kill(pid_of(pool, "query"), signal.SIGKILL)
         assert pool.wait_until(lambda now, n=n: now.workers[0].restarts > n, SOON_S).workers[0].restarts > n  # type: ignore[misc]
     all_ready(pool)
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """This process can open nothing more while the block runs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(int(path.name) for path in Path("/proc/self/fd").iterdir()) + 1
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    hoard = []
+    try:
+        with suppress(OSError):
+            while True:
+                hoard.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        for handle in hoard:
+            os.close(handle)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def n_descriptors() -> int:

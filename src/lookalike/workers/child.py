@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from itertools import pairwise
@@ -85,7 +86,8 @@ def _settle_in(plan: ChildPlan) -> None:
     os.nice(plan.niceness)
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     limit = plan.max_memory_bytes if most == resource.RLIM_INFINITY else min(plan.max_memory_bytes, most)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+    with suppress(OSError, ValueError):  # a bound that the system does not let us have
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
 
 
 def _end_with_parent() -> None:

@@ -7,6 +7,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Event, Thread
@@ -194,4 +195,6 @@ class WorkerPool:
         while not self._queue.stopped:
             self._queue.expire(most_s=1.0)
             for slot in self._slots:
-                slot.start()  # if its thread has ended, which is a bug; the service goes on all the same
+                # Its thread can only have ended by a bug, or because the system had none to give: try again.
+                with suppress(RuntimeError):
+                    slot.start()

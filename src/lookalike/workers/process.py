@@ -89,9 +89,9 @@ class Reply:
     seconds: Mapping[str, float]
 
     @classmethod
-    def parse(cls, header: Header, body: memoryview, dim: int) -> Reply:
-        """The reply in a message; ValueError, LookupError or TypeError if it is none."""
-        return cls(
+    def parse(cls, header: Header, body: memoryview, *, n: int, dim: int) -> Reply:
+        """The reply to a batch of n in a message; ValueError, LookupError or TypeError if it is none."""
+        reply = cls(
             positions=[int(place) for place in header["positions"]],
             rows=np.frombuffer(body, np.float32).reshape(len(header["positions"]), dim),
             n_tokens=[int(n) for n in header["n_tokens"]],
@@ -100,6 +100,11 @@ class Reply:
             undone=[(int(first), int(end), str(why)) for first, end, why in header["undone"]],
             seconds=header["seconds"],
         )
+        undone = [place for first, end, _ in reply.undone for place in range(first, end)]
+        told = [*reply.positions, *(fault.position for fault in reply.faults), *undone]
+        if sorted(told) != list(range(n)):
+            raise ValueError(f"a reply about {sorted(told)}, to a batch of {n}")
+        return reply
 
 
 class WorkerProcess:
@@ -129,7 +134,10 @@ class WorkerProcess:
         self._stall_s = stall_s
         self._patience = Patience(marks)
         self._patience_s = float("inf")
-        self._line, line = socket.socketpair()
+        try:
+            self._line, line = socket.socketpair()
+        except OSError as error:
+            raise WorkerLost(f"It could not be started ({error}).") from error
         self._line.settimeout(POLL_S)
         self._channel = Channel(self._line, on_wait=self._look)
         self._is_ours = False
@@ -186,7 +194,7 @@ class WorkerProcess:
         self._marks.clear()
         reply, body = self._exchange(header, b"".join(data), self._stall_s if payloads else ANSWER_S)
         try:
-            return Reply.parse(reply, body, self._dim)
+            return Reply.parse(reply, body, n=len(payloads), dim=self._dim)
         except (ValueError, LookupError, TypeError) as error:
             raise self._babbled() from error
 
