@@ -6,7 +6,7 @@ where a sequence begins, so only there are the states spread out and gathered ag
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,20 +16,25 @@ from lookalike.encoders.checkpoint import Checkpoint
 from lookalike.encoders.graph_ops import MICROSOFT, GraphWriter
 from lookalike.encoders.quantise import FloatProduct, Product
 
+LEAST_ACTIVATION = -0.18
+"""No GELU goes below: x * Phi(x) has its minimum of -0.17 at -0.75, and so, nearly, have both of its approximations."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """How the tokens of a batch become sequences and one row for each; all map names of nodes to names of nodes.
 
     Attributes:
-        spread: (tokens, width) -> (n, length, width).
+        spread: (tokens x parts, width), a part's place and the number of parts -> that part, (n, length, width).
+        packs: Whether parts are one product. A single one is faster, but not where taking it apart is a copy more.
         gather: (n, length, width) -> (tokens, width).
         pooled: (tokens, width) -> (n, width): the row of each sequence's pooled token.
         mask: (n, length) int32, 0 where a sequence has ended; empty if all are equally long.
         causal: Whether a token sees only those before it.
     """
 
-    spread: Callable[[str], str]
+    spread: Callable[[str, int, int], str]
+    packs: bool
     gather: Callable[[str], str]
     pooled: Callable[[str], str]
     mask: str
@@ -88,7 +93,7 @@ class Blocks:
 
     def attention(self, x: str, names: Attention, layout: Layout) -> str:
         """Every token's attention to its sequence, projected, without the bias of the last projection."""
-        query, key, value = (layout.spread(self._square(x, name)) for name in (names.query, names.key, names.value))
+        query, key, value = self._states(x, (names.query, names.key, names.value), layout)
         # Padding stands behind a sequence, where a causal attention does not look.
         mask = "" if layout.causal else layout.mask
         mixed = self._attend((query, key, value), names, mask=mask, causal=layout.causal)
@@ -98,7 +103,7 @@ class Blocks:
         """As `attention`, for the pooled token of each sequence alone: (n, width)."""
         width = self.stack.width
         query = self.graph.reshape(self._square(layout.pooled(x), names.query), -1, 1, width)
-        key, value = (layout.spread(self._square(x, name)) for name in (names.key, names.value))
+        key, value = self._states(x, (names.key, names.value), layout)
         # No token comes after the pooled one, so causality asks for nothing more than the mask.
         mixed = self._attend((query, key, value), names, mask=layout.mask, causal=False)
         return self._square(self.graph.reshape(mixed, -1, width), names.out)
@@ -108,7 +113,7 @@ class Blocks:
         width, inner = self.stack.width, self.stack.inner
         hidden = self.project(x, first, (inner, width))
         hidden = self._activated(hidden, self.vector(f"{first}.bias", inner))
-        return self.project(hidden, second, (width, inner))
+        return self.product(hidden, self.checkpoint.array(f"{second}.weight", (width, inner)), least=LEAST_ACTIVATION)
 
     def _activated(self, x: str, bias: str) -> str:
         match self.stack.activation:
@@ -118,6 +123,15 @@ class Blocks:
                 return self.graph.node("FastGelu", x, bias, domain=MICROSOFT)
             case "quick_gelu":
                 return self.graph.node("QuickGelu", self.graph.node("Add", x, bias), domain=MICROSOFT, alpha=1.702)
+
+    def _states(self, x: str, names: Sequence[str], layout: Layout) -> list[str]:
+        """x times each of these square weights, spread out."""
+        if not layout.packs:
+            return [layout.spread(self._square(x, name), 0, 1) for name in names]
+        shape = (self.stack.width, self.stack.width)
+        weights = np.concatenate([self.checkpoint.array(f"{name}.weight", shape) for name in names])
+        rows = self.graph.reshape(self.product(x, weights), -1, self.stack.width)
+        return [layout.spread(rows, part, len(names)) for part in range(len(names))]
 
     def _square(self, x: str, name: str) -> str:
         return self.project(x, name, (self.stack.width, self.stack.width))

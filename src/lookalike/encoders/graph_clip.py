@@ -17,7 +17,8 @@ def write_vision(blocks: Blocks, tower: ClipVision) -> str:
         return graph.reshape(rows, -1, stack.width)
 
     layout = Layout(
-        spread=lambda x: graph.reshape(x, -1, length, stack.width),
+        spread=lambda x, _part, _parts: graph.reshape(x, -1, length, stack.width),
+        packs=False,
         gather=lambda x: graph.reshape(x, -1, stack.width),
         pooled=pooled,
         mask="",

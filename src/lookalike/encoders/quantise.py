@@ -21,6 +21,9 @@ Weights = NDArray[np.float32]
 LEVELS = 127
 """Of the codes on each side of zero."""
 
+ZERO = 128
+"""The code of zero."""
+
 LEVELS_WITHOUT_VNNI = 63
 """Where the processor lacks a dot product of four bytes, ONNX Runtime adds pairs of products in 16 bits, which
 overflow with 127 (onnxruntime.ai, "Quantize ONNX models", on reduce_range)."""
@@ -35,8 +38,14 @@ def weight_levels(processor: str) -> int:
 class Product(Protocol):
     """Adds the product of a (tokens, inputs) array with constant weights to a graph."""
 
-    def __call__(self, x: str, weights: Weights) -> str:
-        """The name of (tokens, outputs) float32: x times the transpose of the weights."""
+    def __call__(self, x: str, weights: Weights, *, least: float | None = None) -> str:
+        """The name of (tokens, outputs) float32: x times the transpose of the weights.
+
+        Args:
+            x: The name of (tokens, inputs) float32.
+            weights: What it is multiplied with.
+            least: A small negative number that no value of x is below, if one is known.
+        """
         ...
 
 
@@ -46,7 +55,7 @@ class FloatProduct:
 
     graph: GraphWriter
 
-    def __call__(self, x: str, weights: Weights) -> str:
+    def __call__(self, x: str, weights: Weights, *, least: float | None = None) -> str:  # noqa: ARG002  # int8 needs it
         """See `Product`."""
         return self.graph.node("MatMul", x, self.graph.array(weights.T))
 
@@ -58,15 +67,18 @@ class Int8Product:
     Attributes:
         graph: What it writes to.
         levels: Of the weights' codes, on each side of zero.
+        blocked: Whether one operator divides and rounds, a pass less; OpenVINO reads that form only for a known
+            number of rows.
     """
 
     graph: GraphWriter
     levels: int
+    blocked: bool
     _codes: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-    def __call__(self, x: str, weights: Weights) -> str:
+    def __call__(self, x: str, weights: Weights, *, least: float | None = None) -> str:
         """See `Product`."""
-        codes, peaks = self._quantised(x)
+        codes, steps = self._quantised(x, weights.shape[1], least)
         graph = self.graph
         scales = (np.abs(weights).max(axis=1) / self.levels).astype(np.float32)
         rounded = np.rint(weights / np.where(scales > 0, scales, 1)[:, None]).astype(np.int8)
@@ -74,21 +86,37 @@ class Int8Product:
             "MatMulIntegerToFloat",
             codes,
             graph.array(rounded.T),
-            graph.array(np.float32(1 / LEVELS)),
+            graph.array(np.float32(1)),
             graph.array(scales),
-            graph.array(np.uint8(128)),
+            graph.array(np.uint8(ZERO)),
             graph.array(np.zeros(len(scales), np.int8)),
             domain=MICROSOFT,
         )
-        return graph.node("Mul", product, peaks)
+        return graph.node("Mul", product, steps)
 
-    def _quantised(self, x: str) -> tuple[str, str]:
-        """The uint8 codes of an array, and the greatest magnitude in each of its rows."""
+    def _quantised(self, x: str, width: int, least: float | None) -> tuple[str, str]:
+        """The uint8 codes of a (tokens, width) array, and the step between two codes of each row, (tokens, 1)."""
         if x not in self._codes:
             graph = self.graph
-            peaks = graph.node("ReduceMax", graph.node("Abs", x), graph.ints(-1), keepdims=1)
-            # A row of zeros becomes NaN and any code at all, and then zeros again when multiplied with its peak.
-            parts = graph.node("Div", x, peaks)
-            codes = graph.node("QuantizeLinear", parts, graph.array(np.float32(1 / LEVELS)), graph.array(np.uint8(128)))
-            self._codes[x] = codes, peaks
+            steps = graph.node("Mul", self._peaks(x, least), graph.array(np.float32(1 / LEVELS)))
+            # A row of zeros becomes NaN and any code at all, and then zeros again when multiplied with its step.
+            self._codes[x] = self._divided(x, steps, width), steps
         return self._codes[x]
+
+    def _divided(self, x: str, steps: str, width: int) -> str:
+        """The uint8 codes: every row divided by its step."""
+        graph, zero = self.graph, self.graph.array(np.uint8(ZERO))
+        if not self.blocked:
+            return graph.node("QuantizeLinear", graph.node("Div", x, steps), graph.array(np.float32(1)), zero)
+        # One zero point for every row: a step beside a number this large rounds to nothing.
+        zeros = graph.node("QuantizeLinear", steps, graph.array(np.float32(1e30)), zero)
+        return graph.node("QuantizeLinear", x, steps, zeros, axis=1, block_size=width)
+
+    def _peaks(self, x: str, least: float | None) -> str:
+        """The greatest magnitude in each row, (tokens, 1); at least that of `least`."""
+        graph, last = self.graph, self.graph.ints(-1)
+        highest = graph.node("ReduceMax", x, last, keepdims=1)
+        if least is not None:
+            return graph.node("Max", highest, graph.array(np.float32(-least)))
+        lowest = graph.node("ReduceMin", x, last, keepdims=1)
+        return graph.node("Max", highest, graph.node("Neg", lowest))

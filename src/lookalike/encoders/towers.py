@@ -23,7 +23,7 @@ from lookalike.errors import CorruptModel, LookalikeError
 from lookalike.spaces import Modality, Precision, Runtime, digest_of
 from lookalike.types import Rows
 
-GRAPH_VERSION = 2
+GRAPH_VERSION = 3
 """Raise it when the same checkpoint would give another graph: what was compiled before is then built again."""
 
 CANARY_TOLERANCE = 1e-3
@@ -196,7 +196,14 @@ def _written(recipe: Recipe, precision: Precision, parent: Path) -> Iterator[Pat
 
     with TemporaryDirectory(dir=parent, prefix=".graph-") as folder, open_checkpoint(recipe.folder) as checkpoint:
         path = Path(folder) / runtime.GRAPH_FILE
-        write_graph(path, checkpoint, recipe.architecture, modality=recipe.modality, precision=precision)
+        write_graph(
+            path,
+            checkpoint,
+            recipe.architecture,
+            modality=recipe.modality,
+            precision=precision,
+            runtime=recipe.runtime,
+        )
         yield Path(folder)
 
 
