@@ -43,6 +43,7 @@ class ServeSettings:
         max_batch_items: Pictures or texts in one request; of texts, /v1/embeddings takes 2,048, as OpenAI does.
         max_text_chars: Characters of one text; a model reads a few hundred of them at most.
         allow_urls: Whether pictures may be named by URL, which the service then fetches.
+        url_hosts: Hosts, each with all names below it, that it may fetch from; empty for every public host.
         cors_origins: Web origins whose pages may call the service; none by default.
         trusted_proxies: Addresses whose X-Forwarded-For and X-Forwarded-Proto are believed; none by default.
         drain_s: How long a stop waits for what was accepted.
@@ -62,6 +63,7 @@ class ServeSettings:
     max_batch_items: int = 256
     max_text_chars: int = 32_768
     allow_urls: bool = False
+    url_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     drain_s: float = 20.0
@@ -185,6 +187,7 @@ def _serve(env: _Environment) -> ServeSettings:
         max_batch_items=env.count("LOOKALIKE_MAX_BATCH_ITEMS", default.max_batch_items, least=1),
         max_text_chars=env.count("LOOKALIKE_MAX_TEXT_CHARS", default.max_text_chars, least=1),
         allow_urls=env.flag("LOOKALIKE_ALLOW_URLS"),
+        url_hosts=env.words("LOOKALIKE_URL_HOSTS"),
         cors_origins=env.words("LOOKALIKE_CORS_ORIGINS"),
         trusted_proxies=env.words("LOOKALIKE_TRUSTED_PROXIES"),
         drain_s=env.seconds("LOOKALIKE_DRAIN_S", default.drain_s),

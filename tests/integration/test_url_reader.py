@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import itertools
 import socket
@@ -16,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from lookalike.config import Config
 from lookalike.errors import InputError, LookalikeError, RateLimited, TooLarge, Unavailable, UnsupportedMedia
+from lookalike.http.fetching import Fetcher
 from lookalike.sources.addresses import Address
 from lookalike.sources.connecting import Resolve
 from lookalike.sources.url import UrlPolicy, UrlReader, shown
@@ -434,3 +437,14 @@ def test_a_handshake_ends_at_the_deadline(policy: UrlPolicy) -> None:
             read(
                 UrlReader(replace(policy, ports=frozenset({port}))), f"https://127.0.0.1:{port}/", deadline_s=DEADLINE_S
             )
+
+
+def test_the_service_fetches_from_its_hosts_only() -> None:
+    """The hosts of the settings are what the service's fetcher asks; without leave for URLs there is none."""
+    settings = Config.from_environ({"LOOKALIKE_ALLOW_URLS": "1", "LOOKALIKE_URL_HOSTS": "a.example, b.example"}).serve
+    fetcher = Fetcher.of(settings)
+    assert fetcher is not None
+    with pytest.raises(InputError, match="does not fetch from"):
+        asyncio.run(fetcher.within(time.monotonic() + PATIENCE_S)("https://c.example/picture"))
+    fetcher.close()
+    assert Fetcher.of(replace(settings, allow_urls=False)) is None

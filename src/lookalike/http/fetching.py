@@ -8,7 +8,7 @@ from lookalike.config import ServeSettings
 from lookalike.errors import TooLarge
 from lookalike.http.inputs import Fetch
 from lookalike.http.threads import Threads
-from lookalike.sources.url import UrlReader
+from lookalike.sources.url import UrlPolicy, UrlReader
 
 N_THREADS = 8
 MAX_WAITING = 512
@@ -30,7 +30,10 @@ class Fetcher:
     @classmethod
     def of(cls, settings: ServeSettings) -> Fetcher | None:
         """The fetcher that the settings describe; None if they allow no URLs."""
-        return cls(UrlReader(), max_bytes=settings.max_body_bytes) if settings.allow_urls else None
+        if not settings.allow_urls:
+            return None
+        reader = UrlReader(UrlPolicy(allowed_hosts=settings.url_hosts))
+        return cls(reader, max_bytes=settings.max_body_bytes)
 
     def within(self, until: float) -> Fetch:
         """Reads pictures for one request, which together have no more bytes than one may have.
