@@ -13,6 +13,9 @@ from lookalike.errors import LookalikeError, RateLimited, ServiceError
 
 T = TypeVar("T")
 
+LONGEST_S = 1e9
+"""Whoever asks for more, in however many digits, asks for thirty years; infinity is no number of seconds."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
@@ -85,7 +88,7 @@ def retry_after_s(header: str | None, now_s: float) -> float | None:
     """
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
-        return float(text)
+        return min(float(text), LONGEST_S)
     from email.utils import parsedate_to_datetime  # 5 of the 100 ms that `import lookalike` may take; rarely needed
 
     try:
@@ -94,4 +97,4 @@ def retry_after_s(header: str | None, now_s: float) -> float | None:
         return None
     # "-0000" and no zone at all are read as a naive time; HTTP dates are always in UTC.
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, aware.timestamp() - now_s)
+    return min(max(0.0, aware.timestamp() - now_s), LONGEST_S)

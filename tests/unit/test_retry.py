@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.errors import LookalikeError, NotReady, Overloaded, RateLimited, Refused, Unavailable
-from lookalike.retry import RetryPolicy, retry_after_s
+from lookalike.retry import LONGEST_S, RetryPolicy, retry_after_s
 
 FOREVER = float("inf")
 NOW_S = 1_000_000.0
@@ -142,6 +142,12 @@ def test_pauses_are_announced() -> None:
 def test_retry_after_is_read_in_both_forms(header: str | None, seconds: float | None) -> None:
     """Seconds or a date; a date that has passed means now; anything else says nothing."""
     assert retry_after_s(header, NOW_S) == seconds
+
+
+@pytest.mark.parametrize("header", ["9" * 5000, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_an_endless_pause_is_a_number_of_seconds(header: str) -> None:
+    """However long a service asks for, the answer is finite: it is rounded and written into headers again."""
+    assert retry_after_s(header, NOW_S) == LONGEST_S
 
 
 @given(st.text(max_size=60))
