@@ -148,6 +148,13 @@ def test_what_does_not_exist_is_a_sentence(running: Running) -> None:
     assert "GET" in answer.headers["allow"]
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_a_balancer_may_ask_with_head(running: Running, path: str) -> None:
+    """The status alone."""
+    answer = running.client.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
 def test_other_origins_are_not_let_in(running: Running) -> None:
     """No page of another origin may read an answer unless it was configured."""
     answer = running.client.get("/healthz", headers={"Origin": "https://shop.example"})

@@ -32,6 +32,7 @@ class Process:
 
     def __init__(self, *arguments: str, **environ: str) -> None:
         self.lines: list[str] = []
+        self._ended = False
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "lookalike", "serve", "--port", "0", "--workers", "1", *arguments],
@@ -55,14 +56,14 @@ class Process:
             return next((line for line in self.lines if words in line), None)
 
         with self._changed:
-            assert self._changed.wait_for(lambda: found() or self.process.poll() is not None, START_S)
+            assert self._changed.wait_for(lambda: found() or self._ended, START_S)
         line = found()
         assert line is not None, self.lines + self._log
         return line
 
     @property
     def url(self) -> str:
-        return re.findall(r"http://\S+", self.wait_for("listens on"))[0]
+        return re.findall(r"http://[^\s,]+", self.wait_for("listens on"))[0]
 
     def end(self) -> int:
         """Its exit status, once it has ended."""
@@ -83,6 +84,9 @@ class Process:
             with self._changed:
                 into.append(line)
                 self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
 
 @contextmanager
@@ -126,7 +130,7 @@ def test_it_says_where_it_is_what_it_serves_and_what_to_try(index: Path) -> None
             tried = [service.wait_for("/embed/text"), service.wait_for("/search/images")]
         assert re.search(r"1 worker, space tiny-128@\w+", ready)
         assert "tiny, exact" in service.wait_for("model")
-        assert str(index) in service.wait_for("index")
+        assert f"{index}, 2 items" in service.wait_for("index")
         for line in tried:
             command = line.removeprefix("Try:").strip()
             assert service.url in command
@@ -239,6 +243,7 @@ def test_open_to_all_is_warned_of_and_keys_quieten_it() -> None:
     """Beyond this machine without keys: a warning that cannot be missed; with keys none."""
     with started("--host", "0.0.0.0") as service:  # noqa: S104
         service.wait_for("Ready after")
+        assert "every other address" in service.wait_for("listens on")
         assert "WARNING" in service.log
     with started("--host", "0.0.0.0", LOOKALIKE_API_KEYS=f"shop embed {KEY}") as service:  # noqa: S104
         service.wait_for("Ready after")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.config import Config
+from lookalike.config import Config, ServeSettings
 from lookalike.errors import ConfigError
 
 
@@ -73,6 +73,14 @@ def test_offline_variables_are_understood(name: str, value: str, expected: bool)
         ("LOOKALIKE_THREADS", "-1"),
         ("LOOKALIKE_MAX_BYTES", "1e6"),
         ("HF_HUB_OFFLINE", "maybe"),
+        ("LOOKALIKE_PORT", "65536"),
+        ("LOOKALIKE_PORT", "http"),
+        ("LOOKALIKE_MAX_REQUESTS", "0"),
+        ("LOOKALIKE_MAX_BODY_BYTES", "64 MiB"),
+        ("LOOKALIKE_REQUEST_TIMEOUT_S", "0"),
+        ("LOOKALIKE_DRAIN_S", "inf"),
+        ("LOOKALIKE_ALLOW_URLS", "some"),
+        ("LOOKALIKE_LOG_LEVEL", "loud"),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: str) -> None:
@@ -93,7 +101,7 @@ def test_the_home_of_nobody_is_named(name: str) -> None:
 
 HOMELESS = """if True:
     import os
-    from lookalike.config import Config
+    from lookalike.config import Config, ServeSettings
     from lookalike.errors import ConfigError
     os.setgroups([])
     os.setuid(3999999)
@@ -124,3 +132,53 @@ def test_a_token_is_never_shown() -> None:
     config = Config.from_environ({"HF_TOKEN": "hf_secret"})
     assert config.hub.token == "hf_secret"
     assert "hf_secret" not in f"{config!r} {config}"
+
+
+def test_variables_of_the_service_win_over_defaults() -> None:
+    """Each variable sets its setting; lists are separated by commas; nothing is open, allowed or limited by default."""
+    assert Config.from_environ({}).serve == ServeSettings()
+    found = Config.from_environ(
+        {
+            "LOOKALIKE_HOST": "10.0.0.1",
+            "LOOKALIKE_PORT": "80",
+            "LOOKALIKE_WORKERS": "3",
+            "LOOKALIKE_API_KEYS_FILE": "/etc/keys",
+            "LOOKALIKE_REQUESTS_PER_MINUTE": "60",
+            "LOOKALIKE_REQUEST_TIMEOUT_S": "2.5",
+            "LOOKALIKE_MAX_REQUEST_TIMEOUT_S": "5",
+            "LOOKALIKE_MAX_BODY_BYTES": "1000",
+            "LOOKALIKE_MAX_REQUESTS": "7",
+            "LOOKALIKE_MAX_BATCH_ITEMS": "8",
+            "LOOKALIKE_MAX_TEXT_CHARS": "9",
+            "LOOKALIKE_ALLOW_URLS": "1",
+            "LOOKALIKE_CORS_ORIGINS": "https://a.example, https://b.example",
+            "LOOKALIKE_TRUSTED_PROXIES": "127.0.0.1",
+            "LOOKALIKE_DRAIN_S": "1",
+            "LOOKALIKE_LOG_LEVEL": "warning",
+        }
+    ).serve
+    assert found == ServeSettings(
+        host="10.0.0.1",
+        port=80,
+        workers=3,
+        api_keys_file=Path("/etc/keys"),
+        requests_per_minute=60,
+        request_timeout_s=2.5,
+        max_request_timeout_s=5.0,
+        max_body_bytes=1000,
+        max_requests=7,
+        max_batch_items=8,
+        max_text_chars=9,
+        allow_urls=True,
+        cors_origins=("https://a.example", "https://b.example"),
+        trusted_proxies=("127.0.0.1",),
+        drain_s=1.0,
+        log_level="warning",
+    )
+
+
+def test_api_keys_are_never_shown() -> None:
+    """Neither repr nor str of the settings contains one."""
+    config = Config.from_environ({"LOOKALIKE_API_KEYS": "shop embed 0123456789abcdef"})
+    assert config.serve.api_keys
+    assert "0123456789abcdef" not in f"{config!r} {config}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,35 +49,46 @@ def serve(config: Config) -> None:
     The index is read, not written; without one there is no search. The log goes to standard error, a JSON object a
     line. Ctrl-C finishes what was accepted, a second one ends at once.
     """
-    config = _with_model(config)
+    began_at = time.monotonic()
+    config, holds = _with_model(config)
     logs.configure(config.serve.log_level)
     with sockets.bind(config.serve.host, config.serve.port) as listener:
         try:
-            _run(config, listener)
+            _run(_Start(config, listener, holds, began_at))
         except ModuleNotFoundError as error:
             raise MissingDependency(error.name or "fastapi", extra="serve") from error
     click.echo("Stopped.")
 
 
-def _run(config: Config, listener: socket.socket) -> None:
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What is known before the service is there: settings, socket, what the index holds, when the command began."""
+
+    config: Config
+    listener: socket.socket
+    holds: str
+    began_at: float
+
+
+def _run(start: _Start) -> None:
     from lookalike.metrics import Metrics
 
     metrics = Metrics()
-    service = app.open_service(config, metrics)
+    service = app.open_service(start.config, metrics)
     try:
         # The web framework takes a quarter of a second to import; meanwhile the workers load the model.
         from lookalike.http import server
         from lookalike.http.opening import open_context
 
-        with open_context(config, service, metrics) as context:
-            _introduce(config, context, listener)
-            server.run(context, listener, on_status=_announcer(context, sockets.url_of(listener)))
+        with open_context(start.config, service, metrics) as context:
+            _introduce(start, context)
+            server.run(context, start.listener, on_status=_announcer(start, context))
     finally:
         service.close(drain_s=0)
 
 
-def _with_model(config: Config) -> Config:
-    """The configuration with the model that is to be served: of the index, if there is one.
+def _with_model(config: Config) -> tuple[Config, str]:
+    """The configuration with the model that is to be served, that of the index if there is one; and what that holds.
 
     Raises:
         SpaceMismatch: The model that was asked for is not the index's.
@@ -86,9 +97,9 @@ def _with_model(config: Config) -> Config:
         with Index.open(config=replace(config, precision="exact")) as index:
             chosen = replace(index.model_config, precision=config.precision)
             _check_space(index, chosen)
-            return chosen
+            return chosen, f"{index.stats().items:,} items"
     except StoreNotFound:
-        return replace(config, model=app.choose_model(config))
+        return replace(config, model=app.choose_model(config)), ""
 
 
 def _check_space(index: Index, config: Config) -> None:
@@ -100,13 +111,15 @@ def _check_space(index: Index, config: Config) -> None:
         pass
 
 
-def _introduce(config: Config, context: Context, listener: socket.socket) -> None:
-    click.echo(f"lookalike {__version__} listens on {click.style(sockets.url_of(listener), bold=True)}")
+def _introduce(start: _Start, context: Context) -> None:
+    config, listener = start.config, start.listener
+    everywhere = ", and on every other address of this machine" if sockets.is_unspecified(listener) else ""
+    click.echo(f"lookalike {__version__} listens on {click.style(sockets.url_of(listener), bold=True)}{everywhere}")
     click.echo(f"  model  {config.model}, {config.precision}")
     if context.index is None:
         click.echo(f"  index  none at {config.index}: there is no search. `lookalike index FOLDER` makes one.")
     else:
-        click.echo(f"  index  {config.index}")
+        click.echo(f"  index  {config.index}, {start.holds}")
     if config.model == app.BUILT_IN:
         click.secho("  `tiny` knows clothing and simple things; for photos of anything: --model clip", fg="yellow")
     if not sockets.is_loopback(listener) and not context.gatekeeper.has_keys:
@@ -123,13 +136,14 @@ def _warn_open(host: str) -> None:
     )
 
 
-def _announcer(context: Context, url: str) -> Callable[[ServiceStatus], None]:
+def _announcer(start: _Start, context: Context) -> Callable[[ServiceStatus, bool], None]:
     """What says aloud that the service has become ready, or no longer is, and what to try first."""
+    url = sockets.url_of(start.listener)
     has_been_ready = False
 
-    def announce(status: ServiceStatus) -> None:
+    def announce(status: ServiceStatus, stopping: bool) -> None:
         nonlocal has_been_ready
-        if context.stopping.is_set():
+        if stopping:
             click.echo(f"Stopping, within {context.settings.drain_s:g} s: what was accepted is finished first.")
             return
         if not status.ready or status.tower is None:
@@ -140,7 +154,7 @@ def _announcer(context: Context, url: str) -> Callable[[ServiceStatus], None]:
             return
         has_been_ready = True
         workers = len(status.workers)
-        took_s = time.monotonic() - context.started_at
+        took_s = time.monotonic() - start.began_at
         click.secho(
             f"Ready after {took_s:.1f} s: {workers} worker{'s' * (workers != 1)}, space {status.tower.space.id}",
             fg="green",

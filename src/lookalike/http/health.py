@@ -18,12 +18,14 @@ router = APIRouter()
 AnyKey = Annotated[Caller, Depends(require(None))]
 
 
+@router.head("/healthz", include_in_schema=False)  # what some balancers send
 @router.get("/healthz", summary="Whether the process is alive")
 async def healthz() -> dict[str, str]:
     """Answers as long as the process runs and its event loop turns; says nothing of the model: see /readyz."""
     return {"status": "alive"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Whether it can answer", responses={503: {"description": "Not now; `reason` says why."}})
 async def readyz(shared: Shared) -> JSONResponse:
     """200 once a worker has loaded the model and lately answered a known input with the known vector; else 503."""

@@ -24,7 +24,11 @@ KEEP_ALIVE_S = 75
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run(context: Context, listener: socket.socket, *, on_status: Callable[[ServiceStatus], None] | None = None) -> None:
+OnStatus = Callable[[ServiceStatus, bool], None]
+"""Is told the status, and whether the service is stopping."""
+
+
+def run(context: Context, listener: socket.socket, *, on_status: OnStatus | None = None) -> None:
     """Answer requests until a signal says to stop, and what was accepted is finished; a second signal ends at once.
 
     Args:
@@ -38,7 +42,7 @@ def run(context: Context, listener: socket.socket, *, on_status: Callable[[Servi
 class Server(uvicorn.Server):
     """uvicorn, stopping as a service should."""
 
-    def __init__(self, context: Context, *, on_status: Callable[[ServiceStatus], None] | None = None) -> None:
+    def __init__(self, context: Context, *, on_status: OnStatus | None = None) -> None:
         settings = context.settings
         self._app = create_app(context)
         super().__init__(
@@ -68,13 +72,13 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: tell what is new; whether to stop."""
-        if self._on_status is not None:
-            status = self._context.service.status()
-            news = (status.ready, status.reason, self.should_exit)
-            if news != self._told:
-                self._told = news
-                self._on_status(status)
+        self._tell_news()
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say that this is the end; then finish what was accepted."""
+        self._tell_news()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -94,6 +98,16 @@ class Server(uvicorn.Server):
         if self._context.stopping.is_set():
             os._exit(128 + sig)
         self.stop()
+
+    def _tell_news(self) -> None:
+        if self._on_status is None:
+            return
+        status = self._context.service.status()
+        stopping = self._context.stopping.is_set()
+        news = (status.ready, status.reason, stopping)
+        if news != self._told:
+            self._told = news
+            self._on_status(status, stopping)
 
     def stop(self) -> None:
         """Take no more requests, finish those that are accepted, and return from `run`."""

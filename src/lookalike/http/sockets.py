@@ -53,6 +53,11 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
 
 
+def is_unspecified(listener: socket.socket) -> bool:
+    """Whether a socket listens on every address of this machine."""
+    return ipaddress.ip_address(listener.getsockname()[0]).is_unspecified
+
+
 def is_loopback(listener: socket.socket) -> bool:
     """Whether only this machine can reach a socket."""
     return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
