@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lookalike.spaces import Modality, Tower
+from lookalike.spaces import REQUIRED_COSINE, Modality, Tower
 from lookalike.types import Rows
 
 LEAST_COSINE = 0.9999
-"""Less is another model or broken hardware; the order of additions alone leaves more than 0.999999."""
+"""Less, between processes of one service, is another model or broken hardware: the order of additions alone leaves more
+than 0.999999. What an earlier version of lookalike kept may be as far off as another recipe of the same space."""
 
 TEXT = "A red circle and 3 blue squares, on a white table."
 LONG_TEXT = " ".join([TEXT] * 8)
@@ -41,10 +42,10 @@ INPUTS: Mapping[Modality, bytes | str] = {"image": PICTURE, "text": TEXT}
 
 
 class Canary:
-    """The vectors that a tower is known to give.
+    """The vectors that a tower is known to give: what its first worker here answered, if that was what it ever gave.
 
     Args:
-        folder: Where they are kept: the first process that ever ran a tower decides.
+        folder: Where the answers of the first process that ever ran a tower are kept.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,16 +62,16 @@ class Canary:
         if rows.shape != (len(tower.space.modalities), tower.space.dim) or not np.isfinite(rows).all():
             return "The model's answer to the canary is not made of finite vectors."
         expected = self._expected.get(tower.fingerprint)
-        if expected is None:
-            expected = self._expected[tower.fingerprint] = self._load(tower, rows.shape)
-        if not len(expected):
-            self._expected[tower.fingerprint] = rows.copy()
+        if expected is not None:
+            return _difference(rows, expected, LEAST_COSINE)
+        kept = self._load(tower, rows.shape)
+        fault = _difference(rows, kept, REQUIRED_COSINE) if len(kept) else ""
+        if fault:
+            return f"{fault} If the model was changed on purpose, delete {self._path(tower)}."
+        self._expected[tower.fingerprint] = rows.copy()
+        if not len(kept):
             self._keep(tower, rows)
-            return ""
-        cosine = float(np.einsum("ij,ij->i", rows, expected).min())
-        if cosine >= LEAST_COSINE:
-            return ""
-        return f"The model answers the canary differently than before (cosine {cosine:.4f}, at least {LEAST_COSINE})."
+        return ""
 
     def _path(self, tower: Tower) -> Path:
         return self._folder / f"{tower.fingerprint}.npy"
@@ -95,3 +96,10 @@ class Canary:
                 raise
         except OSError as error:
             _log.warning("The canary's vectors cannot be kept in %s (%s).", self._folder, error.strerror or error)
+
+
+def _difference(rows: Rows, expected: Rows, least: float) -> str:
+    cosine = float(np.einsum("ij,ij->i", rows, expected).min())
+    if cosine >= least:
+        return ""
+    return f"The model answers the canary differently than before (cosine {cosine:.5f}, needed {least})."

@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
+from lookalike import memory
 from lookalike.embed import Embedder
 from lookalike.spaces import Modality
 from lookalike.types import Rows, Vectors
@@ -121,6 +122,7 @@ class _Worker:
         self.embedder = embedder
         self._marks = marks
         self._one_s: dict[Modality, float] = {}
+        self._has_worked = True
         # A model's towers are opened side by side: most of that is work of one core.
         with ThreadPoolExecutor() as pool:
             rows = list(pool.map(self._warm_up, embedder.space.modalities))
@@ -135,7 +137,13 @@ class _Worker:
         return max(one_s * self._step(modality) for modality, one_s in self._one_s.items())
 
     def answer(self, modality: Modality, payloads: Sequence[bytes]) -> tuple[Mapping[str, Any], Rows]:
-        """Header and rows of the reply to a batch; a part that fails as a whole is told, and the others go on."""
+        """Header and rows of the reply to a batch; a part that fails as a whole is told, and the others go on.
+
+        An empty batch comes when there is nothing to do.
+        """
+        if not payloads and self._has_worked:
+            memory.give_back()
+        self._has_worked = bool(payloads)
         timer = _Timer(self._marks)
         done: dict[int, Vectors] = {}
         undone: list[tuple[int, int, str]] = []
