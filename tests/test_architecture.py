@@ -27,7 +27,7 @@ SRC = ROOT / "src"
 
 # From the ground up. A name is a module or a package of lookalike; "" is lookalike/__init__.py, the public face.
 LADDER = {
-    "ground": {"errors", "spaces", "types", "ports", "retry", "files"},
+    "ground": {"errors", "spaces", "types", "ports", "retry", "memory", "files"},
     "transforms": {"image", "heic", "pixels", "tokens", "vectors", "confidence", "thumbnails"},
     "adapters": {"encoders", "cache", "store", "sources", "weights"},
     "pipeline": {

@@ -17,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lookalike import memory
 from lookalike.errors import DeadlineExceeded, LookalikeError, NotReady, Overloaded, TooLarge
 from lookalike.http.context import Context
 from lookalike.http.deadlines import HEADER, timeout_s
@@ -34,6 +35,9 @@ BODY_START_S, BODY_BYTES_PER_S = 10.0, 1_000
 
 BODIES_IN_MEMORY = 8
 """Bodies of the largest size that are held at the same time, by all requests together."""
+
+TRIM_AFTER_BYTES, TRIM_AFTER_S = 8 << 20, 1.0
+"""When so many bytes of bodies came and went, and none is held, freed memory is given back so many seconds later."""
 
 CLIENT_GONE = 499
 """What the log calls a request whose client did not wait for the answer (nginx's number; it is never sent)."""
@@ -197,6 +201,8 @@ class Load:
         self._max_bytes = max_bytes
         self._requests = 0
         self._bytes = 0
+        self._bytes_passed = 0
+        self._trimming: asyncio.TimerHandle | None = None
 
     def enter(self, *, always: bool) -> None:
         """Count a request in; refused with Overloaded if there are too many, unless it is always let in."""
@@ -214,6 +220,14 @@ class Load:
         """Count a request and the bytes of its body out."""
         self._requests -= 1
         self._bytes -= n_bytes
+        self._bytes_passed += n_bytes
+        if not self._bytes and self._bytes_passed >= TRIM_AFTER_BYTES and self._trimming is None:
+            self._trimming = asyncio.get_running_loop().call_later(TRIM_AFTER_S, self._trim)
+
+    def _trim(self) -> None:
+        self._trimming = None
+        self._bytes_passed = 0
+        asyncio.get_running_loop().run_in_executor(None, memory.give_back)
 
 
 class Body:
