@@ -77,7 +77,7 @@ class Config:
     Attributes:
         model: Name, alias or folder of the model; "auto" is the index's own model, else CLIP if its weights are on this
             machine, else the built-in `tiny`, which is said aloud.
-        precision: "exact" or "int8".
+        precision: "exact", "bf16" or "int8".
         runtime: The library that runs the model: "onnxruntime", "openvino" or "torch".
         orientation: Whether EXIF orientation is applied or ignored.
         threads: Cores to use; 0 for all that the container allows.

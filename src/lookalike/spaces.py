@@ -15,7 +15,7 @@ from typing import Literal
 from lookalike.errors import SpaceMismatch
 
 Modality = Literal["image", "text"]
-Precision = Literal["exact", "int8"]
+Precision = Literal["exact", "bf16", "int8"]
 Orientation = Literal["apply", "ignore"]
 Runtime = Literal["onnxruntime", "openvino", "torch"]
 """What runs a model on this machine; all three write into the same space."""
@@ -93,7 +93,7 @@ class Tower:
 
     Attributes:
         space: Where its vectors belong.
-        precision: "exact" (float32, the reference) or "int8".
+        precision: "exact" (float32, the reference), "bf16" or "int8".
         runtime: The library family that computes ("onnxruntime", "openvino", "fake", a provider's name).
         recipe: sorted (name, value) pairs of all else that can change a bit: tokenizer, token limit, preprocessing.
         cosine: Least cosine to the reference that was measured; 1.0 for the reference itself.
@@ -118,8 +118,8 @@ class Tower:
         if self.cosine < REQUIRED_COSINE:
             raise SpaceMismatch(
                 f"The {self.precision} tower of {self.space.model} on {self.runtime} is too far from the reference to "
-                f"share its space: cosine {self.cosine:.5f}, needed {REQUIRED_COSINE}. Use precision 'exact' and runtime "
-                "'onnxruntime', which is the reference.",
+                f"share its space: cosine {self.cosine:.5f}, needed {REQUIRED_COSINE}. Use precision 'exact' on "
+                "runtime 'onnxruntime', the reference.",
                 expected=self.space.id,
                 actual=f"{self.space.id}+{self.precision}",
             )

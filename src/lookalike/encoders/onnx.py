@@ -38,7 +38,7 @@ class EngineOptions:
     """How a local model runs.
 
     Attributes:
-        precision: "exact" (float32) or "int8".
+        precision: "exact" (float32), "bf16" or "int8".
         runtime: What runs it.
         orientation: Whether the EXIF orientation of a picture is applied or ignored.
         threads: Cores for one call; 0 for all that the container allows.
@@ -206,8 +206,8 @@ def _pixel_spec(folder: Path, architecture: Architecture) -> PixelSpec | None:
 
 
 def _rounding(precision: Precision) -> tuple[tuple[str, str], ...]:
-    """What the processor decides about the bits of a reduced precision."""
-    return () if precision == "exact" else (("levels", str(weight_levels(processor()))),)
+    """What the processor decides about the codes of int8."""
+    return () if precision != "int8" else (("levels", str(weight_levels(processor()))),)
 
 
 def _resizing(spec: PixelSpec | None) -> tuple[tuple[str, str], ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from lookalike.encoders.batches import Feed
 from lookalike.errors import CorruptModel, MissingDependency, ModelError
+from lookalike.spaces import Precision
 from lookalike.types import Rows
 
 if TYPE_CHECKING:
@@ -62,12 +63,13 @@ def optimise(source: Path, folder: Path) -> None:
 class Session:
     """An open graph. Any number of threads may run it at once."""
 
-    def __init__(self, folder: Path, *, threads: int) -> None:
+    def __init__(self, folder: Path, *, threads: int, precision: Precision = "exact") -> None:  # noqa: ARG002
         """Open a graph; the weights of a compiled one are mapped, not loaded.
 
         Args:
             folder: Holds the graph, best as `optimise` left it.
             threads: Cores for one run.
+            precision: What the graph itself says.
 
         Raises:
             CorruptModel: Its files are damaged, or of another version of ONNX Runtime.

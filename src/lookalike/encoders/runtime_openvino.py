@@ -13,6 +13,7 @@ from lookalike.encoders.batches import Feed
 from lookalike.encoders.graph_ops import move_graph
 from lookalike.encoders.runtime import GRAPH_FILE
 from lookalike.errors import ConfigError, CorruptModel, MissingDependency, ModelError
+from lookalike.spaces import Precision
 from lookalike.types import Rows
 
 if TYPE_CHECKING:
@@ -35,26 +36,30 @@ def version() -> str:
 
 
 def optimise(source: Path, folder: Path) -> None:
-    """Keep the graph as it is: OpenVINO compiles it as fast as it reads a compiled one (measured with 2026.4)."""
+    """Keep the graph as it is: OpenVINO compiles it as fast as it reads a compiled one (measured with 2026.4).
+
+    Nor does it get its CACHE_DIR: out of that, a model in bf16 gave NaN and damaged the heap (2026.4.1).
+    """
     move_graph(source, folder)
 
 
 class Session:
     """An open graph. Any number of threads may run it at once."""
 
-    def __init__(self, folder: Path, *, threads: int) -> None:
+    def __init__(self, folder: Path, *, threads: int, precision: Precision = "exact") -> None:
         """Compile a graph.
 
         Args:
             folder: Holds the graph, as `optimise` left it.
             threads: Cores for one run.
+            precision: What it computes in; that it is "int8", the graph itself says.
 
         Raises:
             CorruptModel: Its files are damaged.
         """
         settings = {
-            # On processors that have it, OpenVINO would else choose bfloat16 on its own.
-            "INFERENCE_PRECISION_HINT": "f32",
+            # Without a word, OpenVINO chooses bfloat16 on processors that have it.
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
             # Pinned, the threads of several processes would all be on the same cores.

@@ -15,6 +15,7 @@ from lookalike.encoders.batches import Feed
 from lookalike.encoders.graph_ops import Node, move_graph, read_graph
 from lookalike.encoders.runtime import GRAPH_FILE
 from lookalike.errors import CorruptModel, MissingDependency, ModelError
+from lookalike.spaces import Precision
 from lookalike.types import Rows
 
 Tensor = Any  # torch.Tensor: most machines check the types without it
@@ -37,12 +38,13 @@ def optimise(source: Path, folder: Path) -> None:
 class Session:
     """An open graph. Any number of threads may run it at once."""
 
-    def __init__(self, folder: Path, *, threads: int) -> None:
+    def __init__(self, folder: Path, *, threads: int, precision: Precision = "exact") -> None:  # noqa: ARG002
         """Open a graph; on the processor, its weights are mapped and not loaded.
 
         Args:
             folder: Holds the graph, as `optimise` left it.
             threads: Cores for one run; torch has one such number for the whole process, and the last one counts.
+            precision: What the graph itself says.
 
         Raises:
             CorruptModel: Its files are damaged, or hold an operator that is not built in.

@@ -13,7 +13,7 @@ from lookalike.types import Rows
 
 PRECISIONS: Mapping[Runtime, tuple[Precision, ...]] = {
     "onnxruntime": ("exact", "int8"),
-    "openvino": ("exact", "int8"),
+    "openvino": ("exact", "bf16", "int8"),
     "torch": ("exact",),
 }
 """What each runtime has kernels for."""
@@ -47,7 +47,7 @@ class Engine(Protocol):
         """Turn a folder with a graph as `graph.write_graph` writes it into the files that `Session` opens."""
         ...
 
-    def Session(self, folder: Path, *, threads: int) -> Session:  # noqa: N802  # a class of the module
+    def Session(self, folder: Path, *, threads: int, precision: Precision) -> Session:  # noqa: N802  # a class
         """Open what `optimise` made; CorruptModel if it is damaged."""
         ...
 

@@ -46,7 +46,7 @@ class Recipe:
         weights_sha256: sha256 (hex) of its checkpoint.
         architecture: What its config.json says.
         modality: Which of its towers.
-        precision: "exact" or "int8".
+        precision: "exact", "bf16" or "int8".
         runtime: What runs it.
         samples: Makes the inputs that a reduced precision is measured on.
         cache_dir: Where compiled towers are kept.
@@ -161,7 +161,7 @@ def _open_sound(recipe: Recipe, ready: Compiled, threads: int) -> Session | None
     Files that nobody has touched since they were built and tested need no canary: it costs as much as a first query.
     """
     try:
-        session = recipe.engine.Session(ready.folder, threads=threads)
+        session = recipe.engine.Session(ready.folder, threads=threads, precision=recipe.precision)
     except CorruptModel:
         return None
     if not ready.touched:
@@ -175,7 +175,7 @@ def _build(recipe: Recipe, folder: Path) -> Facts:
     """Compile a tower into an empty folder."""
     with _written(recipe, recipe.precision, folder.parent) as written:
         recipe.engine.optimise(written, folder)
-    session = recipe.engine.Session(folder, threads=available_cores())
+    session = recipe.engine.Session(folder, threads=available_cores(), precision=recipe.precision)
     canary = session.run(_canary(recipe))[0]
     if not np.isfinite(canary).all():
         raise CorruptModel(
