@@ -16,8 +16,8 @@ def failed(picture: Picture) -> ValueError:
     try:
         raise ValueError("no picture")
     except ValueError as error:
-        kept = error  # the frame holds the error, whose traceback holds the frame, which holds the picture
-        return kept
+        kept = [error]  # the frame holds the error, whose traceback holds the frame, which holds the picture
+        return kept[0]
 
 
 def test_what_a_caught_error_was_about_is_let_go() -> None:

@@ -11,12 +11,12 @@ import numpy as np
 from PIL.Image import Image
 
 from lookalike import app
-from lookalike.config import Config, ServeSettings
+from lookalike.config import Config
 from lookalike.embed import Embedder
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.http import logs, server
-from lookalike.http.access import Gatekeeper
-from lookalike.http.context import Context
+from lookalike.http.opening import open_context
+from lookalike.http.sockets import bind
 from lookalike.metrics import Metrics
 from lookalike.spaces import Tower
 from lookalike.types import Pixels, Rows, Tokens
@@ -99,15 +99,11 @@ def main() -> None:
     """Serve until told to stop."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    config, settings = Config.from_environ(), ServeSettings()
+    config, metrics = Config.from_environ(), Metrics()
     logs.configure("warning")
-    metrics = Metrics()
-    plan = WorkerPlan(workers=3, cores=app.available_threads(config), stall_s=1.5, max_memory_bytes=512 << 20)
+    plan = WorkerPlan(workers=3, cores=app.available_threads(config), stall_s=0.75, max_memory_bytes=512 << 20)
     pool = WorkerPool(open_harmful, plan, canaries=config.cache_dir / "canaries", recorder=metrics)
-    metrics.watch(pool.status)
-    gatekeeper = Gatekeeper.of(settings)
-    context = Context(service=pool, index=None, settings=settings, metrics=metrics, gatekeeper=gatekeeper)
-    with server.bind("127.0.0.1", parser.parse_args().port) as listener:
+    with bind("127.0.0.1", parser.parse_args().port) as listener, open_context(config, pool, metrics) as context:
         pool.start()
         server.run(context, listener)
     pool.close(drain_s=0)
