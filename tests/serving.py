@@ -13,13 +13,15 @@ from pathlib import Path
 
 import httpx2
 
-from lookalike.config import ServeSettings
+from lookalike import app
+from lookalike.config import Config, ServeSettings
 from lookalike.embed import Embedder
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.http.access import Gatekeeper
 from lookalike.http.collection import Collection
 from lookalike.http.context import Context
 from lookalike.http.fetching import Fetcher
+from lookalike.http.opening import open_context
 from lookalike.http.server import Server
 from lookalike.http.sockets import bind, url_of
 from lookalike.metrics import Metrics
@@ -81,6 +83,20 @@ def _open_fake(_threads: int) -> Embedder:
     return Embedder(FakeEncoder())
 
 
+@contextmanager
+def opened(config: Config) -> Iterator[Context]:
+    """What the routes work with over real workers, as the command opens it; the workers have their model."""
+    metrics = Metrics()
+    service = app.open_service(config, metrics)
+    try:
+        with open_context(config, service, metrics) as context:
+            status = service.wait_ready(START_S)
+            assert status.ready, status.reason
+            yield context
+    finally:
+        service.close(drain_s=0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Running:
     """A service that is running.
@@ -111,7 +127,7 @@ def serving(
 
     Args:
         service: Makes the vectors; real workers with a fake model if left out. Not closed.
-        index: What is searched, if anything. Not closed.
+        index: What is searched; there is no index if left out. Not closed.
         settings: As LOOKALIKE_... would have them; its host and port are not looked at.
         fetcher: Reads pictures at URLs, if they are allowed.
     """
@@ -121,9 +137,10 @@ def serving(
     else:
         metrics = Metrics()
         metrics.watch(service.status)
+    behind = index or Collection(replace(Config.from_environ(), index=Path("/nowhere/index")), service)
     context = Context(
         service=service,
-        index=index,
+        index=behind,
         settings=settings,
         metrics=metrics,
         gatekeeper=Gatekeeper.of(settings),
@@ -141,4 +158,6 @@ def serving(
     finally:
         server.stop()
         thread.join(START_S)
+        if index is None:
+            behind.close()
     assert not thread.is_alive(), "the service did not stop"

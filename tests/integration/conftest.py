@@ -37,8 +37,7 @@ class Catalogue:
 @pytest.fixture(scope="session")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
     """The service that clients talk to, with workers of its own."""
-    from lookalike.http.opening import open_context
-    from tests.serving import START_S, serving  # a web framework, which other tests need not load
+    from tests.serving import opened, serving  # a web framework, which other tests need not load
 
     home, key = tmp_path_factory.mktemp("catalogue"), "the-key-of-the-tests"
     folder = home / "pictures"
@@ -47,8 +46,5 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
     config = replace(Config.from_environ(), model="tiny", index=home / "index", serve=settings)
     with Index.create(config=config) as index:
         index.ingest([folder])
-    with open_context(config) as context:
-        status = context.service.wait_ready(START_S)
-        assert status.ready, status.reason
-        with serving(context.service, index=context.index, settings=settings) as running:
-            yield Catalogue(running=running, key=key, config=config, folder=folder)
+    with opened(config) as context, serving(context.service, index=context.index, settings=settings) as running:
+        yield Catalogue(running=running, key=key, config=config, folder=folder)

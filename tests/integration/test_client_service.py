@@ -118,7 +118,7 @@ def test_the_space_can_be_insisted_on(catalogue: Catalogue) -> None:
 
 def test_a_service_without_an_index_says_so(running: Running) -> None:
     """Searching it is StoreNotFound, asked once."""
-    with Client(running.url) as client, pytest.raises(StoreNotFound, match="--index"):
+    with Client(running.url) as client, pytest.raises(StoreNotFound, match="lookalike index"):
         client.search(text="a")
 
 

@@ -18,9 +18,10 @@ import pytest
 
 from lookalike.config import ServeSettings
 from lookalike.encoders.fake import COLOURS, FakeEncoder
+from lookalike.errors import NotReady
 from lookalike.index import Index
 from lookalike.query import Part
-from lookalike.types import Embedded, Job
+from lookalike.types import Embedded, Job, ServiceStatus
 from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
 from tests.pictures import noise, picture
 from tests.serving import InlineService, Running, serving
@@ -249,13 +250,35 @@ def test_searching_needs_the_scope(shop: Catalogue) -> None:
             assert statuses == [401, 403, 200]
 
 
-def test_without_an_index_searching_says_so() -> None:
-    """The service embeds all the same."""
-    with serving() as service:
+class Unready(InlineService):
+    """Has not loaded its model."""
+
+    def status(self) -> ServiceStatus:
+        return replace(super().status(), ready=False, reason="The model is being loaded.", tower=None)
+
+    def submit(self, jobs: Sequence[Job]) -> list[Future[Embedded]]:
+        raise NotReady("The model is being loaded.")
+
+
+@pytest.mark.parametrize("kind", [InlineService, Unready])
+def test_without_an_index_searching_says_so(kind: type[InlineService]) -> None:
+    """404 with what to do, whether or not there is a model to embed the question with."""
+    behind = kind(EMBEDDER)
+    with serving(behind) as service:
         for path in ("/search/images?q=red", "/items/a", "/items/a/picture", "/items/a/thumbnail"):
             response = service.client.get(path)
             assert response.status_code == 404
-            assert "without an index" in response.json()["error"]["message"]
+            assert "lookalike index FOLDER" in response.json()["error"]["message"]
+    behind.close(drain_s=0)
+
+
+def test_an_index_that_is_made_later_is_searched(own: Catalogue, tmp_path: Path) -> None:
+    """A service that was started without one answers, without a restart, as soon as there is one."""
+    own.config.index.rename(tmp_path / "not yet")
+    with searching(own) as service:
+        assert service.client.get("/search/images?q=red").status_code == 404
+        (tmp_path / "not yet").rename(own.config.index)
+        assert names(ask(service, text="red"))[0] == "red"
 
 
 def test_an_index_that_is_deleted_is_told_and_found_again(own: Catalogue, tmp_path: Path) -> None:

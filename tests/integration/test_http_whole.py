@@ -12,8 +12,7 @@ import pytest
 
 from lookalike import Config, Index, Part
 from lookalike.config import ServeSettings
-from lookalike.http.opening import open_context
-from tests.serving import START_S, Running, serving
+from tests.serving import START_S, Running, opened, serving
 from training.catalogue import write_catalogue
 
 
@@ -36,13 +35,7 @@ def index(config: Config) -> Iterator[Index]:
 
 @pytest.fixture(scope="module")
 def service(config: Config) -> Iterator[Running]:
-    with open_context(config) as context, serving(context.service, index=context.index) as running:
-        ready = threading.Event()
-        for _ in range(int(START_S * 20)):
-            if context.service.status().ready:
-                break
-            ready.wait(0.05)
-        assert context.service.status().ready, context.service.status().reason
+    with opened(config) as context, serving(context.service, index=context.index) as running:
         yield running
 
 

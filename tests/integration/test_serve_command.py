@@ -162,7 +162,7 @@ def test_without_an_index_it_says_so() -> None:
         service.wait_for("Ready after")
         answer = httpx2.get(f"{service.url}/search/images?q=dress", trust_env=False)
         assert answer.status_code == 404
-        assert "without an index" in answer.json()["error"]["message"]
+        assert "There is no index in /nowhere/index" in answer.json()["error"]["message"]
 
 
 def test_a_stop_under_load_loses_nothing() -> None:

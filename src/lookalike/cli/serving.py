@@ -116,10 +116,10 @@ def _introduce(start: _Start, context: Context) -> None:
     everywhere = ", and on every other address of this machine" if sockets.is_unspecified(listener) else ""
     click.echo(f"lookalike {__version__} listens on {click.style(sockets.url_of(listener), bold=True)}{everywhere}")
     click.echo(f"  model  {config.model}, {config.precision}")
-    if context.index is None:
-        click.echo(f"  index  none at {config.index}: there is no search. `lookalike index FOLDER` makes one.")
-    else:
+    if start.holds:
         click.echo(f"  index  {config.index}, {start.holds}")
+    else:
+        click.echo(f"  index  none at {config.index}: no search until `lookalike index FOLDER` has made one.")
     if config.model == app.BUILT_IN:
         click.secho("  `tiny` knows clothing and simple things; for photos of anything: --model clip", fg="yellow")
     if not sockets.is_loopback(listener) and not context.gatekeeper.has_keys:
@@ -161,7 +161,7 @@ def _announcer(start: _Start, context: Context) -> Callable[[ServiceStatus, bool
         )
         key = " -H 'x-api-key: KEY'" if context.gatekeeper.has_keys else ""
         click.echo(f"""Try: curl {url}/embed/text{key} --json '{{"text": "a red dress"}}'""")
-        if context.index is not None:
+        if start.holds:
             click.echo(f"     curl '{url}/search/images?q=a+red+dress'{key}")
 
     return announce

@@ -1,4 +1,4 @@
-"""The index that the service searches: opened when it is needed, and again when another one is in its place."""
+"""The index that the service searches: opened once it is there, and again when another one is in its place."""
 
 from __future__ import annotations
 
@@ -49,6 +49,16 @@ class Collection:
         That is opening the index, and embedding the caption bank where no process has done so before.
         """
         threading.Thread(target=self._warm_up, name="lookalike-warm-up", daemon=True).start()
+
+    async def require(self, *, until: float) -> None:
+        """Nothing, if there is an index: without one a search is refused before a model is asked for anything.
+
+        Raises:
+            StoreError: There is none, or it cannot be read.
+            ServiceError: There was no time or room to open it.
+        """
+        if self._index is None:
+            await self._searches.run(self._open, until=until)
 
     async def ask(self, question: Callable[[Index], Result], *, until: float) -> Result:
         """What the index answers, asked in a thread.

@@ -23,7 +23,7 @@ class Context:
 
     Attributes:
         service: Makes vectors.
-        index: What is searched; None if the service was started without one.
+        index: What is searched, if it is there.
         settings: How the service behaves.
         metrics: Where figures go.
         gatekeeper: Knows the API keys.
@@ -33,7 +33,7 @@ class Context:
     """
 
     service: EmbeddingService
-    index: Collection | None
+    index: Collection
     settings: ServeSettings
     metrics: Metrics
     gatekeeper: Gatekeeper

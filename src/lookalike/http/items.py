@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.routing import Match
 
-from lookalike.errors import PictureGone, StoreNotFound, TooLarge
+from lookalike.errors import PictureGone, TooLarge
 from lookalike.http.access import Caller, require
 from lookalike.http.collection import Collection
 from lookalike.http.context import Shared
@@ -78,13 +78,6 @@ def item_facts(item: Item, request: Request) -> ItemFacts:
     )
 
 
-def require_index(collection: Collection | None) -> Collection:
-    """The index that the service was started with. StoreNotFound if it was started without one."""
-    if collection is None:
-        raise StoreNotFound("This service was started without an index: start it with --index.")
-    return collection
-
-
 @below.get(
     "/items/{item_id:path}/picture",
     summary="The picture of an item",
@@ -95,7 +88,7 @@ async def picture(
     item_id: str, request: Request, shared: Shared, until: Deadline, _: Searching, project: Project = None
 ) -> Response:
     """The original file, as long as it is the one that was indexed. Its ETag is the sha256 of the content."""
-    collection = require_index(shared.index)
+    collection = shared.index
     item = await collection.ask(lambda index: index.item(item_id, project=project), until=until)
     if _is_known(request, item.content):
         return _unchanged(item.content)
@@ -124,7 +117,7 @@ async def thumbnail(
     size: Annotated[int, Query(ge=SIDES_PX[0], le=SIDES_PX[-1], description="Longer side in pixels, about.")] = 256,
 ) -> Response:
     """WebP, upright, at most as large as asked for rounded up to 64, 128, 256 or 512 pixels. Made once and kept."""
-    collection = require_index(shared.index)
+    collection = shared.index
     side_px = side_of(size)
     item = await collection.ask(lambda index: index.item(item_id, project=project), until=until)
     tag = f"{item.content}-{side_px}"
@@ -147,7 +140,7 @@ async def one_item(
     item_id: str, request: Request, shared: Shared, until: Deadline, _: Searching, project: Project = None
 ) -> ItemFacts:
     """What is known of an item. Write its id percent-encoded, slashes too: `/items/%2Fphotos%2Fa.jpg`."""
-    collection = require_index(shared.index)
+    collection = shared.index
     item = await collection.ask(lambda index: index.item(item_id, project=project), until=until)
     return item_facts(item, request)
 

@@ -14,7 +14,7 @@ from lookalike import query as queries
 from lookalike.errors import LookalikeError
 from lookalike.http.context import Context, Shared
 from lookalike.http.deadlines import Deadline
-from lookalike.http.items import ItemFacts, Searching, item_facts, require_index
+from lookalike.http.items import ItemFacts, Searching, item_facts
 from lookalike.http.jobs import outcomes
 from lookalike.http.problems import responses
 from lookalike.http.questions import SEARCH_BODY, ExampleOptions, Question, WordsOptions, read_question, words_question
@@ -78,7 +78,8 @@ async def by_example(
 
 
 async def _find(question: Question, request: Request, asker: Asker) -> Found:
-    collection = require_index(asker.shared.index)
+    collection = asker.shared.index
+    await collection.require(until=asker.until)
     begun = time.monotonic()
     parts = await _embedded(question.parts, asker)
     embedded = time.monotonic()
