@@ -11,7 +11,7 @@ from lookalike.image import ImagePolicy, decode
 WEBP_QUALITY = 82
 
 
-def thumbnail(data: bytes, side_px: int, policy: ImagePolicy = ImagePolicy(), *, item: str = "") -> bytes:
+def thumbnail(data: bytes, side_px: int, policy: ImagePolicy | None = None, *, item: str = "") -> bytes:
     """The bytes of a picture file to those of a small WebP picture, whole and upright, never larger than it was.
 
     Args:
@@ -23,7 +23,7 @@ def thumbnail(data: bytes, side_px: int, policy: ImagePolicy = ImagePolicy(), *,
     Raises:
         InputError: As `image.decode`.
     """
-    image = decode(data, policy, item=item)
+    image = decode(data, policy or ImagePolicy(), item=item)
     image.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
     return _webp(image)
 

@@ -14,7 +14,7 @@ import pytest
 from lookalike import Config, Index
 from tests.faults.service import reporting
 from tests.faults.service.beside import harmful, lookalike
-from tests.faults.service.cases import ANYWHERE
+from tests.faults.service.cases import ANYWHERE, burst
 from tests.faults.service.harness import Case, Expected, run
 from tests.faults.service.processes import HARMFUL, SIGNALS
 from tests.faults.service.stream import calm_vectors
@@ -26,9 +26,11 @@ Started = tuple[Target, Expected]
 
 
 def started(target: Target) -> Iterator[Started]:
-    """A target while it runs, and what it answers in a calm moment."""
+    """A target while it runs, and what it answers in a calm moment. It has worked hard once, as services have."""
     target.start()
     try:
+        asyncio.run(target.until_ready())
+        asyncio.run(burst(target))
         asyncio.run(target.until_settled())
         yield target, asyncio.run(calm_vectors(target.base_url, target.model))
     finally:

@@ -23,7 +23,7 @@ from lookalike.encoders.quantise import weight_levels
 from lookalike.encoders.runtimes import require_runnable
 from lookalike.encoders.samples import TEXTS, pictures
 from lookalike.encoders.tokenizer import LazyTokenizer
-from lookalike.encoders.towers import LazyTower, Recipe, cosine_of
+from lookalike.encoders.towers import GRAPH_VERSION, LazyTower, Recipe, cosine_of
 from lookalike.errors import InputError, UnsupportedModel
 from lookalike.pixels import PixelSpec, prepare
 from lookalike.spaces import Modality, Orientation, Precision, Runtime, Space, Tower
@@ -110,7 +110,12 @@ def open_encoder(
         space=space,
         precision=options.precision,
         runtime=options.runtime,
-        recipe=(*_rounding(options.precision), *_resizing(spec), ("tokenizer", tokenizer.digest)),
+        recipe=(
+            *_rounding(options.precision),
+            *_resizing(spec),
+            ("tokenizer", tokenizer.digest),
+            ("graph", str(GRAPH_VERSION)),
+        ),
         cosine=min(cosine_of(recipe) for recipe in recipes.values()),
     )
     threads = options.threads or available_cores()

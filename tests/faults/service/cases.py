@@ -38,18 +38,23 @@ def _attack(attack: Attack) -> Act:
 def overload(seconds: float = OVERLOAD_S) -> Act:
     """Sixty clients that ask for 16 pictures or 64 texts as fast as they can: ten times what two cores can do."""
 
-    async def act(target: Target, stream: Stream) -> str:
-        pictures = [data_uri(noise(1_000 + n, size=(640, 480), kind="JPEG"), "jpeg") for n in range(16)]
-        texts = [f"a text that is asked for too often, number {n}" for n in range(64)]
-        bodies = [
-            json.dumps({"model": target.model, "input": pictures, "modality": "image"}).encode(),
-            json.dumps({"model": target.model, "input": texts}).encode(),
-        ]
-        end = time.monotonic() + seconds
-        answers = await asyncio.gather(*(_flood(target, bodies[n % 2], end) for n in range(60)))
-        return ", ".join(f"{sum(a.get(code, 0) for a in answers)} x {code}" for code in sorted(set().union(*answers)))
+    async def act(target: Target, _: Stream) -> str:
+        return await burst(target, seconds)
 
     return act
+
+
+async def burst(target: Target, seconds: float = 2.0) -> str:
+    """Those clients for so long; says what they were answered."""
+    pictures = [data_uri(noise(1_000 + n, size=(640, 480), kind="JPEG"), "jpeg") for n in range(16)]
+    texts = [f"a text that is asked for too often, number {n}" for n in range(64)]
+    bodies = [
+        json.dumps({"model": target.model, "input": pictures, "modality": "image"}).encode(),
+        json.dumps({"model": target.model, "input": texts}).encode(),
+    ]
+    end = time.monotonic() + seconds
+    answers = await asyncio.gather(*(_flood(target, bodies[n % 2], end) for n in range(60)))
+    return ", ".join(f"{sum(a.get(code, 0) for a in answers)} x {code}" for code in sorted(set().union(*answers)))
 
 
 async def _flood(target: Target, body: bytes, end: float) -> dict[str, int]:

@@ -18,6 +18,9 @@ import httpx2
 START_S = 120.0
 """How long a server may take until it is ready."""
 
+CALM_LOOKS = 20
+"""A server that looks the same so often, a tenth of a second apart, has come to rest: memory is given back by then."""
+
 
 @dataclass(slots=True)
 class Target:
@@ -102,16 +105,25 @@ class Target:
         return time.monotonic() - started
 
     async def until_settled(self, timeout_s: float = START_S) -> None:
-        """Return when it is ready, all of its processes are there, and their memory has stopped growing."""
+        """Return when it is ready for the first time, and neither its processes nor their memory change any more."""
         await self.until_ready(timeout_s)
         seen: list[tuple[int, int]] = []
         end = time.monotonic() + timeout_s
-        while len(seen) < 5 or max(seen[-5:]) != min(seen[-5:]) or len(self.descendants()) < self.processes:
+        while len(seen) < CALM_LOOKS or max(seen[-CALM_LOOKS:]) != min(seen[-CALM_LOOKS:]):
             if time.monotonic() > end:
                 raise TimeoutError(f"{self.name} does not come to rest.")
             await asyncio.sleep(0.1)
             seen.append((len(self.descendants()), self.memory_bytes() >> 22))
         self.processes = len(self.descendants())
+
+    async def until_whole(self, timeout_s: float) -> None:
+        """Return when it is ready and as many of its processes are there as when it had settled."""
+        await self.until_ready(timeout_s)
+        end = time.monotonic() + timeout_s
+        while len(self.descendants()) < self.processes:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{self.name} has only {len(self.descendants())} processes again.")
+            await asyncio.sleep(0.05)
 
     def descendants(self) -> list[int]:
         """Every process below its first one."""
