@@ -46,8 +46,7 @@ DEADLY = [
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses and patience that suit a test."""
-    monkeypatch.setattr(damping, "FIRST_S", 0.01)
-    monkeypatch.setattr(damping, "LONGEST_S", 0.02)
+    monkeypatch.setattr(damping, "PAUSE_S", 0.02)
     monkeypatch.setattr(damping, "FIRST_LOAD_S", 0.02)
     monkeypatch.setattr(process, "ANSWER_S", 0.4)
     monkeypatch.setattr(slot, "PING_S", 0.05)

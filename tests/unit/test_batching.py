@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future, wait
 import numpy as np
 import pytest
 
-from lookalike.batching import Entry, Queue, QueueLimits
+from lookalike.batching import SUSPICIOUS, Entry, Queue, QueueLimits
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import DeadlineExceeded, HarmfulInput, ImageError, NotReady, Overloaded
 from lookalike.types import Embedded, Job
@@ -268,6 +268,96 @@ def test_what_is_put_back_comes_first_and_as_it_was() -> None:
     futures[1].cancel()
     queue.put_back([batch[:2], batch[2:]])
     assert [taken(queue), taken(queue), taken(queue)] == [["a"], ["c", "d"], ["new"]]
+
+
+def suspected(queue: Queue, words: Sequence[str], *, lane: str = "bulk") -> list[Future[Embedded]]:
+    """Texts that were taken, and put back one by one under suspicion."""
+    futures = queue.submit([text(word, lane=lane) for word in words])
+    batch = take(queue)
+    for entry in batch:
+        entry.guilt = SUSPICIOUS
+    queue.put_back([[entry] for entry in batch])
+    return futures
+
+
+def trial(queue: Queue, *, interactive_only: bool = False) -> list[Entry]:
+    return queue.take(interactive_only=interactive_only, timeout_s=0.0, suspects=True)
+
+
+def payloads(batch: Sequence[Entry]) -> list[str | bytes]:
+    return [entry.payload for entry in batch]
+
+
+@pytest.mark.parametrize("lane", ["bulk", "interactive"])
+def test_suspects_are_in_quarantine(lane: str) -> None:
+    """One worker at a time has suspects, and only one that takes any; the others go on with everything else."""
+    queue = Queue(AT_ONCE)
+    suspected(queue, ["bad", "also bad"], lane=lane)
+    assert take(queue) == []
+    (first,) = trial(queue)
+    queue.submit([text("query"), text("bulk", lane="bulk")])
+    assert [payloads(trial(queue)) for _ in range(3)] == [["query"], ["bulk"], []]
+    queue.put_back([[first]])
+    assert payloads(trial(queue)) == ["also bad"]
+
+
+@pytest.mark.parametrize("ending", ["answered", "failed", "cancelled", "put back"])
+def test_a_trial_ends_with_what_the_worker_says(ending: str) -> None:
+    """The next suspects wait until the worker has given back the last ones; that nobody waits for them is no end."""
+    queue = Queue(AT_ONCE)
+    future, _ = suspected(queue, ["bad", "also bad"])
+    (first,) = trial(queue)
+    if ending == "answered":
+        answer(queue, [first])
+    elif ending == "failed":
+        queue.fail(first, lambda _: HarmfulInput("It does harm."))
+    else:
+        future.cancel()
+        assert trial(queue) == []
+        queue.put_back([[first]])
+    assert payloads(trial(queue)) == ["also bad"]
+
+
+def test_a_suspect_goes_behind_what_was_there() -> None:
+    """What was waiting when a suspect came back goes first, and what came later does not."""
+    queue = Queue(AT_ONCE)
+    futures = queue.submit([text("bad", lane="bulk")])
+    batch = take(queue)
+    queue.submit([text("before", lane="bulk")])
+    batch[0].guilt = SUSPICIOUS
+    queue.put_back([batch])
+    queue.submit([image(b"after", lane="bulk")])
+    assert [payloads(trial(queue)) for _ in range(3)] == [["before"], ["bad"], [b"after"]]
+    assert not futures[0].done()
+
+
+def test_a_worker_for_queries_takes_suspects_of_its_lane_only() -> None:
+    """Where it has to, since nobody else can."""
+    queue = Queue(AT_ONCE)
+    suspected(queue, ["bulk"])
+    suspected(queue, ["query"], lane="interactive")
+    assert payloads(trial(queue, interactive_only=True)) == ["query"]
+
+
+def test_suspects_that_nobody_waits_for_are_dropped() -> None:
+    """They are never handed out, and hold up nobody."""
+    queue = Queue(AT_ONCE)
+    for future in suspected(queue, ["bad", "worse"]):
+        future.cancel()
+    assert trial(queue) == []
+    assert queue.wait_drained(0.0)
+
+
+def test_the_end_of_a_trial_wakes_a_worker() -> None:
+    """The next suspects are handed out at once, not when somebody's time is over."""
+    queue = Queue(AT_ONCE)
+    suspected(queue, ["bad", "also bad"])
+    batch = trial(queue)
+    found: list[list[Entry]] = []
+    thread = in_thread(lambda: found.append(queue.take(interactive_only=False, timeout_s=30.0, suspects=True)))
+    answer(queue, batch)
+    thread.join(10.0)
+    assert [payloads(each) for each in found] == [["also bad"]]
 
 
 def test_an_error_names_each_jobs_own_item() -> None:

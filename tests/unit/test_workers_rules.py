@@ -118,42 +118,29 @@ def test_convictions_are_forgotten() -> None:
     assert ("text", b"0") in convicts
 
 
-def test_a_storm_of_losses_is_damped() -> None:
-    """Three losses within a minute are replaced at once, further ones after pauses that double up to ten seconds."""
+def lost_after(rule: Damping, clock: Clock, seconds: float) -> float:
+    """The pause after a worker that was ready for so long."""
+    rule.ready()
+    clock.now += seconds
+    return rule.lost()
+
+
+def test_who_was_ready_is_replaced_soon_however_often() -> None:
+    """Three losses within a minute are replaced at once, any number of further ones after half a second each."""
     clock = Clock()
     rule = Damping(clock)
-    pauses = []
-    for _ in range(11):
-        rule.ready()
-        clock.now += 1
-        pauses.append(rule.lost())
-    assert pauses == [0, 0, 0, 0.25, 0.5, 1, 2, 4, 8, 10, 10]
+    assert [lost_after(rule, clock, 0.1) for _ in range(100)] == [0, 0, 0, *[damping.PAUSE_S] * 97]
+    assert damping.PAUSE_S <= 0.5
+    assert lost_after(rule, clock, damping.WITHIN_S) == 0
 
 
-def test_a_minute_without_a_loss_ends_the_storm() -> None:
-    """A worker that was ready for a minute is replaced at once when it is lost, and so are the next two."""
+def test_who_never_came_up_is_tried_again_ever_more_seldom() -> None:
+    """After one second, then twice as long each time up to a minute; from the start once one was ready."""
     clock = Clock()
     rule = Damping(clock)
-    for _ in range(8):
-        rule.ready()
-        clock.now += 1
-        rule.lost()
-    rule.ready()
-    clock.now += damping.WITHIN_S
-    pauses = [rule.lost()]
-    for _ in range(3):
-        rule.ready()
-        clock.now += 1
-        pauses.append(rule.lost())
-    assert pauses == [0, 0, 0, 0.25]
-
-
-def test_a_load_is_tried_again_ever_more_seldom() -> None:
-    """After one second, then twice as long each time up to a minute; from the start once a model was there."""
-    rule = Damping(Clock())
-    assert [rule.load_failed() for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
-    rule.ready()
-    assert rule.load_failed() == 1
+    assert [rule.lost() for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert lost_after(rule, clock, 0.1) == 0
+    assert [rule.lost() for _ in range(3)] == [1, 2, 4]
 
 
 def test_marks_tell_where_a_worker_is() -> None:

@@ -12,6 +12,9 @@ from lookalike.types import Embedded, Lane
 TEXT_BUCKETS = (64, 256)
 """Characters: texts of one batch are of like length, so that a long one does not hold up the short."""
 
+SUSPICIOUS = 3
+"""Of this guilt and more an entry is suspected of ending workers; see workers.blame, which counts it."""
+
 Key = tuple[Modality, bytes]
 """What makes two jobs one: the modality and the sha256 of the input."""
 
@@ -85,6 +88,11 @@ class Entry:
         """Whether it is a picture or a text."""
         return self.kind[0]
 
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it may end the next worker as well."""
+        return self.guilt >= SUSPICIOUS
+
 
 @dataclass(slots=True, eq=False)
 class Waiter:
@@ -103,10 +111,13 @@ class WaitingLine:
 
     def __init__(self) -> None:
         self.again: deque[list[Entry]] = deque()
+        # Groups with a suspect, and their place in the order of arrival: behind all that was waiting already.
+        self.suspects: deque[tuple[int, list[Entry]]] = deque()
         # By caller, the one whose turn it is first; by kind; in the order of arrival.
         self._callers: OrderedDict[str, dict[Kind, OrderedDict[int, Entry]]] = OrderedDict()
 
     def __bool__(self) -> bool:
+        """Whether anything waits, suspects aside."""
         return bool(self.again or self._callers)
 
     def add(self, entry: Entry) -> None:
@@ -151,6 +162,23 @@ class WaitingLine:
             batch.append(entry)
             n_bytes += len(entry.payload)
         return batch
+
+    def take_suspects(self) -> list[Entry]:
+        """The next group with a suspect, once nothing is waiting that came before it; empty if there is none."""
+        while self.suspects:
+            number, group = self.suspects[0]
+            wanted = [entry for entry in group if entry.waiters]
+            if wanted and (self.again or self._first_number() < number):
+                return []
+            self.suspects.popleft()
+            if wanted:
+                return wanted
+        return []
+
+    def _first_number(self) -> float:
+        """The place of what has been waiting for longest."""
+        firsts = (next(iter(entries)) for kinds in self._callers.values() for entries in kinds.values())
+        return min(firsts, default=float("inf"))
 
     def _oldest(self) -> Entry | None:
         """What the caller whose turn it is has been waiting for longest."""

@@ -1,7 +1,8 @@
 """The queue between those who ask and the workers: two lanes, fair shares, bounds, batches, deadlines.
 
 Jobs for the same input share one *entry*, which is worked on once. An entry leaves the queue with an answer, with an
-error, or because nobody waits for it any more. Everything here may be called from any thread; a future is never
+error, or because nobody waits for it any more. Entries that may end a worker are in quarantine: one worker at a time
+has some, so that they never hold up all of them. Everything here may be called from any thread; a future is never
 resolved while the queue's lock is held, since what waits for it may come straight back.
 """
 
@@ -65,6 +66,7 @@ class Queue:
         self._idle_for_queries = 0
         self._lanes: dict[Lane, WaitingLine] = {lane: WaitingLine() for lane in get_args(Lane)}
         self._entries: dict[Key, Entry] = {}
+        self._on_trial: set[Entry] = set()
         self._deadlines: list[tuple[float, int, Waiter]] = []
         self._numbers = count()
         self._n_jobs: Counter[Lane] = Counter()
@@ -94,13 +96,21 @@ class Queue:
             waiter.future.add_done_callback(partial(self._leave, waiter))
         return [waiter.future if waiter else _failed(error) for waiter, error in zip(waiters, refused, strict=True)]
 
-    def take(self, *, interactive_only: bool, timeout_s: float) -> list[Entry]:
-        """The next batch, of one kind; nothing after `timeout_s`, or when the queue is stopped."""
+    def take(self, *, interactive_only: bool, timeout_s: float, suspects: bool = False) -> list[Entry]:
+        """The next batch, of one kind; nothing after `timeout_s`, or when the queue is stopped.
+
+        Each entry has to come back: to `answer`, `fail` or `put_back`.
+
+        Args:
+            interactive_only: Whether it must be of the interactive lane.
+            timeout_s: How long to wait for one.
+            suspects: Whether it may be entries that are suspected of ending workers.
+        """
         until = self._clock() + timeout_s
         condition = self._for_queries if interactive_only else self._for_all
         with self._lock:
             while not self._stopped:
-                batch, wait_s = self._next_batch(interactive_only)
+                batch, wait_s = self._next_batch(interactive_only, suspects)
                 left_s = until - self._clock()
                 if batch or left_s <= 0:
                     if self._lanes["interactive"]:
@@ -132,13 +142,20 @@ class Queue:
             _reject(waiter, error(waiter.item))
 
     def put_back(self, groups: Iterable[Sequence[Entry]]) -> None:
-        """Return entries that were taken: each group is handed out again as it is, before anything else."""
+        """Return entries that were taken: each group is handed out again as it is.
+
+        That is before anything else, or, if one of the group is suspected, after all that waits now.
+        """
         with self._lock:
             for group in groups:
+                self._on_trial.difference_update(group)
                 wanted = [entry for entry in group if entry.waiters]
                 if wanted:
-                    lane: Lane = "interactive" if any(e.lane == "interactive" for e in wanted) else "bulk"
-                    self._lanes[lane].again.append(wanted)
+                    line = self._lanes["interactive" if any(e.lane == "interactive" for e in wanted) else "bulk"]
+                    if any(entry.is_suspect for entry in wanted):
+                        line.suspects.append((next(self._numbers), wanted))
+                    else:
+                        line.again.append(wanted)
             self._wake()
 
     def expire(self, *, most_s: float) -> None:
@@ -246,15 +263,22 @@ class Queue:
         """Tell those who should look; a bulk worker leaves queries alone while the worker for queries is free."""
         if self._lanes["interactive"] and self._idle_for_queries:
             self._for_queries.notify()
-        if self._lanes["bulk"] or (self._lanes["interactive"] and not self._idle_for_queries):
+        has_suspects = not self._on_trial and any(line.suspects for line in self._lanes.values())
+        if has_suspects or self._lanes["bulk"] or (self._lanes["interactive"] and not self._idle_for_queries):
             self._for_all.notify_all()
 
-    def _next_batch(self, interactive_only: bool) -> tuple[list[Entry], float]:
+    def _next_batch(self, interactive_only: bool, suspects: bool) -> tuple[list[Entry], float]:
         """A batch; if there is none, how long to wait until there may be one without anybody telling."""
         if interactive_only or not self._idle_for_queries:
             batch = self._lanes["interactive"].take("interactive", self._limits)
             if batch:
                 return batch, 0.0
+        if suspects and not self._on_trial:
+            lines = [line for lane, line in self._lanes.items() if lane == "interactive" or not interactive_only]
+            group = next(filter(None, (line.take_suspects() for line in lines)), [])
+            self._on_trial.update(group)
+            if group:
+                return group, 0.0
         lane = self._lanes["bulk"]
         if interactive_only or not lane:
             return [], float("inf")
@@ -269,6 +293,9 @@ class Queue:
                 self._uncount(waiter)
             self._answered.append(self._clock())
             self._drop(entry)
+            if entry in self._on_trial:
+                self._on_trial.remove(entry)
+                self._wake()
         return waiters
 
     def _leave(self, waiter: Waiter, _: Future[Embedded]) -> None:

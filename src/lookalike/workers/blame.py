@@ -1,8 +1,9 @@
 """Which input ended a worker: what it was working on is suspected, split, tried again, and in the end convicted.
 
 A worker that ends while it decodes an input leaves that input's mark. One that ends while the model runs leaves the
-mark of the inputs that the model had. The suspects are tried again without the others, in halves; the one that ends a
-worker alone, having been suspected before, is guilty: its next caller is refused at once.
+mark of the inputs that the model had. The suspects are tried again without the others, in halves, by one worker at a
+time (see batching); the one that ends a worker alone, having been suspected before, is guilty: its next caller is
+refused at once.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
-from lookalike.batching import Entry, Key
+from lookalike.batching import SUSPICIOUS, Entry, Key
 from lookalike.workers.child import STEP_IMAGES, STEP_TEXTS
 from lookalike.workers.progress import Place
 
 GUILTY = 6
-BY_ITSELF, FROM_OUTSIDE = 3, 1
+BY_ITSELF, FROM_OUTSIDE = SUSPICIOUS, 1
 """Guilt for a worker that crashed or stood still, and for one that was ended by somebody else: the system takes the
 process that has most memory, and a person any; that proves little, unless it happens again and again."""
 

@@ -106,6 +106,7 @@ class WorkerPool:
             timing=Timing(stall_s=plan.stall_s, load_timeout_s=plan.load_timeout_s, canary_every_s=plan.canary_every_s),
             admit=self._admit,
             changed=self._on_change,
+            only_queries=lambda: self._cannot_load("bulk"),
         )
         self._slots = [Slot(name, takes_bulk=bulk, plan=child, shared=shared) for name, bulk, child in plan.slots()]
         self._timer = Thread(target=self._keep_time, name="lookalike-deadlines", daemon=True)

@@ -44,7 +44,7 @@ class WorkerLost(Exception):
 
     Attributes:
         place: What it was doing; None if nothing of a batch had begun.
-        outside: True if somebody else ended it: the system, short of memory, or a person.
+        outside: True if somebody else ended it, or never let it begin: the system, short of memory, or a person.
         event: What to count it as: "crash", "stall" or "canary".
     """
 
@@ -137,7 +137,7 @@ class WorkerProcess:
         try:
             self._line, line = socket.socketpair()
         except OSError as error:
-            raise WorkerLost(f"It could not be started ({error}).") from error
+            raise WorkerLost(f"It could not be started ({error}).", outside=True) from error
         self._line.settimeout(POLL_S)
         self._channel = Channel(self._line, on_wait=self._look)
         self._is_ours = False
@@ -151,7 +151,8 @@ class WorkerProcess:
                 self._process.start()
         except (OSError, EOFError) as error:
             self._line.close()
-            raise WorkerLost(f"It could not be started ({str(error) or type(error).__name__}).") from error
+            reason = str(error) or type(error).__name__
+            raise WorkerLost(f"It could not be started ({reason}).", outside=True) from error
         finally:
             line.close()
         self.pid = int(self._process.pid or 0)

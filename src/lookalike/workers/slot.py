@@ -67,6 +67,7 @@ class Shared:
         timing: How patient a slot is.
         admit: Told the tower of a new worker; raises LoadFailed if it is not the pool's.
         changed: Told that a status has changed.
+        only_queries: Whether no worker that takes bulk jobs can come up.
     """
 
     queue: Queue
@@ -78,6 +79,7 @@ class Shared:
     timing: Timing
     admit: Callable[[Tower], None]
     changed: Callable[[], None]
+    only_queries: Callable[[], bool]
 
 
 class Slot:
@@ -153,9 +155,11 @@ class Slot:
             self._serve(worker, self._bring_up(worker))
         except LoadFailed as error:
             self.cannot_load = True
-            return self._told(worker, error), self._damping.load_failed()
+            return self._told(worker, error), self._damping.lost()
         except WorkerLost as error:
             self._count(error.event)
+            if self._canary_at is None and not error.outside:
+                self.cannot_load = True  # it says nothing of why, but the next one will hardly fare better
             return self._told(worker, error), self._damping.lost()
         finally:
             self._worker = self._canary_at = None
@@ -190,12 +194,15 @@ class Slot:
 
     def _serve(self, worker: WorkerProcess, tower: Tower) -> None:
         while not self._stopping.is_set():
-            batch = self._shared.queue.take(interactive_only=not self.takes_bulk, timeout_s=PING_S)
+            batch = self._shared.queue.take(
+                interactive_only=not self.takes_bulk,
+                suspects=self.takes_bulk or self._shared.only_queries(),
+                timeout_s=PING_S,
+            )
             if self._stopping.is_set():
                 self._shared.queue.put_back([batch])
                 return
             if batch:
-                self._say("busy")
                 self._work(worker, tower, batch)
                 self._say("ready")
             else:
@@ -227,6 +234,7 @@ class Slot:
     def _work(self, worker: WorkerProcess, tower: Tower, batch: Sequence[Entry]) -> None:
         groups: Sequence[Sequence[Entry]] = [batch]
         try:
+            self._say("busy")
             self._note(batch)
             try:
                 reply = worker.embed(batch[0].modality, [entry.payload for entry in batch])
