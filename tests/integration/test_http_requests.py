@@ -18,7 +18,7 @@ import pytest
 from lookalike.config import ServeSettings
 from lookalike.embed import Embedder
 from lookalike.encoders.fake import FakeEncoder
-from lookalike.http import logs, middleware
+from lookalike.http import logs
 from lookalike.types import Embedded, Job
 from tests.pictures import picture
 from tests.serving import START_S, InlineService, Running, serving
@@ -201,6 +201,7 @@ def test_a_defect_is_told_without_its_inside(caplog: pytest.LogCaptureFixture) -
         assert running.client.get("/healthz").status_code == 200
     assert (answer.status_code, answer.headers["x-request-id"]) == (500, "me")
     assert error_of(answer)["request_id"] == "me"
+    assert answer.headers["x-content-type-options"] == "nosniff"
     assert "secret" not in answer.text
     assert [record for record in caplog.records if record.exc_info and "the secret inside" in str(record.exc_info[1])]
 
@@ -266,7 +267,7 @@ def test_a_body_that_is_too_large_is_refused(chunked: bool) -> None:
 
 def test_bodies_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """What all requests hold in memory is bounded: a body for which there is no room is refused."""
-    monkeypatch.setattr(middleware, "BODIES_IN_MEMORY", 1)
+    monkeypatch.setattr("lookalike.http.body.BODIES_IN_MEMORY", 1)
     service = Held()
     with serving(service, settings=ServeSettings(max_body_bytes=1_000)) as running:
         with asking(running):
@@ -285,7 +286,7 @@ HALF = b"POST /embed/image HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nCon
 
 def test_half_a_body_is_not_waited_for(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that stops coming is answered with 408, long before the request's deadline."""
-    monkeypatch.setattr(middleware, "BODY_START_S", 0.2)
+    monkeypatch.setattr("lookalike.http.body.BODY_START_S", 0.2)
     answer = read_all(raw(running, HALF.replace(b"Host: x", b"Host: x\r\nConnection: close")))
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"type":"RequestTimeout"' in answer

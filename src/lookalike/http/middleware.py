@@ -7,37 +7,24 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
-from http import HTTPStatus
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lookalike import memory
-from lookalike.errors import DeadlineExceeded, LookalikeError, NotReady, Overloaded, TooLarge
+from lookalike.errors import DeadlineExceeded, LookalikeError, NotReady
+from lookalike.http.body import Body, Load, check_length, has_body
 from lookalike.http.context import Context
 from lookalike.http.deadlines import HEADER, timeout_s
 from lookalike.http.logs import REQUEST_ID
-from lookalike.http.problems import problem
+from lookalike.http.problems import DEFECT, problem
 
 ALWAYS_REACHABLE = frozenset({"/healthz", "/readyz", "/metrics", "/stats"})
 """Answered even where everything else is refused: whoever watches must see why."""
 
 GRACE_S = 0.5
 """Whatever a route does, its request ends this long after its deadline."""
-
-BODY_START_S, BODY_BYTES_PER_S = 10.0, 1_000
-"""A body may take so long, and a second longer for so many bytes that came (as Apache's mod_reqtimeout has it)."""
-
-BODIES_IN_MEMORY = 8
-"""Bodies of the largest size that are held at the same time, by all requests together."""
-
-TRIM_AFTER_BYTES, TRIM_AFTER_S = 8 << 20, 1.0
-"""When so many bytes of bodies came and went, and none is held, freed memory is given back so many seconds later."""
 
 CLIENT_GONE = 499
 """What the log calls a request whose client did not wait for the answer (nginx's number; it is never sent)."""
@@ -85,9 +72,10 @@ class Envelope:
         exchange = _Exchange(receive, send, request_id)
         try:
             await self._app(scope, exchange.receive, exchange.send)
-        except BaseException:
-            exchange.status = exchange.status or HTTPStatus.INTERNAL_SERVER_ERROR
-            raise
+        except Exception:
+            if not exchange.status:
+                await _defect(scope, exchange)
+            raise  # the server logs it with its traceback
         finally:
             self._record(scope, exchange)
 
@@ -144,7 +132,7 @@ class Limits:
         self._app = app
         self._settings = context.settings
         self._stopping = context.stopping
-        self._load = Load(context.settings.max_requests, BODIES_IN_MEMORY * context.settings.max_body_bytes)
+        self._load = Load(context.settings.max_requests, context.settings.max_body_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -154,8 +142,9 @@ class Limits:
         headers = Headers(scope=scope)
         try:
             seconds = timeout_s(headers.get(HEADER), self._settings)
-            _check_length(headers, self._settings.max_body_bytes)
-            self._load.enter(always=scope["path"] in ALWAYS_REACHABLE)
+            check_length(headers, self._settings.max_body_bytes)
+            crowded = scope["state"].get("crowded", False)  # says `protocol`
+            self._load.enter(crowded=crowded, always=scope["path"] in ALWAYS_REACHABLE)
         except LookalikeError as error:
             await _refuse(error, scope, receive, send)
             return
@@ -177,7 +166,7 @@ class Limits:
         scope["state"]["deadline"] = body.deadline
         try:
             async with asyncio.timeout(body.timeout_s + GRACE_S) as limit:
-                await body.begin(limit, has_body=_has_body(Headers(scope=scope)))
+                await body.begin(limit, has_body=has_body(Headers(scope=scope)))
                 await self._app(scope, body.receive, sending)
         except TimeoutError:
             if body.client_gone:
@@ -193,142 +182,13 @@ class Limits:
             await _refuse(stopped, scope, body.receive, send)
 
 
-class Load:
-    """What the service has accepted and not answered yet. Used from the event loop alone."""
-
-    def __init__(self, max_requests: int, max_bytes: int) -> None:
-        self._max_requests = max_requests
-        self._max_bytes = max_bytes
-        self._requests = 0
-        self._bytes = 0
-        self._bytes_passed = 0
-        self._trimming: asyncio.TimerHandle | None = None
-
-    def enter(self, *, always: bool) -> None:
-        """Count a request in; refused with Overloaded if there are too many, unless it is always let in."""
-        if self._requests >= self._max_requests and not always:
-            raise Overloaded(f"{self._requests:,} requests are being answered: ask again shortly.", retry_after_s=1)
-        self._requests += 1
-
-    def add(self, n_bytes: int) -> None:
-        """Count bytes of a body in; refused with Overloaded if too many are held."""
-        if self._bytes + n_bytes > self._max_bytes:
-            raise Overloaded("The bodies of other requests fill the service's memory.", retry_after_s=1)
-        self._bytes += n_bytes
-
-    def leave(self, n_bytes: int) -> None:
-        """Count a request and the bytes of its body out."""
-        self._requests -= 1
-        self._bytes -= n_bytes
-        self._bytes_passed += n_bytes
-        if not self._bytes and self._bytes_passed >= TRIM_AFTER_BYTES and self._trimming is None:
-            self._trimming = asyncio.get_running_loop().call_later(TRIM_AFTER_S, self._trim)
-
-    def _trim(self) -> None:
-        self._trimming = None
-        self._bytes_passed = 0
-        asyncio.get_running_loop().run_in_executor(None, memory.give_back)
-
-
-class Body:
-    """A request's body on its way in: not too large, not too slow, and followed by watching for the client to go.
-
-    Attributes:
-        deadline: When the request is due, on time.monotonic().
-        timeout_s: Seconds from the start until then.
-        n_bytes: What came so far.
-        client_gone: Whether the client has closed the connection.
-    """
-
-    def __init__(self, receive: Receive, load: Load, *, max_bytes: int, timeout_s: float) -> None:
-        self._receive = receive
-        self._load = load
-        self._max_bytes = max_bytes
-        self._started_at = time.monotonic()
-        self._limit: asyncio.Timeout | None = None
-        self._first: Message | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self.timeout_s = timeout_s
-        self.deadline = self._started_at + timeout_s
-        self.n_bytes = 0
-        self.client_gone = False
-
-    async def begin(self, limit: asyncio.Timeout, *, has_body: bool) -> None:
-        """Take the scope that ends the request; without a body to wait for, watch the client at once."""
-        self._limit = limit
-        if not has_body:
-            self._first = await self.receive()
-
-    async def receive(self) -> Message:
-        """The next message of the request, for the application.
-
-        Raises:
-            TooLarge: The body is over the limit.
-            Overloaded: There is no room for it.
-            HTTPException: It comes too slowly (408).
-        """
-        if self._first is not None:
-            message, self._first = self._first, None
-            return message
-        if self._watching is not None:
-            await asyncio.wait([self._watching])
-            return {"type": "http.disconnect"}
-        message = await self._next()
-        body = message.get("body", b"")
-        if self.n_bytes + len(body) > self._max_bytes:
-            raise _too_large(self.n_bytes + len(body), self._max_bytes)
-        self._load.add(len(body))
-        self.n_bytes += len(body)
-        if message["type"] == "http.disconnect":
-            self._end()
-            await asyncio.get_running_loop().create_future()  # never: nobody wants half a body, the request is over
-        elif not message.get("more_body", False):
-            self._watching = asyncio.create_task(self._watch())
-        return message
-
-    def close(self) -> None:
-        """Watch no longer."""
-        if self._watching is not None:
-            self._watching.cancel()
-
-    async def _next(self) -> Message:
-        paced = self._started_at + BODY_START_S + self.n_bytes / BODY_BYTES_PER_S
-        with suppress(TimeoutError):
-            async with asyncio.timeout(min(paced, self.deadline) - time.monotonic()):
-                return await self._receive()
-        raise HTTPException(
-            HTTPStatus.REQUEST_TIMEOUT, f"The body came too slowly: {self.n_bytes:,} bytes of it are here."
-        )
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._end()
-
-    def _end(self) -> None:
-        self.client_gone = True
-        if self._limit is not None and not self._limit.expired():
-            self._limit.reschedule(asyncio.get_running_loop().time())
-
-
-def _has_body(headers: Mapping[str, str]) -> bool:
-    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-
-
-def _check_length(headers: Mapping[str, str], max_bytes: int) -> None:
-    declared = headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise _too_large(int(declared), max_bytes)
-
-
-def _too_large(actual: int, limit: int) -> TooLarge:
-    return TooLarge(
-        f"The body has {actual:,} bytes or more; {limit:,} are allowed: send fewer or smaller pictures at once.",
-        actual=actual,
-        limit=limit,
-    )
-
-
 async def _refuse(error: LookalikeError, scope: Scope, receive: Receive, send: Send) -> None:
     response = problem(error, path=scope["path"], request_id=scope["state"]["request_id"])
     await response(scope, receive, send)
+
+
+async def _defect(scope: Scope, exchange: _Exchange) -> None:
+    # uvicorn closes the connection after a defect, and would not say so.
+    headers = {"Connection": "close"}
+    response = problem(DEFECT, path=scope["path"], request_id=exchange.request_id, headers=headers)
+    await response(scope, exchange.receive, exchange.send)

@@ -62,6 +62,9 @@ STATUS: Mapping[type[LookalikeError], int] = {
 RETRY_AFTER_S = 1
 """What a caller is asked to wait for if the error does not say."""
 
+DEFECT = HTTPException(500, "Something in the service failed; its log says more under this request's id.")
+"""What the caller is told of an error that nobody foresaw."""
+
 RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses, of errors that are not lookalike's own, after which the same request may succeed."""
 
@@ -150,11 +153,10 @@ def openai_problem(status: int, kind: str, message: str, item: str = "") -> dict
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Let every error of an app be answered from here."""
+    """Let every error of an app be answered from here, but for defects: `middleware` answers them with `DEFECT`."""
     app.add_exception_handler(LookalikeError, _answer)
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
-    app.add_exception_handler(Exception, _answer_unexpected)
 
 
 def responses(*statuses: int, openai: bool = False) -> dict[int | str, dict[str, Any]]:
@@ -196,16 +198,6 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
 async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
     found = error.errors() if isinstance(error, RequestValidationError) else ()
     return await _answer(request, invalid(found))
-
-
-async def _answer_unexpected(request: Request, _: Exception) -> JSONResponse:
-    """A defect. Starlette raises it again when this is sent, and the server logs it with its traceback."""
-    hidden = HTTPException(500, "Something in the service failed; its log says more under this request's id.")
-    # Outside of the middleware that adds it to every other answer.
-    request_id = _request_id(request)
-    # uvicorn closes the connection after a defect, and would not say so.
-    headers = {"X-Request-ID": request_id, "Connection": "close"}
-    return problem(hidden, path=request.url.path, request_id=request_id, headers=headers)
 
 
 def invalid(errors: Sequence[Mapping[str, Any]]) -> InputError:
