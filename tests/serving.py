@@ -19,6 +19,7 @@ from lookalike.embed import Embedder
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.http.access import Gatekeeper
 from lookalike.http.collection import Collection
+from lookalike.http.connections import MAX_DESCRIPTORS
 from lookalike.http.context import Context
 from lookalike.http.fetching import Fetcher
 from lookalike.http.opening import open_context
@@ -122,6 +123,7 @@ def serving(
     index: Collection | None = None,
     settings: ServeSettings | None = None,
     fetcher: Fetcher | None = None,
+    max_connections: int = MAX_DESCRIPTORS,
 ) -> Iterator[Running]:
     """Run the HTTP service in a thread while the block runs.
 
@@ -130,6 +132,7 @@ def serving(
         index: What is searched; there is no index if left out. Not closed.
         settings: As LOOKALIKE_... would have them; its host and port are not looked at.
         fetcher: Reads pictures at URLs, if they are allowed.
+        max_connections: How many may be open.
     """
     settings = replace(settings or ServeSettings(), host="127.0.0.1", port=0)
     if service is None:
@@ -147,7 +150,7 @@ def serving(
         fetcher=fetcher,
     )
     listener = bind("127.0.0.1", 0)  # from here on connections wait until the server takes them
-    server = Server(context)
+    server = Server(context, max_connections=max_connections)
     thread = threading.Thread(target=partial(server.run, sockets=[listener]), name="serving")
     url = url_of(listener)
     thread.start()

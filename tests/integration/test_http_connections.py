@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ import pytest
 
 from lookalike.config import ServeSettings
 from lookalike.errors import ConfigError
-from lookalike.http import protocol
+from lookalike.http import connections, protocol
 from lookalike.http.sockets import bind, is_loopback, url_of
 from tests.integration.test_http_requests import Held, asking, raw, read_all
 from tests.serving import START_S, Running, serving
@@ -142,13 +144,13 @@ def test_an_answer_that_nobody_takes_is_given_up(
     """A client that asks and asks and reads nothing keeps no connection for ever, and is no defect in the log."""
     lost = threading.Event()
 
-    class Watched(protocol.GuardedProtocol):
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
-            lost.set()
+    def connection_lost(self: protocol.GuardedProtocol, exc: Exception | None) -> None:
+        original(self, exc)
+        lost.set()
 
+    original = protocol.GuardedProtocol.connection_lost
     monkeypatch.setattr(protocol, "UNTAKEN_S", 0.2)
-    monkeypatch.setattr(running.server.config, "http_protocol_class", Watched)
+    monkeypatch.setattr(protocol.GuardedProtocol, "connection_lost", connection_lost)
     host, port = running.url.removeprefix("http://").split(":")
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # the system takes little on its behalf
@@ -157,6 +159,62 @@ def test_an_answer_that_nobody_takes_is_given_up(
         assert lost.wait(START_S)
     assert running.client.get("/healthz").status_code == 200
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_who_is_idle_makes_room_the_longest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the limit a connection that waits for a request is closed for a new one, and the new one is answered."""
+    monkeypatch.setattr(connections, "GRACE_S", 0.0)
+    with serving(max_connections=3) as running:  # of which its client has one
+        silent, half, kept = raw(running, b""), raw(running, b"GET /hea"), raw(running, GET)
+        receive_one(kept)  # all are open: the client's is the longest idle
+        with raw(running, GET) as another, kept:
+            receive_one(another)
+            assert read_all(silent) == b""
+            kept.sendall(GET)
+            receive_one(kept)
+            with raw(running, GET) as third:
+                receive_one(third)
+                status, body = parts(read_all(half))
+    assert (status, json.loads(body)["error"]["type"]) == (503, "Overloaded")
+
+
+def test_who_has_just_come_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that was made a moment ago may send its request; until then a new one waits and is not dropped."""
+    with serving(max_connections=1) as running:
+        monkeypatch.setattr(connections, "GRACE_S", 0.5)
+        with raw(running, b"") as young, raw(running, GET) as waiting:
+            young.sendall(GET)
+            receive_one(young)
+            receive_one(waiting)
+
+
+def test_who_is_at_work_makes_no_room(held: Held) -> None:
+    """Where every connection has a request, none is closed for another: that one is refused, or is a health check."""
+    with serving(held, max_connections=2) as running, asking(running) as one, asking(running) as two:
+        held.wait(2)
+        for path, expected in (("/v1/models", 503), ("/readyz", 200)):
+            answer = httpx2.get(running.url + path, trust_env=False)
+            assert (answer.status_code, answer.headers["connection"]) == (expected, "close")
+        held.release()
+    assert [answer.status_code for answer in one + two] == [200, 200]
+
+
+def test_connections_leave_descriptors_to_the_rest() -> None:
+    """An eighth, and at least 64; and however few there are, somebody is let in."""
+    assert [connections.room(n) for n in (16_384, 1_024, 128, 64, 10)] == [14_336, 896, 64, 1, 1]
+
+
+def test_as_many_descriptors_are_asked_for_as_may_be_had() -> None:
+    """The soft limit is raised to the hard one, as far as is of use; a limit that is higher already stays."""
+    code = "import resource; from lookalike.http import connections; connections.MAX_DESCRIPTORS = 300; "
+    code += "print(connections.raise_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))"
+    for limits, expected in (
+        ("ulimit -S -n 100; ulimit -H -n 200", "200 200 200"),
+        ("ulimit -S -n 100; ulimit -H -n 400", "300 300 400"),
+        ("ulimit -n 400", "300 400 400"),
+    ):
+        command = ["bash", "-c", f'{limits}; exec "$@"', "limited", sys.executable, "-c", code]
+        assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == expected
 
 
 def test_an_upgrade_is_not_waited_for(running: Running) -> None:

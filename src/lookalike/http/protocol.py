@@ -14,6 +14,8 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from lookalike.http.connections import Connections
+
 HEAD_S = 10.0
 """A connection that has not sent a whole head by then is closed: slow-loris."""
 
@@ -30,10 +32,17 @@ MAX_HEAD_BYTES = 32 << 10
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Args:
+        args: What uvicorn makes a connection from.
+        kwargs: The same.
+        connections: All that are open.
+    """
+
+    def __init__(self, *args: Any, connections: Connections, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._all = connections
         self._patience: asyncio.TimerHandle | None = None
         self._untaken: asyncio.TimerHandle | None = None
         self._between_heads = True  # no head, or not all of it
@@ -46,10 +55,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
         super().connection_made(transport)
+        self._all.made(self)
         self._wait(HEAD_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop every clock."""
+        self._all.lost(self)
         self._wait(None)
         self._watch_untaken(False)
         if self._answering is not None and not self._answering.response_complete:
@@ -64,6 +75,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._patience is None:
                 self._wait(HEAD_S)
+                self._mark_idle()
         super().data_received(data)
         if self._between_heads and self._head_bytes > MAX_HEAD_BYTES:
             self._close_with(431, _HEAD_TOO_LARGE)
@@ -72,10 +84,13 @@ class GuardedProtocol(HttpToolsProtocol):
         """Stop waiting for the head, and see that it is not too large."""
         self._wait(None)
         self._between_heads = False
+        self._all.busy(self)
+        crowded = self._all.is_crowded
+        self.scope["state"]["crowded"] = crowded
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
             self.app = _answer_head_too_large
         super().on_headers_complete()
-        if self._stopping:
+        if self._stopping or crowded:
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
@@ -85,11 +100,14 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         if self.cycle.response_complete:  # it was answered before: now the connection can be used again
             self._wait(self.timeout_keep_alive)
+            self._mark_idle()
 
     def on_response_complete(self) -> None:
         """The answer is written, if not yet taken."""
         super().on_response_complete()
-        if not self._between_heads:
+        if self._between_heads:
+            self._mark_idle()
+        else:
             self._wait(LEFTOVER_S)
         if self.transport.get_write_buffer_size():
             self._watch_untaken(True)
@@ -119,6 +137,21 @@ class GuardedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
         self._close_with(400, msg)
+
+    # What the other connections ask
+
+    def make_room(self) -> bool:
+        """Close a connection that waits for a request; False if its client has not taken the last answer yet."""
+        if self.transport.get_write_buffer_size():
+            return False
+        if self._head_bytes:
+            self._close_with(503, "The service has too many connections to wait for the rest of this request.")
+        self.transport.close()
+        return True
+
+    def _mark_idle(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self._all.idle(self)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
@@ -160,11 +193,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 _HEAD_TOO_LARGE = f"The head of the request has more than {MAX_HEAD_BYTES:,} bytes: send fewer or shorter headers."
-_NAMES = {400: "BadRequest", 408: "RequestTimeout", 431: "RequestHeaderFieldsTooLarge"}
+_NAMES = {400: "BadRequest", 408: "RequestTimeout", 431: "RequestHeaderFieldsTooLarge", 503: "Overloaded"}
 
 
 def _body(status: int, message: str) -> bytes:
-    return json.dumps({"error": {"type": _NAMES[status], "message": message, "retryable": status == 408}}).encode()
+    return json.dumps(
+        {"error": {"type": _NAMES[status], "message": message, "retryable": status in {408, 503}}}
+    ).encode()
 
 
 async def _answer_head_too_large(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI

@@ -8,10 +8,12 @@ import signal
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 import uvicorn
 
+from lookalike.http import connections
 from lookalike.http.app import create_app
 from lookalike.http.context import Context
 from lookalike.http.protocol import GuardedProtocol
@@ -36,13 +38,26 @@ def run(context: Context, listener: socket.socket, *, on_status: OnStatus | None
         listener: A socket of `sockets.bind`; closed at the end.
         on_status: Told, within a tenth of a second, that readiness or its reason has changed, or that this stops.
     """
-    Server(context, on_status=on_status).run(sockets=[listener])
+    room = connections.room(connections.raise_limit())
+    Server(context, on_status=on_status, max_connections=room).run(sockets=[listener])
 
 
 class Server(uvicorn.Server):
-    """uvicorn, stopping as a service should."""
+    """uvicorn, stopping as a service should.
 
-    def __init__(self, context: Context, *, on_status: OnStatus | None = None) -> None:
+    Args:
+        context: What the routes work with.
+        on_status: As of `run`.
+        max_connections: Over it those make room that wait for a request, or else requests are refused.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        on_status: OnStatus | None = None,
+        max_connections: int = connections.MAX_DESCRIPTORS,
+    ) -> None:
         settings = context.settings
         self._app = create_app(context)
         super().__init__(
@@ -62,12 +77,15 @@ class Server(uvicorn.Server):
             )
         )
         self._context = context
+        self._connections = connections.Connections(max_connections)
         self._on_status = on_status
         self._told: tuple[bool, str, bool] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen; and make what FastAPI would make, for a tenth of a second, when it is first asked."""
-        await super().startup(sockets)
+        await super().startup([])
+        make = partial(GuardedProtocol, self.config, self.server_state, {}, connections=self._connections)
+        self.servers = [connections.Door(listener, make, self._connections) for listener in sockets or ()]  # type: ignore[misc]
         self._app.openapi()
 
     async def on_tick(self, counter: int) -> bool:
