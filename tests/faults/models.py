@@ -73,6 +73,14 @@ def slow_until(path: Path, threads: int) -> Embedder:
     return good(threads)
 
 
+def fetched_slowly(folder: Path, tell: Callable[[str], None]) -> None:
+    """Something to fetch that goes on for as long as a file "go" is not there, but, once there is "mute", in silence."""
+    while not (folder / "go").exists():
+        if not (folder / "mute").exists():
+            tell("The model is on its way.")
+        time.sleep(0.02)
+
+
 def crashing(threads: int) -> Embedder:
     """A model that ends the process that loads it."""
     os._exit(7)
