@@ -6,7 +6,8 @@ not load a download client, and `import lookalike` loads no optional library at 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from lookalike.image import ImagePolicy
 from lookalike.ports import Encoder, Recorder, Source
 from lookalike.spaces import Space
 from lookalike.weights import local as weights
+from lookalike.weights.local import HubSettings
 
 if TYPE_CHECKING:
     from lookalike.store.embedded import EmbeddedStore
@@ -152,7 +154,12 @@ def open_service(config: Config, recorder: Recorder) -> WorkerPool:
     cores = available_threads(config)
     pool = WorkerPool(
         partial(_open_embedder, replace(config, serve=ServeSettings())),  # no worker needs to know the API keys
-        WorkerPlan(workers=config.serve.workers or max(2, cores + 1), cores=cores, preload=SLOW_IMPORTS),
+        WorkerPlan(
+            workers=config.serve.workers or max(2, cores + 1),
+            cores=cores,
+            fetch=partial(_fetch, choose_model(config), config.hub),
+            preload=SLOW_IMPORTS,
+        ),
         canaries=config.cache_dir / "canaries",
         recorder=recorder,
     )
@@ -162,3 +169,27 @@ def open_service(config: Config, recorder: Recorder) -> WorkerPool:
 
 def _open_embedder(config: Config, threads: int) -> Embedder:
     return Embedder.open(config=config, threads=threads)
+
+
+def _fetch(model: str, settings: HubSettings, tell: Callable[[str], None]) -> None:
+    """Download a model that is not on this machine, and tell how far that is, once a second."""
+    if weights.locate(model, settings) is not None:
+        return
+    from lookalike.retry import RetryPolicy
+    from lookalike.weights.hub import Progress, fetch
+
+    told_at = float("-inf")
+
+    def report(step: Progress) -> None:
+        nonlocal told_at
+        if step.note or time.monotonic() - told_at >= 1.0:
+            told_at = time.monotonic()
+            total = f" of {step.total_bytes / 1e6:,.0f}" if step.total_bytes else ""
+            tell(
+                f"The model is being downloaded. {step.note or f'{step.file}: {step.done_bytes / 1e6:,.0f}{total} MB.'}"
+            )
+
+    tell(f"The model {model} is being downloaded.")
+    # A longer pause would pass for a worker that is stuck: the workers have pauses of their own.
+    fetch(model, settings, report, policy=RetryPolicy(longest_wait_s=60.0))
+    tell("The model has been downloaded and is being made ready for this machine.")

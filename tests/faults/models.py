@@ -74,7 +74,7 @@ def slow_until(path: Path, threads: int) -> Embedder:
 
 
 def fetched_slowly(folder: Path, tell: Callable[[str], None]) -> None:
-    """Something to fetch that goes on for as long as a file "go" is not there, but, once there is "mute", in silence."""
+    """What goes on until there is a file "go", and says so until there is a file "mute"."""
     while not (folder / "go").exists():
         if not (folder / "mute").exists():
             tell("The model is on its way.")

@@ -18,11 +18,14 @@ from pathlib import Path
 
 import pytest
 
+from lookalike.app import open_service
+from lookalike.config import Config, ServeSettings
 from lookalike.errors import HarmfulInput, InputError, ModelError, NotReady
 from lookalike.workers import WorkerPool, damping, process, slot
 from tests.faults import models
 from tests.faults.models import poison
 from tests.faults.pools import PLAN, SOON_S, Figures, all_ready, assert_right, image, pid_of, running, text
+from tests.integration.hub_server import Fault, Hub
 from tests.pictures import noise
 
 QUICK = replace(PLAN, stall_s=0.4, max_memory_bytes=400 << 20)
@@ -252,6 +255,38 @@ def test_a_model_that_ends_or_holds_up_its_loading(tmp_path: Path, open_embedder
         assert (status.ready, told in status.reason) == (False, True), status
         with pytest.raises(NotReady):
             pool.submit([text("early")])
+
+
+def test_what_is_fetched_may_take_its_time_but_not_fall_silent(tmp_path: Path) -> None:
+    """A worker that says how far it is is never ended, and its sentence is the reason; one that falls silent is."""
+    plan = replace(QUICK, load_timeout_s=0.3, fetch=partial(models.fetched_slowly, tmp_path))
+    figures = Figures()
+    with running(models.good, tmp_path, plan, recorder=figures) as pool:
+        status = pool.wait_until(lambda now: "on its way" in now.reason, SOON_S)
+        assert status.reason == "The model is on its way."
+        assert pool.wait_until(lambda now: now.workers[0].restarts > 0, 1.0).workers[0].restarts == 0
+        (tmp_path / "mute").touch()
+        assert pool.wait_until(lambda now: now.workers[0].restarts > 0, SOON_S).workers[0].restarts > 0
+        (tmp_path / "go").touch()
+        assert pool.wait_until(lambda now: now.ready, SOON_S).ready
+
+
+def test_a_service_says_that_its_model_is_being_downloaded(tmp_path: Path) -> None:
+    """From the first moment on; what the hub then says is the next reason, and the worker keeps trying."""
+    files = {"config.json": b"{}", "tokenizer.json": b"{}", "preprocessor_config.json": b"{}"}
+    with Hub({"acme/clip": {**files, "model.safetensors": bytes(400_000)}}) as hub:
+        hub.faults["model.safetensors"] = [Fault(kind="pause", at=200_000)]
+        environ = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_CACHE": str(tmp_path / "hub")}
+        config = Config.from_environ({**environ, "LOOKALIKE_CACHE_DIR": str(tmp_path), "LOOKALIKE_MODEL": "acme/clip"})
+        pool = open_service(replace(config, serve=ServeSettings(workers=1)), Figures())
+        try:
+            status = pool.wait_until(lambda now: "downloaded" in now.reason, SOON_S)
+            assert "downloaded" in status.reason
+            assert "acme/clip" in status.reason or "model.safetensors" in status.reason
+            hub.released.set()
+            assert "config.json" in pool.wait_until(lambda now: "config.json" in now.reason, SOON_S).reason
+        finally:
+            pool.close(drain_s=0)
 
 
 def test_a_model_that_answers_differently_is_never_ready(tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ from lookalike.workers.progress import Marks, Place
 OpenEmbedder = Callable[[int], Embedder]
 """Opens the model for so many threads. Picklable: a function of a module, or a partial of one."""
 
+Tell = Callable[[str], None]
+"""Takes a sentence on how far something is."""
+
 STEP_S = 0.5
 """The model is given so many inputs at a time that it should answer within this time ..."""
 
@@ -52,19 +55,22 @@ class ChildPlan:
         niceness: What its priority is lowered by; see nice(2).
         max_memory_bytes: Memory of its own that it may have; see RLIMIT_DATA in getrlimit(2).
         batches: Whether it is going to get many inputs at once, and should be warmed up for that.
+        fetch: Brings to this machine what the model needs, before it is opened. It may take any time, as long as it
+            tells again and again how far it is. Picklable.
     """
 
     threads: int
     niceness: int
     max_memory_bytes: int
     batches: bool
+    fetch: Callable[[Tell], None] | None = None
 
 
 def main(line: socket.socket, marks: Marks, open_embedder: OpenEmbedder, plan: ChildPlan) -> None:
     """Load the model, say so, and answer batches until the parent is gone."""
     _settle_in(plan)
     channel = Channel(line)
-    worker, problem = _guarded(lambda: _Worker(open_embedder(plan.threads), marks, batches=plan.batches))
+    worker, problem = _guarded(lambda: _loaded(channel, marks, open_embedder, plan))
     try:
         if worker is None:
             channel.send({"failed": problem})
@@ -76,6 +82,12 @@ def main(line: socket.socket, marks: Marks, open_embedder: OpenEmbedder, plan: C
             channel.send(reply, rows.tobytes())
     except ConnectionError:
         return
+
+
+def _loaded(channel: Channel, marks: Marks, open_embedder: OpenEmbedder, plan: ChildPlan) -> _Worker:
+    if plan.fetch is not None:
+        plan.fetch(lambda sentence: channel.send({"note": sentence}))
+    return _Worker(open_embedder(plan.threads), marks, batches=plan.batches)
 
 
 def _settle_in(plan: ChildPlan) -> None:

@@ -21,7 +21,7 @@ from lookalike.types import Embedded, Job, Lane, ServiceStatus
 from lookalike.workers.answers import harmful
 from lookalike.workers.blame import Convicts
 from lookalike.workers.canary import Canary
-from lookalike.workers.child import ChildPlan, OpenEmbedder
+from lookalike.workers.child import ChildPlan, OpenEmbedder, Tell
 from lookalike.workers.process import LoadFailed
 from lookalike.workers.slot import LOADING, STOPPING, Shared, Slot, Timing
 
@@ -41,9 +41,10 @@ class WorkerPlan:
         cores: Cores that they share.
         stall_s: How long a worker may stand still within a batch. A model whose steps take longer than an eighth of
             this gets eight times as long as its steps took when it was warmed up.
-        load_timeout_s: How long a model may take to load.
+        load_timeout_s: How long a model may take to load; while it is fetched, how long nothing may be heard of it.
         max_memory_bytes: Memory of its own that a worker may have.
         canary_every_s: How often a worker has to answer the canary.
+        fetch: What a worker does before it opens the model; see ChildPlan.
         preload: Modules that are slow to import. They are imported once, and every worker starts with them; only what
             the first pool of a process names counts.
     """
@@ -54,6 +55,7 @@ class WorkerPlan:
     load_timeout_s: float = 120.0
     max_memory_bytes: int = 4 << 30
     canary_every_s: float = 60.0
+    fetch: Callable[[Tell], None] | None = None
     preload: tuple[str, ...] = ()
 
     def slots(self) -> list[tuple[str, bool, ChildPlan]]:
@@ -66,7 +68,13 @@ class WorkerPlan:
         return [("query", False, query), *((f"bulk-{number}", True, bulk) for number in range(1, n_bulk + 1))]
 
     def _child(self, threads: int, *, niceness: int, batches: bool) -> ChildPlan:
-        return ChildPlan(threads=threads, niceness=niceness, max_memory_bytes=self.max_memory_bytes, batches=batches)
+        return ChildPlan(
+            threads=threads,
+            niceness=niceness,
+            max_memory_bytes=self.max_memory_bytes,
+            batches=batches,
+            fetch=self.fetch,
+        )
 
 
 class WorkerPool:
@@ -108,7 +116,11 @@ class WorkerPool:
             changed=self._on_change,
             only_queries=lambda: self._cannot_load("bulk"),
         )
-        self._slots = [Slot(name, takes_bulk=bulk, plan=child, shared=shared) for name, bulk, child in plan.slots()]
+        self._slots: list[Slot] = []
+        for name, bulk, child in plan.slots():
+            # The cores belong to the first worker until it is ready: with it the service is.
+            after = self._slots[0].has_tried if self._slots else None
+            self._slots.append(Slot(name, takes_bulk=bulk, plan=child, shared=shared, after=after))
         self._timer = Thread(target=self._keep_time, name="lookalike-deadlines", daemon=True)
 
     def start(self) -> None:

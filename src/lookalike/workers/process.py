@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -163,15 +163,22 @@ class WorkerProcess:
         """Seconds for which it has been standing still within a batch."""
         return self._patience.stuck_s
 
-    def load(self, timeout_s: float) -> tuple[Tower, Rows]:
+    def load(self, timeout_s: float, tell: Callable[[str], None]) -> tuple[Tower, Rows]:
         """Wait for its model: what it is, and (m, dim) its vectors for the canary's m inputs.
+
+        Args:
+            timeout_s: How long it may be silent.
+            tell: Told how far it is, where that takes long.
 
         Raises:
             LoadFailed: It has none, and said why.
-            WorkerLost: It ended, or took too long.
+            WorkerLost: It ended, or was silent for too long.
         """
-        # Loading leaves no marks: until it has said something, the whole of it is one step.
+        # Loading leaves no marks: from one thing that it says to the next is one step.
         header, body = self._exchange({}, b"", timeout_s)
+        while "note" in header:
+            tell(str(header["note"]))
+            header, body = self._exchange({}, b"", timeout_s)
         if "failed" in header:
             raise LoadFailed(str(header["failed"]))
         try:

@@ -90,11 +90,19 @@ class Slot:
         takes_bulk: Whether it takes jobs of the bulk lane, or the interactive ones only.
         plan: How its process runs.
         shared: What it shares with the others.
+        after: Set when its first worker may be started; at once if left out.
+
+    Attributes:
+        has_tried: Set when its first worker is ready, or has failed to be.
     """
 
-    def __init__(self, name: str, *, takes_bulk: bool, plan: ChildPlan, shared: Shared) -> None:
+    def __init__(
+        self, name: str, *, takes_bulk: bool, plan: ChildPlan, shared: Shared, after: Event | None = None
+    ) -> None:
         self.takes_bulk = takes_bulk
         self.cannot_load = False
+        self.has_tried = Event()
+        self._after = after
         self._plan = plan
         self._shared = shared
         self._marks = Marks(shared.context)
@@ -117,6 +125,7 @@ class Slot:
     def stop(self) -> None:
         """End the worker at once and start no other."""
         self._stopping.set()
+        self.has_tried.set()
         if self._worker is not None:
             self._worker.kill()
 
@@ -135,9 +144,12 @@ class Slot:
 
     def _run(self) -> None:
         reason = ""
+        if self._after is not None:
+            self._after.wait()
         while not self._stopping.is_set():
             self._say("loading", reason=f"{LOADING} {reason}".rstrip())
             reason, pause_s = self._one_life()
+            self.has_tried.set()
             if reason and not self._stopping.is_set():
                 self._restarts += 1
                 self._count("restart")
@@ -182,7 +194,7 @@ class Slot:
         started = time.monotonic()
         self._say("loading", reason=self._status.reason)
         _log.info("%s: process %d started", self._status.name, worker.pid)
-        tower, known = worker.load(self._shared.timing.load_timeout_s)
+        tower, known = worker.load(self._shared.timing.load_timeout_s, lambda note: self._say("loading", reason=note))
         self._compare(tower, known)
         self._shared.admit(tower)
         self._ready_bytes = private_bytes(worker.pid)
@@ -190,6 +202,7 @@ class Slot:
         self.cannot_load = False
         _log.info("%s: process %d ready after %.2f s", self._status.name, worker.pid, time.monotonic() - started)
         self._say("ready")
+        self.has_tried.set()
         return tower
 
     def _serve(self, worker: WorkerProcess, tower: Tower) -> None:
