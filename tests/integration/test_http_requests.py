@@ -206,12 +206,21 @@ def test_a_defect_is_told_without_its_inside(caplog: pytest.LogCaptureFixture) -
     assert [record for record in caplog.records if record.exc_info and "the secret inside" in str(record.exc_info[1])]
 
 
-@pytest.mark.parametrize("value", ["", "soon", "-1", "0", "0.01", "1e3", "nan", "121", "1_0"])
+@pytest.mark.parametrize("value", ["", "soon", "-1", "0", "0.01", "1e3", "nan", "inf", "1_0"])
 def test_a_wrong_timeout_is_named(running: Running, value: str) -> None:
-    """A number of seconds within the limits, or 422."""
+    """What is no number of seconds, or too small a one, is 422."""
     answer = running.client.get("/healthz", headers={"X-Request-Timeout": value})
     assert (answer.status_code, error_of(answer)["type"]) == (422, "InputError")
     assert "X-Request-Timeout" in error_of(answer)["message"]
+
+
+def test_a_longer_timeout_than_is_allowed_is_the_longest_that_is(held: tuple[Held, Running]) -> None:
+    """A client cannot know the service's limit: what it asks for beyond that is cut."""
+    service, _ = held
+    with serving(service, settings=ServeSettings(max_request_timeout_s=0.2)) as running:
+        answer = running.client.post("/embed/text", json=TEXT, headers={"X-Request-Timeout": "86400"})
+    assert (answer.status_code, error_of(answer)["type"]) == (504, "DeadlineExceeded")
+    assert "0.2 s" in error_of(answer)["message"]
 
 
 def test_no_answer_in_time_is_said_in_time(held: tuple[Held, Running]) -> None:
