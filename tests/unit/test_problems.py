@@ -30,7 +30,7 @@ from lookalike.errors import (
     UnsupportedMedia,
     UnsupportedModel,
 )
-from lookalike.http.problems import STATUS, OpenAIProblem, Problem, invalid, problem, status_of
+from lookalike.http.problems import STATUS, OpenAIProblem, Problem, ProblemFacts, invalid, problem, status_of
 
 CLASSES = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, LookalikeError)]
 
@@ -98,6 +98,27 @@ def test_a_body_names_class_item_and_request() -> None:
     facts = answer(NotReady("Loading."))[1]["error"]
     assert facts["retryable"] is True
     assert "item" not in facts
+
+
+@pytest.mark.parametrize(
+    ("error", "facts"),
+    [
+        (TooLarge("x.", actual=300, limit=256), {"actual": 300, "limit": 256}),
+        (SpaceMismatch("x.", expected="a-3@1", actual="b-3@2"), {"expected": "a-3@1", "actual": "b-3@2"}),
+        (Overloaded("x.", retry_after_s=0.25), {"retry_after_s": 0.25}),
+        (NotReady("x.", retry_after_s=2.0), {"retry_after_s": 2.0}),
+        (NotReady("x."), {}),
+        (StoreCorrupt("x.", store="/srv/photos"), {}),
+        (CorruptModel("x.", model="/srv/model", file="/srv/model/config.json"), {}),
+    ],
+)
+def test_a_body_has_what_the_class_knows(error: LookalikeError, facts: dict[str, Any]) -> None:
+    """Numbers and spaces as they are; no path of the service's machine; and the document knows every one."""
+    body = answer(error)[1]
+    plain = {"type", "message", "retryable", "request_id"}
+    assert {name: value for name, value in body["error"].items() if name not in plain} == facts
+    assert set(facts) <= set(ProblemFacts.model_fields)
+    Problem.model_validate(body, strict=True)
 
 
 @pytest.mark.parametrize(

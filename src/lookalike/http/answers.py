@@ -16,6 +16,7 @@ from pydantic_core import to_json
 from lookalike.errors import InputError, LookalikeError
 from lookalike.http.inputs import Inputs
 from lookalike.http.jobs import Outcome, off_loop
+from lookalike.http.problems import facts_of
 from lookalike.http.schemas import Encoding
 from lookalike.spaces import Space
 from lookalike.types import Embedded, Rows
@@ -104,13 +105,7 @@ def _document(inputs: Inputs, outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 def _errors(inputs: Inputs, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     return [
-        {
-            "index": index,
-            "type": type(error).__name__,
-            "message": str(error),
-            "item": inputs.names[index],
-            "retryable": error.retryable,
-        }
+        {"index": index, **facts_of(error), "item": inputs.names[index]}
         for index, error in enumerate(outcomes)
         if isinstance(error, LookalikeError)
     ]

@@ -69,6 +69,10 @@ RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses, of errors that are not lookalike's own, after which the same request may succeed."""
 
 
+FACTS = ("actual", "limit", "expected", "retry_after_s")
+"""Attributes of errors that their bodies carry. Not the others: some are paths on the service's machine."""
+
+
 class ProblemFacts(BaseModel):
     """What went wrong."""
 
@@ -78,6 +82,12 @@ class ProblemFacts(BaseModel):
     message: str = Field(description="A sentence.", examples=["The picture is cut off: send the whole file."])
     item: str | None = Field(None, description="Which item of a batch it is about.", examples=["images[3]"])
     retryable: bool = Field(description="Whether the same request may succeed later.")
+    actual: int | str | None = Field(
+        None, description="TooLarge: what the input has. SpaceMismatch: the id of the space that was offered."
+    )
+    limit: int | None = Field(None, description="TooLarge: what is allowed, in the unit that the message names.")
+    expected: str | None = Field(None, description="SpaceMismatch: the id of the space that is in use.")
+    retry_after_s: float | None = Field(None, description="When there should be an answer, in seconds, where known.")
     request_id: str = Field(description="Names the request in the service's log; also in `X-Request-ID`.")
 
 
@@ -123,19 +133,25 @@ def problem(
         headers: More headers of the answer.
     """
     if isinstance(error, LookalikeError):
-        status, kind, message, retryable = status_of(error), type(error).__name__, str(error), error.retryable
+        status, facts = status_of(error), facts_of(error)
     else:
-        status, message = error.status_code, _sentence(error)
-        kind, retryable = _kind(status), status in RETRYABLE_STATUS
-    item = getattr(error, "item", "")
+        status = error.status_code
+        facts = {"type": _kind(status), "message": _sentence(error), "retryable": status in RETRYABLE_STATUS}
     if path.startswith("/v1/") and isinstance(error, InputError) and not isinstance(error, TooLarge):
         status = 400  # OpenAI has no 415 or 422
     if path.startswith("/v1/"):
-        content = openai_problem(status, kind, message, item)
+        content = openai_problem(status, facts["type"], facts["message"], facts.get("item", ""))
     else:
-        facts = {"type": kind, "message": message, "item": item, "retryable": retryable, "request_id": request_id}
-        content = {"error": {name: value for name, value in facts.items() if value != ""}}
+        content = {"error": {**facts, "request_id": request_id}}
     return JSONResponse(content, status, headers={**_headers(error, status), **(headers or {})})
+
+
+def facts_of(error: LookalikeError) -> dict[str, Any]:
+    """What an answer says of an error: class, sentence, item, whether to try again, and `FACTS` that it has."""
+    item = getattr(error, "item", "")
+    known = {name: value for name in FACTS if (value := getattr(error, name, None)) is not None}
+    named = {"item": item} if item else {}
+    return {"type": type(error).__name__, "message": str(error), **named, "retryable": error.retryable, **known}
 
 
 def openai_problem(status: int, kind: str, message: str, item: str = "") -> dict[str, Any]:

@@ -123,7 +123,9 @@ class Embedding(BaseModel):
 
 
 class ItemError(BaseModel):
-    """Why one item of a batch has no vector."""
+    """Why one item of a batch has no vector; with `actual`, `limit` and `retry_after_s`, where the error has them."""
+
+    model_config = ConfigDict(extra="allow")
 
     index: int
     type: str
