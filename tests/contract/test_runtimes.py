@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,8 @@ from tests.golden.references import CASES, DATA, Case
 
 LIMIT = 1e-5
 """Of the greatest difference to the reference; the project promises 1e-4."""
+
+RUNS = 200
 
 OTHERS = [runtime for runtime in PRECISIONS if runtime != "onnxruntime"]
 
@@ -83,6 +86,18 @@ def test_it_is_built_once(model: Path, options: EngineOptions, tmp_path: Path) -
     np.testing.assert_array_equal(embed(open_model(model, tmp_path / "cache", options)), expected)
     with pytest.raises(ModelError, match=r"holds no model\.safetensors"):
         embed(open_model(model, tmp_path / "cache", EngineOptions()))
+
+
+def test_threads_run_it_at_once(model: Path, options: EngineOptions, tmp_path: Path) -> None:
+    """Any number of threads may run an encoder at the same time, and each gets the vectors of its own inputs."""
+    encoder = open_model(model, tmp_path / "cache", options)
+    pictures = random_pixels(8)
+    alone = [encoder.encode_images(pictures[[place]]) for place in range(len(pictures))]
+    places = [turn % len(pictures) for turn in range(RUNS)]
+    with ThreadPoolExecutor(len(pictures)) as pool:
+        together = list(pool.map(lambda place: encoder.encode_images(pictures[[place]]), places))
+    for place, rows in zip(places, together, strict=True):
+        np.testing.assert_allclose(rows, alone[place], rtol=0, atol=LIMIT)
 
 
 def cut(file: Path) -> None:

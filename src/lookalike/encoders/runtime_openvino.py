@@ -76,13 +76,19 @@ class Session:
     def run(self, feed: Feed) -> Rows:
         """The graph's vectors, (n, dim) float32, for its inputs by name."""
         try:
-            # A request holds the states of one run: each thread needs one of its own, and they are dear to make.
-            request = self._idle.pop() if self._idle else self._model.create_infer_request()
+            request = self._request()
             vectors = request.infer(feed)["vectors"]
         except RuntimeError as error:
             raise ModelError(f"OpenVINO failed ({error}): if memory is short, use fewer processes.") from error
         self._idle.append(request)
         return cast(Rows, vectors)
+
+    def _request(self) -> openvino.InferRequest:
+        """The states of one run: each thread needs its own, and they are dear to make."""
+        try:
+            return self._idle.pop()
+        except IndexError:  # found out by trying: after a look another thread could take the last one
+            return self._model.create_infer_request()
 
 
 def _openvino() -> ModuleType:
