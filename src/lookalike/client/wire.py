@@ -20,7 +20,7 @@ MAX_ANSWER_BYTES = 256 * 2**20
 """More than any answer of the service has; a picture has at most 64 MiB."""
 
 KEEP_ALIVE_S = 4.0
-"""An idle connection is not used again after this: uvicorn closes its end after 5 s."""
+"""An idle connection is not used again after this: a proxy in between may close its end after 5 s, as uvicorn does."""
 
 ASKED_S = (0.05, 120.0)
 """The shortest and the longest time that the service lets itself be given, unless it was told otherwise."""
