@@ -49,7 +49,7 @@ def open_encoder(config: Config, *, threads: int | None = None) -> Encoder:
         ModelError: It cannot be found, fetched or used.
         MissingDependency: The extra that runs it is not installed.
     """
-    from lookalike.encoders.onnx import EngineOptions, open_encoder
+    from lookalike.encoders.local import EngineOptions, open_encoder
 
     model = choose_model(config)
     folder = weights.find(model, config.hub)
@@ -138,8 +138,19 @@ class Embedder(embed.Embedder):
         return cls(open_encoder(config, threads=threads), policy=policy)
 
 
-SLOW_IMPORTS = ("lookalike.app", "lookalike.encoders.onnx", "onnxruntime", "tokenizers")
+SLOW_IMPORTS = ("lookalike.workers.child", "lookalike.encoders.local", "onnxruntime", "tokenizers")
 """What every worker needs: imported once, before the first is started."""
+
+
+def prepare_service() -> None:
+    """Begin what `open_service` begins with, the process that workers are forked from; returns at once.
+
+    For whoever has something else to do first that takes a while.
+    """
+    from multiprocessing import forkserver
+
+    forkserver.set_forkserver_preload(list(SLOW_IMPORTS))
+    forkserver.ensure_running()
 
 
 def open_service(config: Config, recorder: Recorder) -> WorkerPool:

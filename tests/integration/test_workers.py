@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -228,3 +231,13 @@ def _succeeds(action: Callable[[], None]) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_the_command_costs_its_workers_nothing() -> None:
+    """A worker imports its parent's main script again: the command's has to leave the command line alone."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    module, _, function = project["scripts"]["lookalike"].partition(":")
+    seen = f"import sys; from {module} import {function}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", seen], check=True, capture_output=True, text=True)
+    assert module in done.stdout.split()
+    assert {"click", "lookalike.cli"}.isdisjoint(done.stdout.split())

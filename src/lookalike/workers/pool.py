@@ -45,7 +45,7 @@ class WorkerPlan:
         max_memory_bytes: Memory of its own that a worker may have.
         canary_every_s: How often a worker has to answer the canary.
         fetch: What a worker does before it opens the model; see ChildPlan.
-        preload: Modules that are slow to import. They are imported once, and every worker starts with them; only what
+        preload: Modules that every worker needs. They are imported once, and every worker starts with them; only what
             the first pool of a process names counts.
     """
 
@@ -56,7 +56,7 @@ class WorkerPlan:
     max_memory_bytes: int = 4 << 30
     canary_every_s: float = 60.0
     fetch: Callable[[Tell], None] | None = None
-    preload: tuple[str, ...] = ()
+    preload: tuple[str, ...] = ("lookalike.workers.child",)
 
     def slots(self) -> list[tuple[str, bool, ChildPlan]]:
         """Name, whether it takes bulk jobs, and plan of each worker."""
@@ -125,7 +125,7 @@ class WorkerPool:
 
     def start(self) -> None:
         """Begin to bring up the workers; returns at once."""
-        self._context.set_forkserver_preload(["lookalike.workers.child", *self._preload])
+        self._context.set_forkserver_preload(list(self._preload))
         # Before multiprocessing's own, which would wait for processes that nobody has told to end.
         atexit.register(self.close, drain_s=0.0)
         for slot in self._slots:
