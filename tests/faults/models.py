@@ -49,7 +49,7 @@ def harmful(harm: str, stage: Stage, threads: int) -> Embedder:
 
 def local(folder: Path, threads: int) -> Embedder:
     """The real engine on a folder with a model."""
-    from lookalike.encoders.onnx import EngineOptions, open_encoder
+    from lookalike.encoders.local import EngineOptions, open_encoder
 
     options = EngineOptions(threads=threads)
     cache = folder.with_name(f"{folder.name}-compiled")
@@ -99,6 +99,11 @@ def other_when(path: Path, threads: int) -> Embedder:
 def noting(path: Path, threads: int) -> Embedder:
     """A model that writes every text that it is given into a file, and waits at the text "wait" for "<path>.go"."""
     return Embedder(_Noting(path))
+
+
+def hoarding(threads: int) -> Embedder:
+    """A model that never lets go of 64 MiB for each text "keep"."""
+    return Embedder(_Hoarding())
 
 
 class _Wrapped:
@@ -179,6 +184,17 @@ class _Noting(_Wrapped):
             file.write(f"{text}\n")
         while text.startswith("wait") and not self._path.with_suffix(".go").exists():
             time.sleep(0.002)
+        return super().prepare_text(text)
+
+
+class _Hoarding(_Wrapped):
+    def __init__(self) -> None:
+        super().__init__()
+        self._hoard: list[bytes] = []
+
+    def prepare_text(self, text: str) -> Tokens:
+        if text == "keep":
+            self._hoard.append(b"x" * (64 << 20))
         return super().prepare_text(text)
 
 

@@ -393,6 +393,22 @@ def test_file_descriptors_used_up(tmp_path: Path) -> None:
         all_ready(pool)
 
 
+def test_a_worker_whose_memory_has_grown_is_replaced_between_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What made it grow is answered, the next worker answers the rest, and that is no loss."""
+    monkeypatch.setattr(slot, "GROWTH_BYTES", 32 << 20)
+    monkeypatch.setattr(slot, "MEASURE_S", 0.0)
+    figures = Figures()
+    with running(models.hoarding, tmp_path, replace(QUICK, workers=1), recorder=figures) as pool:
+        all_ready(pool)
+        old = pid_of(pool, "worker")
+        assert_right([text("keep")], pool.submit([text("keep")]))
+        assert pool.wait_until(lambda now: now.workers[0].pid not in (old, None), SOON_S).workers[0].pid != old
+        assert_right([text("a red dress")], pool.submit([text("a red dress")]))
+        assert (figures.counts["recycled"], figures.counts["restart"]) == (1, 0)
+
+
 def test_many_restarts_leave_nothing_behind(tmp_path: Path) -> None:
     """No file descriptor, no zombie and no thread is left of workers that have come and gone."""
     with running(models.good, tmp_path, QUICK) as pool:
