@@ -133,7 +133,7 @@ def peer(folder: Path) -> dict[str, Task]:
 
 
 def open_ours(folder: Path, cache: Path, precision: str) -> Any:
-    from lookalike.encoders.onnx import EngineOptions, open_encoder
+    from lookalike.encoders.local import EngineOptions, open_encoder
 
     options = EngineOptions(precision=precision)  # type: ignore[arg-type]
     return open_encoder(folder, name="benchmark", weights_sha256="0" * 64, cache_dir=cache, options=options)

@@ -35,7 +35,7 @@ import transformers  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from lookalike.encoders.onnx import EngineOptions, OnnxEncoder, open_encoder  # noqa: E402
+from lookalike.encoders.local import EngineOptions, LocalEncoder, open_encoder  # noqa: E402
 from lookalike.encoders.runtimes import PRECISIONS  # noqa: E402
 from lookalike.encoders.samples import TEXTS, pictures  # noqa: E402
 from lookalike.image import ImagePolicy, decode  # noqa: E402
@@ -287,28 +287,28 @@ def _find_minilm() -> Path | None:
     return next((folder for folder in packaged if (folder / "model.safetensors").is_file()), None)
 
 
-def _open(folder: Path, cache: Path, options: EngineOptions | None = None) -> OnnxEncoder:
+def _open(folder: Path, cache: Path, options: EngineOptions | None = None) -> LocalEncoder:
     with (folder / "model.safetensors").open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return open_encoder(folder, name=folder.name, weights_sha256=digest, cache_dir=cache, options=options)
 
 
-def _texts(encoder: OnnxEncoder, texts: Sequence[str]) -> Rows:
+def _texts(encoder: LocalEncoder, texts: Sequence[str]) -> Rows:
     return encoder.encode_texts([encoder.prepare_text(text) for text in texts])
 
 
-def _prepared(encoder: OnnxEncoder) -> Rows:
+def _prepared(encoder: LocalEncoder) -> Rows:
     return np.stack([encoder.prepare_image(Image.fromarray(picture)) for picture in pictures()])
 
 
-def _everything(encoder: OnnxEncoder) -> Rows:
+def _everything(encoder: LocalEncoder) -> Rows:
     """The vectors of all samples, texts before pictures."""
     texts = _texts(encoder, SAMPLES)
     sees = "image" in encoder.tower.space.modalities
     return np.concatenate([texts, encoder.encode_images(_prepared(encoder))]) if sees else texts
 
 
-def _pictures(encoder: OnnxEncoder, paths: Sequence[Path]) -> Rows:
+def _pictures(encoder: LocalEncoder, paths: Sequence[Path]) -> Rows:
     policy = ImagePolicy(orientation="ignore")
     return encoder.encode_images(np.stack([encoder.prepare_image(decode(path.read_bytes(), policy)) for path in paths]))
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lookalike.encoders.fake import FakeEncoder
-from lookalike.encoders.onnx import EngineOptions, open_encoder
+from lookalike.encoders.local import EngineOptions, open_encoder
 from lookalike.encoders.runtimes import PRECISIONS
 from lookalike.errors import UnsupportedModel
 from lookalike.ports import Encoder

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lookalike.encoders.onnx import EngineOptions, OnnxEncoder, open_encoder
+from lookalike.encoders.local import EngineOptions, LocalEncoder, open_encoder
 from lookalike.encoders.runtimes import PRECISIONS
 from lookalike.errors import ConfigError, MissingDependency, ModelError
 from lookalike.spaces import REQUIRED_COSINE, Runtime
@@ -41,11 +41,11 @@ def model(tmp_path: Path) -> Path:
     return write_clip(tmp_path / "model")
 
 
-def open_model(folder: Path, cache: Path, options: EngineOptions) -> OnnxEncoder:
+def open_model(folder: Path, cache: Path, options: EngineOptions) -> LocalEncoder:
     return open_encoder(folder, name="small", weights_sha256="0" * 64, cache_dir=cache, options=options)
 
 
-def embed(encoder: OnnxEncoder) -> Rows:
+def embed(encoder: LocalEncoder) -> Rows:
     texts = encoder.encode_texts([encoder.prepare_text(text) for text in TEXTS])
     return np.concatenate([texts, encoder.encode_images(random_pixels(2))])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.encoders.onnx import EngineOptions, OnnxEncoder, open_encoder
+from lookalike.encoders.local import EngineOptions, LocalEncoder, open_encoder
 from lookalike.spaces import REQUIRED_COSINE, Precision
 from tests.checkpoints import TEXTS, random_pixels
 from tests.golden.references import CASES, DATA, Case
@@ -18,7 +18,7 @@ LIMIT = 1e-5
 cases = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 
 
-def open_case(case: Case, folder: Path, precision: Precision) -> OnnxEncoder:
+def open_case(case: Case, folder: Path, precision: Precision) -> LocalEncoder:
     model = case.write(folder / "model")
     options = EngineOptions(precision=precision)
     return open_encoder(model, name=case.name, weights_sha256="0" * 64, cache_dir=folder, options=options)

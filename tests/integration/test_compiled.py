@@ -17,7 +17,7 @@ import pytest
 
 from lookalike.encoders import compiled
 from lookalike.encoders.compiled import build_once, find
-from lookalike.encoders.onnx import EngineOptions, OnnxEncoder, open_encoder
+from lookalike.encoders.local import EngineOptions, LocalEncoder, open_encoder
 from lookalike.errors import CorruptModel, ModelError
 from lookalike.types import Rows
 from tests.checkpoints import TEXTS, random_pixels, write_clip
@@ -25,7 +25,7 @@ from tests.checkpoints import TEXTS, random_pixels, write_clip
 CHILD = """
 import sys
 from pathlib import Path
-from lookalike.encoders.onnx import EngineOptions, open_encoder
+from lookalike.encoders.local import EngineOptions, open_encoder
 model, cache, precision = sys.argv[1:]
 encoder = open_encoder(Path(model), name="small", weights_sha256="0" * 64, cache_dir=Path(cache),
                        options=EngineOptions(precision=precision))
@@ -39,11 +39,11 @@ def model(tmp_path: Path) -> Path:
     return write_clip(tmp_path / "model")
 
 
-def open_model(model: Path, cache: Path, options: EngineOptions | None = None) -> OnnxEncoder:
+def open_model(model: Path, cache: Path, options: EngineOptions | None = None) -> LocalEncoder:
     return open_encoder(model, name="small", weights_sha256="0" * 64, cache_dir=cache, options=options)
 
 
-def embed(encoder: OnnxEncoder) -> Rows:
+def embed(encoder: LocalEncoder) -> Rows:
     texts = encoder.encode_texts([encoder.prepare_text(text) for text in TEXTS])
     return np.concatenate([texts, encoder.encode_images(random_pixels(2))])
 

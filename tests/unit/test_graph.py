@@ -13,14 +13,14 @@ from safetensors.numpy import load_file, save_file
 
 from lookalike.encoders.architecture import ClipText, Stack, read_architecture
 from lookalike.encoders.batches import MAX_BATCH_TOKENS, plan, pooled_part, text_feed
-from lookalike.encoders.onnx import OnnxEncoder, open_encoder
+from lookalike.encoders.local import LocalEncoder, open_encoder
 from lookalike.encoders.quantise import weight_levels
 from lookalike.errors import CorruptModel, InputError, LookalikeError, ModelNotFound, UnsupportedModel
 from lookalike.types import Tokens
 from tests.checkpoints import CLIP_TOKENS, END_ID, write_bert, write_clip
 
 
-def open_model(folder: Path) -> OnnxEncoder:
+def open_model(folder: Path) -> LocalEncoder:
     return open_encoder(folder, name=folder.name, weights_sha256="0" * 64, cache_dir=folder.parent / "compiled")
 
 

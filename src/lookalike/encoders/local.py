@@ -58,7 +58,7 @@ class EngineOptions:
 
 def open_encoder(
     folder: Path, *, name: str, weights_sha256: str, cache_dir: Path, options: EngineOptions | None = None
-) -> OnnxEncoder:
+) -> LocalEncoder:
     """Open a model from a Hugging Face folder.
 
     Args:
@@ -120,10 +120,10 @@ def open_encoder(
     )
     threads = options.threads or available_cores()
     towers = {modality: LazyTower(recipe, threads=threads) for modality, recipe in recipes.items()}
-    return OnnxEncoder(tower, architecture, towers, spec=spec, tokenizer=tokenizer)
+    return LocalEncoder(tower, architecture, towers, spec=spec, tokenizer=tokenizer)
 
 
-class OnnxEncoder:
+class LocalEncoder:
     """A local model; see `ports.Encoder`. Its towers are opened when they are first needed, each for itself."""
 
     def __init__(
