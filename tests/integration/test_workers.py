@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike.app import SLOW_IMPORTS
 from lookalike.errors import (
     DeadlineExceeded,
     ImageError,
@@ -241,3 +243,8 @@ def test_the_command_costs_its_workers_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", seen], check=True, capture_output=True, text=True)
     assert module in done.stdout.split()
     assert {"click", "lookalike.cli"}.isdisjoint(done.stdout.split())
+
+
+def test_what_workers_start_with_is_there() -> None:
+    """The process that they are forked from passes over a module that does not exist, and every worker would pay."""
+    assert [name for name in SLOW_IMPORTS if importlib.util.find_spec(name) is None] == []
