@@ -97,15 +97,7 @@ def open_encoder(
         )
         for modality, make in samples.items()
     }
-    space = Space(
-        model=name,
-        weights=weights_sha256,
-        preprocessing=spec.digest if spec else "",
-        pooling=architecture.pooling,
-        dim=architecture.dim,
-        modalities=tuple(sorted(samples)),
-        orientation=options.orientation if spec else "apply",
-    )
+    space = _space(name, weights_sha256, architecture, spec=spec, orientation=options.orientation)
     tower = Tower(
         space=space,
         precision=options.precision,
@@ -208,6 +200,21 @@ def _pixel_spec(folder: Path, architecture: Architecture) -> PixelSpec | None:
             f"The model reads {edge} x {edge} pixels, and its positions are not stretched.",
         )
     return spec
+
+
+def _space(
+    name: str, weights_sha256: str, architecture: Architecture, *, spec: PixelSpec | None, orientation: Orientation
+) -> Space:
+    """What the vectors mean. A model of texts alone has no orientation, so all of its spaces have the same."""
+    return Space(
+        model=name,
+        weights=weights_sha256,
+        preprocessing=spec.digest if spec else "",
+        pooling=architecture.pooling,
+        dim=architecture.dim,
+        modalities=("image", "text") if spec else ("text",),
+        orientation=orientation if spec else "apply",
+    )
 
 
 def _rounding(precision: Precision) -> tuple[tuple[str, str], ...]:
