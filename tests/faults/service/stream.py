@@ -94,6 +94,10 @@ class Tally:
         return not bad and self.fates[Fate.RIGHT] > 0
 
 
+class Deaf(Exception):
+    """The server has answered nobody for a whole deadline."""
+
+
 class Stream:
     """Good requests, several at a time, from `__aenter__` to `__aexit__`.
 
@@ -124,10 +128,17 @@ class Stream:
         await asyncio.gather(*self._tasks)
 
     async def more(self, n: int) -> None:
-        """Return when `n` more requests have ended, however they did."""
+        """Return when `n` more requests have ended, however they did; Deaf if every sender was left without answer."""
         async with self._answered:
             goal = self.tally.fates.total() + n
-            await self._answered.wait_for(lambda: self.tally.fates.total() >= goal)
+            await self._answered.wait_for(lambda: self.tally.fates.total() >= goal or self.is_deaf)
+            if self.is_deaf:
+                raise Deaf
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether as many requests hung as there are senders: going on would only take time."""
+        return self.tally.fates[Fate.HUNG] >= 2 * SENDERS_OF_EACH
 
     async def _send(self, goods: Sequence[Good]) -> None:
         # A connection for each request: one that a fault has broken must not spoil the next.
