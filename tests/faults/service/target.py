@@ -37,6 +37,7 @@ class Target:
         limits: Shell commands, such as "ulimit -n 128", that run before it in the same process.
         port: Where it listens, once started.
         processes: How many there are below its first one when it is at rest.
+        calm_bytes: Its memory at rest: a worker that has just been replaced has less.
         process: Its first process.
     """
 
@@ -50,6 +51,7 @@ class Target:
     limits: str = ""
     port: int = 0
     processes: int = 0
+    calm_bytes: int = 0
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -115,6 +117,7 @@ class Target:
             await asyncio.sleep(0.1)
             seen.append((len(self.descendants()), self.memory_bytes() >> 22))
         self.processes = len(self.descendants())
+        self.calm_bytes = self.memory_bytes()
 
     async def until_whole(self, timeout_s: float) -> None:
         """Return when it is ready and as many of its processes are there as when it had settled."""
