@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Literal
 
 from lookalike.errors import SpaceMismatch
@@ -57,14 +58,12 @@ class Space:
     @property
     def id(self) -> str:
         """A short name that is equal if and only if the geometry is: "clip-vit-base-patch32-512@0f3a9c4d21b7"."""
-        # The model's name is for people: the same weights in another folder are the same space.
-        geometry = {key: value for key, value in asdict(self).items() if key != "model"}
-        return f"{self.model.rsplit('/', 1)[-1]}-{self.dim}@{digest_of(geometry)[:12]}"
+        return f"{self.model.rsplit('/', 1)[-1]}-{self.dim}@{self.key}"
 
     @property
     def key(self) -> str:
         """The part of the id that decides equality, without the model's name."""
-        return self.id.rsplit("@", 1)[-1]
+        return _key_of(self)
 
     def require(self, other: Space, *, doing: str) -> None:
         """Raise SpaceMismatch unless `other` is this very space; `doing` says what was attempted ("searching")."""
@@ -85,6 +84,13 @@ class Space:
         """The space that `to_json` wrote."""
         fields = json.loads(text)
         return cls(**{**fields, "modalities": tuple(fields["modalities"])})
+
+
+@lru_cache(maxsize=64)
+def _key_of(space: Space) -> str:
+    # Kept, since every answer names its space. The model's name is for people: the same weights in another folder are
+    # the same space.
+    return digest_of({key: value for key, value in asdict(space).items() if key != "model"})[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Annotated, Literal, cast, get_args
 
-from fastapi import Depends, Request, Security
+from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from lookalike.config import ServeSettings
@@ -195,23 +195,20 @@ def _parsed(place: str, unit: str, lines: list[str]) -> Iterator[ApiKey]:
         yield ApiKey(Caller(name, granted), sha256(key.encode("utf-8")).digest())
 
 
-async def _presented(
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
-    header: Annotated[str | None, Security(_header)],
-) -> str | None:
-    """The key that came with a request; the bearer's counts if there are two."""
-    return bearer.credentials if bearer else header
-
-
 def require(scope: Scope | None) -> Callable[..., Awaitable[Caller]]:
     """A dependency that lets a request pass only with a key of this scope; None for any key.
 
     Use it as `caller: Annotated[Caller, Depends(require("embed"))]`.
     """
 
-    async def caller(request: Request, key: Annotated[str | None, Depends(_presented)]) -> Caller:
+    async def caller(
+        request: Request,
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+        header: Annotated[str | None, Security(_header)],
+    ) -> Caller:
         gatekeeper = cast(Gatekeeper, request.app.state.context.gatekeeper)
         address = request.client.host if request.client else ""
+        key = bearer.credentials if bearer else header
         admitted = gatekeeper.admit(key, scope, address=address)
         request.state.caller = admitted.name
         return admitted

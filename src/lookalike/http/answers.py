@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
@@ -85,9 +84,7 @@ async def answer(request: Request, inputs: Inputs, outcomes: Sequence[Outcome], 
     return await off_loop(n_bytes, lambda: json_answer(_document(inputs, outcomes) | _facts(space)))
 
 
-@lru_cache(maxsize=4)
 def _facts(space: Space) -> dict[str, Any]:
-    # Kept, since an id is a digest of everything: a tenth of what an answer costs.
     return {"dimensions": space.dim, "space": space.id, "model": public_name(space)}
 
 
