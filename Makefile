@@ -41,17 +41,18 @@ parity: .venv-parity/.ready ## Compare with transformers on torch and across run
 	@set -e; for script in pixels_and_tokens encoders; do $(PEER_PY) parity/$$script.py --shared "$(SHARED)"; done
 	@$(PEER_PY) -m pytest --quiet -p no:cacheprovider tests/contract/test_encoder.py tests/contract/test_runtimes.py
 
-bench: .venv-parity/.peers .bench/vit-b-32/.ready ## Run the benchmarks beside their peers, write docs/benchmarks.md
+bench: .venv-parity/.peers .venv-infinity/.ready .bench/vit-b-32/.ready ## Run the benchmarks beside their peers, write docs/benchmarks.md
 	@$(PEER_PY) benchmarks/engine.py --peer-python $(PEER_PY) --shared "$(SHARED)"
 	@$(PEER_PY) benchmarks/store.py --work-dir .bench/store --peer-python $(PEER_PY)
 	@$(PEER_PY) benchmarks/ingest.py --model .bench/vit-b-32 --peer-python $(PEER_PY)
+	@$(PEER_PY) benchmarks/serve.py --model .bench/vit-b-32 --peer-python $(PEER_PY) --infinity .venv-infinity/bin/python
 	@$(PEER_PY) benchmarks/report.py
 
 report: .venv/.runtime ## Write docs/benchmarks.md from benchmarks/results
 	@$(PY) benchmarks/report.py
 
 clean: ## Remove environments, caches and build outputs
-	rm -rf .venv .venv-parity .venv-lock .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist demo-output \
+	rm -rf .venv .venv-parity .venv-infinity .venv-lock .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist demo-output \
 	  clients/typescript/node_modules clients/typescript/dist clients/typescript/build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -98,6 +99,12 @@ INSTALL_CHECKOUT = --no-deps --no-build-isolation --editable .
 # npm writes the target when all packages are there; its time is that of the packages, so it is touched.
 clients/typescript/node_modules/.package-lock.json: clients/typescript/package-lock.json
 	@cd clients/typescript && npm ci
+	@touch $@
+
+# An environment of its own: infinity needs an older numpy, transformers and typer than ours.
+.venv-infinity/.ready: benchmarks/infinity.txt | .venv-infinity/.created
+	@echo "Installing infinity into .venv-infinity (more than a gigabyte)"
+	@.venv-infinity/bin/python $(PIP_INSTALL) --requirement benchmarks/infinity.txt
 	@touch $@
 
 # Random weights in the shape of CLIP ViT-B/32: speed does not depend on them.
