@@ -67,6 +67,7 @@ def test_the_project_is_a_parameter(service: Running, shop: Catalogue) -> None:
 ODD_IDS = (
     *("with space", "ümläut/日本", "100%", "%2F", "a?b=c&d", "a#b", "a+b", "a/../b", "\"';<>", "/", "a//b/"),
     *("x/picture", "x/thumbnail", "https://example.com/a.png?b=c#d"),
+    *("line\nbreak", "\n", "ends in one\n", "ends in one", "x/picture\n", "\r\nSet-Cookie: a=b"),
 )
 
 
@@ -78,6 +79,16 @@ def test_any_id_round_trips(service: Running, shop: Catalogue, number: int) -> N
     assert document["id"] == item.id
     assert service.client.get(document["picture"]).content == noise(number)
     assert service.client.get(document["thumbnail"]).status_code == 200
+
+
+def test_a_line_break_is_part_of_the_id(service: Running, shop: Catalogue) -> None:
+    """An indexed file whose name holds one is found; one too many at the end is another item, which is not there."""
+    item = shop.add("two\nlines", noise(90))
+    document = service.client.get(at(item.id)).json()
+    assert document["id"] == item.id
+    assert service.client.get(document["picture"]).content == noise(90)
+    for path in (at(shop.path("blue")), document["picture"].partition("?")[0], at(shop.path("blue"), "/thumbnail")):
+        assert service.client.get(path + "%0A").status_code == 404
 
 
 def test_a_picture_is_the_file_itself(service: Running, shop: Catalogue) -> None:

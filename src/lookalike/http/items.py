@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Match
 
 from lookalike.errors import PictureGone, TooLarge
@@ -31,6 +32,23 @@ from lookalike.types import Item
 CHUNK_BYTES = 1 << 18
 HEAD_BYTES = 512
 """The beginning of a file, from which its kind is known."""
+
+
+class ItemId(Convertor[str]):
+    """Any id, line breaks too: file names may have them, and Starlette's own `path` ends before one."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        """The id as it was sent."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The same."""
+        return value
+
+
+register_url_convertor("item", ItemId())
 
 
 class RouteBelowItem(APIRoute):
@@ -79,7 +97,7 @@ def item_facts(item: Item, request: Request) -> ItemFacts:
 
 
 @below.get(
-    "/items/{item_id:path}/picture",
+    "/items/{item_id:item}/picture",
     summary="The picture of an item",
     response_class=Response,
     responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not changed."}, **responses(410, 413)},
@@ -102,7 +120,7 @@ async def picture(
 
 
 @below.get(
-    "/items/{item_id:path}/thumbnail",
+    "/items/{item_id:item}/thumbnail",
     summary="A small copy of the picture of an item",
     response_class=Response,
     responses={200: {"content": {"image/webp": {}}}, 304: {"description": "Not changed."}, **responses(410, 413)},
@@ -135,7 +153,7 @@ async def thumbnail(
     return Response(data, media_type="image/webp", headers=_headers(tag))
 
 
-@router.get("/items/{item_id:path}", summary="One item", response_model=ItemFacts)
+@router.get("/items/{item_id:item}", summary="One item", response_model=ItemFacts)
 async def one_item(
     item_id: str, request: Request, shared: Shared, until: Deadline, _: Searching, project: Project = None
 ) -> ItemFacts:
