@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from reprlib import Repr
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,10 @@ from lookalike.types import Item, QueryKind, Rows, Vectors
 LEAST_LENGTH = 0.05
 """Of a sum of unit vectors whose weights add up to 1, the least length that still points somewhere. The vectors of
 float32 and int8 towers differ by up to 0.045 (cosine 0.999): a shorter sum would be their rounding."""
+
+
+MAX_NAMED_CHARACTERS = 300
+"""What a message repeats of a name that was asked for: the beginning and the end of a longer one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,8 +147,15 @@ def require_item(store: VectorReader, project: str, item_id: str) -> Item:
     """The item of this project and id. ItemNotFound if there is none."""
     (item,) = store.get([(project, item_id)])
     if item is None:
-        raise ItemNotFound(f"There is no item {item_id!r} in project {project!r} of this index.")
+        raise ItemNotFound(f"There is no item {_named(item_id)} in project {_named(project)} of this index.")
     return item
+
+
+def _named(name: str) -> str:
+    """A name for a message: whoever asks with a megabyte does not get it back."""
+    cut = Repr()
+    cut.maxstring = MAX_NAMED_CHARACTERS
+    return cut.repr(name)
 
 
 def item_query(store: VectorReader, project: str, item_id: str) -> Query:

@@ -91,6 +91,15 @@ def test_a_line_break_is_part_of_the_id(service: Running, shop: Catalogue) -> No
         assert service.client.get(path + "%0A").status_code == 404
 
 
+def test_an_id_without_an_item_is_cut_in_the_message(service: Running) -> None:
+    """However long the id and the project are, the sentence is short and has the ends of both."""
+    answer = service.client.get(at("i" * 20_000), params={"project": "p" * 5000})
+    message = answer.json()["error"]["message"]
+    assert answer.status_code == 404
+    assert "'iiii" in message and "'pppp" in message
+    assert len(message) < 1000
+
+
 def test_a_picture_is_the_file_itself(service: Running, shop: Catalogue) -> None:
     """Its bytes, its kind, a name to save it under, and nothing that a browser could run."""
     response = service.client.get(at(shop.path("blue"), "/picture"))
