@@ -140,6 +140,13 @@ def test_every_answer_has_the_security_headers(running: Running, path: str) -> N
     assert "server" not in headers
 
 
+def test_nobody_is_sent_on_to_another_address(running: Running) -> None:
+    """A slash too many is a path that is not there: no redirect repeats the host that the client made up."""
+    answer = running.client.post("/embed/text/", json=TEXT, headers={"Host": "evil.example"}, follow_redirects=False)
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+
+
 def test_what_does_not_exist_is_a_sentence(running: Running) -> None:
     """404 and 405 have the body that all errors have, and 405 says what is allowed."""
     assert error_of(running.client.get("/nowhere"))["type"] == "NotFound"

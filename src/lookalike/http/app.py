@@ -37,6 +37,8 @@ def create_app(context: Context) -> FastAPI:
         # Their pages load scripts from somebody else's server, into the origin where keys are typed in.
         docs_url=None,
         redoc_url=None,
+        # It would send whoever has no key on to the host that the request names, which the client chooses.
+        redirect_slashes=False,
     )
     app.state.context = context
     app.include_router(embed.router, tags=["embed"], responses=responses(*ALWAYS))
