@@ -160,7 +160,9 @@ def _announcer(start: _Start, context: Context) -> Callable[[ServiceStatus, bool
             fg="green",
         )
         key = " -H 'x-api-key: KEY'" if context.gatekeeper.has_keys else ""
-        click.echo(f"""Try: curl {url}/embed/text{key} --json '{{"text": "a red dress"}}'""")
+        # Not curl's --json, which is younger than the curl of many a server.
+        body = """-H 'content-type: application/json' -d '{"text": "a red dress"}'"""
+        click.echo(f"Try: curl {url}/embed/text{key} {body}")
         if start.holds:
             click.echo(f"     curl '{url}/search/images?q=a+red+dress'{key}")
 

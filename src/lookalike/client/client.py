@@ -153,7 +153,8 @@ class Client:
             Hits, best first; none if nothing matches.
 
         Raises:
-            ItemNotFound: There is no such item, or the service was started without an index.
+            ItemNotFound: There is no such item.
+            StoreNotFound: The service has no index.
             LookalikeError: As `embed_images`.
         """
         asked = {"text": text, "image": image if image is None else encoded(picture(image)), "item": item}
