@@ -134,6 +134,13 @@ class WaitingLine:
                 del self._callers[entry.caller]
         return found is not None
 
+    def oldest_since(self) -> float:
+        """Since when the first of them has been waiting; long ago for what was put back, never if nothing waits."""
+        if self.again:
+            return float("-inf")
+        entries = (next(iter(of_kind.values())) for kinds in self._callers.values() for of_kind in kinds.values())
+        return min((entry.since for entry in entries), default=float("inf"))
+
     def worth_waiting_s(self, limits: QueueLimits, now: float) -> float:
         """How long the next batch may still wait to become full."""
         oldest = self._oldest()

@@ -63,7 +63,6 @@ class Queue:
         self._for_all = Condition(self._lock)
         self._timer = Condition(self._lock)
         self._drained = Condition(self._lock)
-        self._idle_for_queries = 0
         self._lanes: dict[Lane, WaitingLine] = {lane: WaitingLine() for lane in get_args(Lane)}
         self._entries: dict[Key, Entry] = {}
         self._on_trial: set[Entry] = set()
@@ -96,7 +95,9 @@ class Queue:
             waiter.future.add_done_callback(partial(self._leave, waiter))
         return [waiter.future if waiter else _failed(error) for waiter, error in zip(waiters, refused, strict=True)]
 
-    def take(self, *, interactive_only: bool, timeout_s: float, suspects: bool = False) -> list[Entry]:
+    def take(
+        self, *, interactive_only: bool, timeout_s: float, suspects: bool = False, help_after_s: float = 0.0
+    ) -> list[Entry]:
         """The next batch, of one kind; nothing after `timeout_s`, or when the queue is stopped.
 
         Each entry has to come back: to `answer`, `fail` or `put_back`.
@@ -105,20 +106,20 @@ class Queue:
             interactive_only: Whether it must be of the interactive lane.
             timeout_s: How long to wait for one.
             suspects: Whether it may be entries that are suspected of ending workers.
+            help_after_s: How long interactive entries must have waited: a worker of low priority is slow with them, and
+                has only to help where the one that they are meant for is late.
         """
         until = self._clock() + timeout_s
         condition = self._for_queries if interactive_only else self._for_all
         with self._lock:
             while not self._stopped:
-                batch, wait_s = self._next_batch(interactive_only, suspects)
+                batch, wait_s = self._next_batch(interactive_only, suspects, help_after_s)
                 left_s = until - self._clock()
                 if batch or left_s <= 0:
                     if self._lanes["interactive"]:
                         self._wake()  # more than one batch was waiting, and perhaps only we were told
                     return batch
-                self._idle_for_queries += interactive_only
                 condition.wait(min(left_s, wait_s))
-                self._idle_for_queries -= interactive_only
         return []
 
     def answer(self, entry: Entry, vector: Rows, tower: Tower, *, warning: str = "", n_tokens: int = 0) -> None:
@@ -260,17 +261,19 @@ class Queue:
         return waiter
 
     def _wake(self) -> None:
-        """Tell those who should look; a bulk worker leaves queries alone while the worker for queries is free."""
-        if self._lanes["interactive"] and self._idle_for_queries:
-            self._for_queries.notify()
+        """Tell those who should look."""
         has_suspects = not self._on_trial and any(line.suspects for line in self._lanes.values())
-        if has_suspects or self._lanes["bulk"] or (self._lanes["interactive"] and not self._idle_for_queries):
+        if self._lanes["interactive"] or has_suspects:
+            self._for_queries.notify()
+        if self._lanes["interactive"] or self._lanes["bulk"] or has_suspects:
             self._for_all.notify_all()
 
-    def _next_batch(self, interactive_only: bool, suspects: bool) -> tuple[list[Entry], float]:
+    def _next_batch(self, interactive_only: bool, suspects: bool, help_after_s: float) -> tuple[list[Entry], float]:
         """A batch; if there is none, how long to wait until there may be one without anybody telling."""
-        if interactive_only or not self._idle_for_queries:
-            batch = self._lanes["interactive"].take("interactive", self._limits)
+        queries = self._lanes["interactive"]
+        help_in_s = queries.oldest_since() + help_after_s - self._clock() if help_after_s else 0.0
+        if help_in_s <= 0 and queries:
+            batch = queries.take("interactive", self._limits)
             if batch:
                 return batch, 0.0
         if suspects and not self._on_trial:
@@ -281,9 +284,9 @@ class Queue:
                 return group, 0.0
         lane = self._lanes["bulk"]
         if interactive_only or not lane:
-            return [], float("inf")
+            return [], help_in_s if queries else float("inf")
         wait_s = 0.0 if self._closed else lane.worth_waiting_s(self._limits, self._clock())
-        return ([], wait_s) if wait_s > 0 else (lane.take("bulk", self._limits), 0.0)
+        return ([], min(wait_s, help_in_s or wait_s)) if wait_s > 0 else (lane.take("bulk", self._limits), 0.0)
 
     def _finish(self, entry: Entry) -> list[Waiter]:
         """Take an entry out; those who wait for it."""

@@ -26,6 +26,10 @@ from lookalike.workers.process import LoadFailed, WorkerLost, WorkerProcess
 from lookalike.workers.procfs import private_bytes
 from lookalike.workers.progress import Marks
 
+HELP_AFTER_S = 0.1
+"""A worker of low priority takes interactive jobs that have waited for so long: beside bulk work it takes ten times as
+long for them as the worker that they are meant for, so it only helps where that one is late, busy or gone."""
+
 PING_S = 0.25
 """How often a worker with nothing to do is asked whether it is there."""
 
@@ -210,6 +214,7 @@ class Slot:
             batch = self._shared.queue.take(
                 interactive_only=not self.takes_bulk,
                 suspects=self.takes_bulk or self._shared.only_queries(),
+                help_after_s=HELP_AFTER_S if self._plan.niceness else 0.0,
                 timeout_s=PING_S,
             )
             if self._stopping.is_set():
