@@ -263,6 +263,20 @@ def test_what_is_no_message_is_refused(sent: bytes) -> None:
         Channel(right).receive()
 
 
+def test_a_message_has_a_limit_of_its_own() -> None:
+    """What is longer than this line allows is refused by its length, and brackets within brackets are no header."""
+    left, right = socket.socketpair()
+    with left, right:
+        channel = Channel(right, max_bytes=100_000)
+        left.sendall(struct.pack(">II", 2, 100_001) + b"{}")
+        with pytest.raises(ValueError, match="100001 bytes"):
+            channel.receive()
+    left, right = socket.socketpair()
+    with left, right, pytest.raises(ValueError, match="brackets"):
+        left.sendall(struct.pack(">II", 100_000, 0) + b"[" * 100_000)
+        Channel(right, max_bytes=100_000).receive()
+
+
 def test_a_line_that_nobody_reads_is_given_up() -> None:
     """Sending and receiving come back to their owner at each timeout, who may give up."""
 

@@ -1,6 +1,6 @@
-"""Messages between a worker and its parent: a header of JSON and a body of raw bytes, over a socket.
+"""Messages between a child process and its parent: a header of JSON and a body of raw bytes, over a socket.
 
-Nothing is pickled: the worker reads files that strangers made, and what it says is data, never code.
+Nothing is pickled: the child reads files that strangers made, and what it says is data, never code.
 """
 
 from __future__ import annotations
@@ -25,10 +25,14 @@ class Channel:
     Args:
         connection: A connected stream socket. If it has a timeout ...
         on_wait: ... this is called each time that it has passed without a byte; it raises to give up.
+        max_bytes: What the header or the body of a message that is received may have.
     """
 
-    def __init__(self, connection: socket.socket, *, on_wait: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, connection: socket.socket, *, on_wait: Callable[[], None] = lambda: None, max_bytes: int = MAX_BYTES
+    ) -> None:
         self._connection = connection
+        self._max_bytes = max_bytes
         self._on_wait = on_wait
 
     def send(self, header: Header, body: bytes = b"") -> None:
@@ -49,9 +53,12 @@ class Channel:
             ValueError: This is no message.
         """
         n_header, n_body = _LENGTHS.unpack(self._receive(_LENGTHS.size))
-        if max(n_header, n_body) > MAX_BYTES:
+        if max(n_header, n_body) > self._max_bytes:
             raise ValueError(f"a message of {n_header} and {n_body} bytes")
-        header = json.loads(bytes(self._receive(n_header)))
+        try:
+            header = json.loads(bytes(self._receive(n_header)))
+        except RecursionError as error:
+            raise ValueError("a message of brackets within brackets") from error
         if not isinstance(header, dict):
             raise ValueError("a message without a header")
         return header, self._receive(n_body)
