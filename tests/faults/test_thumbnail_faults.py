@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
+import pickle
+import resource
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.popen_forkserver import Popen
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
-from lookalike.errors import HarmfulInput, ImageError
+from lookalike.errors import HarmfulInput, ImageError, NotReady
+from lookalike.http.decoder import MAX_ANSWER_BYTES
 from lookalike.http.thumbnails import Thumbnails
 from lookalike.image import ImagePolicy
+from lookalike.workers.channel import Channel
+from lookalike.workers.process import MULTIPROCESSING
 from tests.pictures import noise, picture
 
 LATER_S = 20.0
@@ -52,36 +62,171 @@ def test_a_child_that_died_between_pictures_is_replaced_without_blame(thumbnails
     assert second.pid != first.pid
 
 
-@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL, signal.SIGSEGV])
-def test_what_holds_up_or_ends_the_child_is_refused_and_remembered(
-    thumbnails: Thumbnails, tmp_path: Path, how: signal.Signals
-) -> None:
-    """The one picture gets its error within the stall's time, and at once from then on; the others are made."""
+def test_what_holds_up_the_child_is_refused_and_remembered(thumbnails: Thumbnails) -> None:
+    """The one picture gets its error when its time is over, and at once from then on; the others are made."""
     make(thumbnails, 1)
+    (child,) = children()
+    assert child.pid is not None
+    pid = child.pid
+
+    def read() -> bytes:
+        os.kill(pid, signal.SIGSTOP)
+        return noise(2)
+
+    with pytest.raises(HarmfulInput, match="bad"):
+        thumbnails.make(read, "2" * 64, 64, item="bad")
+    with pytest.raises(HarmfulInput, match="not tried again"):
+        thumbnails.make(lambda: noise(2), "2" * 64, 64, item="bad")
+    assert make(thumbnails, 3)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_child_that_is_killed_once_convicts_no_picture(tmp_path: Path, how: signal.Signals) -> None:
+    """The picture that it had is made by another child: somebody else may have ended the first."""
+    maker = Thumbnails(tmp_path, ImagePolicy(), stall_s=LATER_S)
+    make(maker, 1)
     (child,) = children()
     assert child.pid is not None
     pid = child.pid
     reading = threading.Event()
 
     def read() -> bytes:
-        os.kill(pid, signal.SIGSTOP)  # it is held up with this picture ...
+        os.kill(pid, signal.SIGSTOP)
         reading.set()
         return noise(2)
 
-    def disturb() -> None:
+    def end() -> None:
         assert reading.wait(LATER_S)
-        if how is not signal.SIGSTOP:
-            os.kill(pid, how)  # ... or ended
-            os.kill(pid, signal.SIGCONT)
+        os.kill(pid, how)
+        os.kill(pid, signal.SIGCONT)
 
     with ThreadPoolExecutor(1) as pool:
-        disturbing = pool.submit(disturb)
-        with pytest.raises(HarmfulInput, match="bad"):
-            thumbnails.make(read, "2" * 64, 64, item="bad")
-        disturbing.result(LATER_S)
+        ending = pool.submit(end)
+        assert maker.make(read, "2" * 64, 64, item="good")
+        ending.result(LATER_S)
+    maker.close()
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """A policy with which every picture ends the process that decodes it."""
+
+    orientation: str = "apply"
+
+    @property
+    def max_bytes(self) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+
+@dataclass(frozen=True)
+class Babbling:
+    """A policy with which every picture makes the process say this."""
+
+    said: bytes
+    orientation: str = "apply"
+
+    @property
+    def max_bytes(self) -> int:
+        (channel,) = (thing for thing in gc.get_objects() if isinstance(thing, Channel))
+        channel._connection.sendall(self.said)
+        return 0
+
+
+@dataclass(frozen=True)
+class Bomb:
+    """Makes a folder where it is unpickled."""
+
+    path: str
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (self.path,)
+
+
+def test_a_picture_that_ends_two_children_is_to_blame(tmp_path: Path) -> None:
+    """Its error comes after the second, and at once from then on."""
+    maker = Thumbnails(tmp_path, Deadly())  # type: ignore[arg-type]
+    with pytest.raises(HarmfulInput, match="ended or held up the process that decoded it"):
+        make(maker, 1)
     with pytest.raises(HarmfulInput, match="not tried again"):
-        thumbnails.make(read, "2" * 64, 64, item="bad")
-    assert make(thumbnails, 3)
+        make(maker, 1)
+    maker.close()
+
+
+def test_what_a_child_says_is_never_run(tmp_path: Path) -> None:
+    """A child that a picture has taken over can send what it likes: it is data or none, and has a limit."""
+    bomb = pickle.dumps(Bomb(str(tmp_path / "ran")))
+    huge = struct.pack(">II", 2, MAX_ANSWER_BYTES + 1) + b"{}"
+    for said in (struct.pack(">i", len(bomb)) + bomb, huge, struct.pack(">II", 4, 0) + b"null"):
+        maker = Thumbnails(tmp_path / "kept", Babbling(said))  # type: ignore[arg-type]
+        with pytest.raises(HarmfulInput):
+            make(maker, 1)
+        maker.close()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_child_that_cannot_be_started_is_nobodys_fault(thumbnails: Thumbnails) -> None:
+    """Without descriptors it is "try again later" for any picture, and afterwards the same one is made."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.dup(0)]
+
+    def read() -> bytes:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 100, limits[1]))
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        return noise(2)
+
+    try:
+        with pytest.raises(NotReady, match="try again") as caught:
+            thumbnails.make(read, "2" * 64, 64, item="good")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for number in taken:
+            os.close(number)
+    assert caught.value.retryable
+    assert thumbnails.make(lambda: noise(2), "2" * 64, 64, item="good")
+
+
+class LateTimer(threading.Timer):
+    """One that fires in the very moment in which it is called off."""
+
+    def run(self) -> None:
+        self.finished.wait()
+        self.function()
+
+
+def test_a_timer_that_fires_after_the_answer_convicts_nobody(
+    thumbnails: Thumbnails, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The picture that was answered is made, and so is the next one."""
+    make(thumbnails, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "Timer", LateTimer)
+        assert make(thumbnails, 2)
+    for number in range(3, 6):
+        assert make(thumbnails, number)
+
+
+def test_processes_are_asked_about_one_thread_at_a_time(
+    thumbnails: Thumbnails, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Starting, replacing and ending a child hold the lock that the workers hold: no exit code is read by another."""
+    held: list[bool] = []
+    original = Popen.poll
+
+    def poll(self: Popen, flag: int = os.WNOHANG) -> int | None:
+        held.append(MULTIPROCESSING.locked())
+        return original(self, flag)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Popen, "poll", poll)
+        make(thumbnails, 1)
+        make(thumbnails, 2)
+        thumbnails._decoder.kill()  # type: ignore[union-attr]
+        make(thumbnails, 3)
+        thumbnails.close()
+    assert held and all(held)
 
 
 def test_a_damaged_picture_costs_no_child(thumbnails: Thumbnails) -> None:
@@ -113,7 +258,7 @@ def test_closing_ends_a_picture_that_is_being_made(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         hanging = pool.submit(make, maker, 2)
         maker.close()
-        with pytest.raises(HarmfulInput):
+        with pytest.raises(NotReady, match="stopped"):
             hanging.result(LATER_S)
     maker.close()
 

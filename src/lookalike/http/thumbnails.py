@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
-from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, SpawnContext
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from lookalike.errors import HarmfulInput, ImageError, InputError
+from lookalike.errors import HarmfulInput, ImageError, NotReady
 from lookalike.files import keep
+from lookalike.http.decoder import Decoder, DecoderLost, NoDecoder
 from lookalike.image import ImagePolicy
-from lookalike.thumbnails import thumbnail
 
 SIDES_PX = (64, 128, 256, 512)
 """The sizes that are made: few, so that asking for many cannot fill the disk."""
@@ -24,8 +17,8 @@ SIDES_PX = (64, 128, 256, 512)
 STALL_S = 20.0
 """How long one picture may take: a PNG of 100 million pixels takes five seconds where the cores are busy."""
 
-MAX_MEMORY = 4 << 30
-"""Bytes that the decoding process may have: the largest picture takes about half of it."""
+N_TRIES = 2
+"""A picture is to blame when so many processes were lost with it: one may have been killed from outside."""
 
 MAX_REMEMBERED = 1024
 
@@ -44,7 +37,8 @@ class Thumbnails:
         self._policy = policy
         self._stall_s = stall_s
         self._lock = threading.Lock()
-        self._child: tuple[BaseProcess, Connection] | None = None
+        self._decoder: Decoder | None = None
+        self._closed = False
         self._harmful: set[str] = set()
 
     def kept(self, content: str, side_px: int) -> bytes | None:
@@ -65,7 +59,8 @@ class Thumbnails:
 
         Raises:
             ImageError: It cannot be decoded.
-            HarmfulInput: It ended the process that decoded it, or held it up; it is not tried again.
+            HarmfulInput: It ended two processes that decoded it, or held one up; it is not tried again.
+            NotReady: No process could be started for it, or this was closed.
         """
         with self._lock:
             kept = self.kept(content, side_px)
@@ -75,9 +70,8 @@ class Thumbnails:
                 raise HarmfulInput("ended or held up the process that decoded it; it is not tried again.", item=item)
             data = read()
             try:
-                made, reason = self._ask_child(data, side_px)
-            except (EOFError, OSError) as error:
-                self._end_child()
+                made, reason = self._decoded(data, side_px)
+            except DecoderLost as error:
                 self._remember(content)
                 raise HarmfulInput("ended or held up the process that decoded it.", item=item) from error
         if reason:
@@ -87,34 +81,42 @@ class Thumbnails:
 
     def close(self) -> None:
         """End the child."""
-        child = self._child
-        if child is not None:
-            child[0].kill()  # a picture that is being made gets its error
+        self._closed = True
+        decoder = self._decoder
+        if decoder is not None:
+            decoder.kill()  # a picture that is being made gets its error
         with self._lock:
-            self._end_child()
+            self._end_decoder()
 
-    def _ask_child(self, data: bytes, side_px: int) -> tuple[bytes, str]:
-        if self._child is None or not self._child[0].is_alive():
-            self._end_child()
-            self._child = _start(self._policy)
-        process, pipe = self._child
-        # Sending may hang as well as receiving. A killed child closes the pipe, which ends either.
-        timer = threading.Timer(self._stall_s, process.kill)
-        timer.start()
-        try:
-            pipe.send((data, side_px))
-            answer: tuple[bytes, str] = pipe.recv()
-        finally:
-            timer.cancel()
-        return answer
+    def _decoded(self, data: bytes, side_px: int) -> tuple[bytes, str]:
+        """The thumbnail or why there is none; DecoderLost if the picture is to blame."""
+        for n_left in reversed(range(N_TRIES)):
+            decoder = self._ready()
+            try:
+                return decoder.ask(data, side_px, timeout_s=self._stall_s)
+            except DecoderLost as error:
+                self._end_decoder()
+                if self._closed:
+                    break
+                if error.late or not n_left:
+                    raise
+        raise NotReady("The service is being stopped.")
 
-    def _end_child(self) -> None:
-        if self._child is not None:
-            process, pipe = self._child
-            self._child = None
-            process.kill()
-            process.join()
-            pipe.close()
+    def _ready(self) -> Decoder:
+        if self._decoder is None or not self._decoder.is_usable:
+            self._end_decoder()
+            try:
+                self._decoder = Decoder(self._policy)
+            except NoDecoder as error:
+                raise NotReady(f"No process can be started to decode a picture ({error}): try again later.") from error
+        if self._closed:  # while it was started: `close` has not seen it
+            self._decoder.kill()
+        return self._decoder
+
+    def _end_decoder(self) -> None:
+        decoder, self._decoder = self._decoder, None
+        if decoder is not None:
+            decoder.end()
 
     def _remember(self, content: str) -> None:
         if len(self._harmful) >= MAX_REMEMBERED:
@@ -128,35 +130,3 @@ class Thumbnails:
 def side_of(size_px: int) -> int:
     """The least of SIDES_PX that is not smaller than what was asked for, or the largest."""
     return min((side for side in SIDES_PX if side >= size_px), default=SIDES_PX[-1])
-
-
-def _start(policy: ImagePolicy) -> tuple[BaseProcess, Connection]:
-    has_server = "forkserver" in multiprocessing.get_all_start_methods()
-    context: ForkServerContext | SpawnContext
-    context = multiprocessing.get_context("forkserver") if has_server else multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_decode, args=(theirs, policy), name="lookalike-thumbnails", daemon=True)
-    process.start()
-    theirs.close()  # so that its end is the only one, and a dead child closes the pipe
-    return process, ours
-
-
-def _decode(pipe: Connection, policy: ImagePolicy) -> None:
-    """The child: pictures in, thumbnails out, until the parent closes the pipe or is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    _limit_itself()
-    with suppress(EOFError, BrokenPipeError):
-        while True:
-            data, side_px = pipe.recv()
-            try:
-                pipe.send((thumbnail(data, side_px, policy), ""))
-            except InputError as error:
-                pipe.send((b"", error.reason))
-
-
-def _limit_itself() -> None:
-    if os.name == "posix":
-        import resource
-
-        os.nice(10)  # a thumbnail is less urgent than a query
-        resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY, MAX_MEMORY))

@@ -31,8 +31,9 @@ END_S = 5.0
 """How long the system may take to end a process: longer if it hangs in a call of the kernel, and is then left."""
 
 
-_MULTIPROCESSING = Lock()
-"""Starting a process makes multiprocessing ask about all the others; two threads asking at once get wrong answers."""
+MULTIPROCESSING = Lock()
+"""For whoever starts, joins or asks about any process of this one: starting makes multiprocessing ask about all the
+others, and two threads asking at once get wrong answers."""
 
 
 class LoadFailed(Exception):
@@ -147,7 +148,7 @@ class WorkerProcess:
         marks.clear()
         self._process = context.Process(target=child.main, args=(line, marks, open_embedder, plan), daemon=True)
         try:
-            with _MULTIPROCESSING:
+            with MULTIPROCESSING:
                 self._process.start()
         except (OSError, EOFError) as error:
             self._line.close()
@@ -238,7 +239,7 @@ class WorkerProcess:
             if self._handle is not None:
                 os.close(self._handle)
                 self._handle = None
-        with suppress(ValueError), _MULTIPROCESSING:
+        with suppress(ValueError), MULTIPROCESSING:
             self._process.close()
 
     def _exchange(self, header: Header, body: bytes, patience_s: float) -> tuple[Header, memoryview]:
@@ -275,7 +276,7 @@ class WorkerProcess:
     def _exit_code(self) -> int | None:
         """How it ended, as `Process.exitcode` has it; waits for the end that must be near."""
         if connection.wait([self._process.sentinel], END_S):
-            with _MULTIPROCESSING:
+            with MULTIPROCESSING:
                 self._process.join(0)
         return self._process.exitcode
 
