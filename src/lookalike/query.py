@@ -22,7 +22,6 @@ LEAST_LENGTH = 0.05
 """Of a sum of unit vectors whose weights add up to 1, the least length that still points somewhere. The vectors of
 float32 and int8 towers differ by up to 0.045 (cosine 0.999): a shorter sum would be their rounding."""
 
-
 MAX_NAMED_CHARACTERS = 300
 """What a message repeats of a name that was asked for: the beginning and the end of a longer one."""
 
