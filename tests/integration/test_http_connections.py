@@ -107,6 +107,46 @@ def test_what_is_no_http_is_told_so(running: Running, data: bytes) -> None:
     assert (status, json.loads(body)["error"]["type"]) == (400, "BadRequest")
 
 
+@pytest.mark.parametrize(
+    ("header", "body"),
+    [
+        (b"Transfer-Encoding: xchunked", b"0\r\n\r\n"),
+        (b"Transfer-Encoding: chunked", b"FFFFFFFFFFFFFFFFF\r\n"),
+        (b"Transfer-Encoding: chunked", b"2;x\n=y\r\n{}\r\n0\r\n\r\n"),
+    ],
+)
+@pytest.mark.parametrize("before", [b"", GET])
+def test_a_body_without_bounds_is_told_so_once(running: Running, header: bytes, body: bytes, before: bytes) -> None:
+    """Bad framing after a whole head: one answer, 400; what follows is no request, and an earlier one keeps its own."""
+    head = b"POST /embed/text HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + header + b"\r\n\r\n"
+    connection = raw(running, before)
+    if before:
+        receive_one(connection)
+    connection.sendall(head + body + GET)
+    answer = read_all(connection)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert parts(answer)[0] == 400
+
+
+def test_a_body_that_goes_wrong_after_its_answer_gets_no_second_one() -> None:
+    """It was refused before it was whole, and what comes then is dropped with the connection."""
+    with serving(settings=ServeSettings(max_body_bytes=10)) as running:
+        head = b"POST /embed/image HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+        connection = raw(running, head + b"Transfer-Encoding: chunked\r\n\r\n14\r\n" + b"x" * 20 + b"\r\n")
+        answer = receive_one(connection)
+        connection.sendall(b"no chunk\r\n")
+        answer += read_all(connection)
+    assert [status[:3] for status in answer.split(b"HTTP/1.1 ")[1:]] == [b"413"]
+
+
+@pytest.mark.parametrize("hosts", [b"", b"Host: x\r\nHost: y\r\n"])
+def test_a_request_has_one_host(running: Running, hosts: bytes) -> None:
+    """HTTP/1.1 without a Host header, or with two, is 400; HTTP/1.0 needs none."""
+    status, body = parts(read_all(raw(running, b"GET /healthz HTTP/1.1\r\n" + hosts + b"\r\n")))
+    assert (status, json.loads(body)["error"]["type"]) == (400, "BadRequest")
+    assert parts(read_all(raw(running, b"GET /healthz HTTP/1.0\r\n\r\n")))[0] == 200
+
+
 def test_requests_one_behind_the_other_are_all_answered(running: Running) -> None:
     """Pipelining: three requests in one packet, three answers in their order."""
     last = GET.replace(b"Host: x", b"Host: x\r\nConnection: close")

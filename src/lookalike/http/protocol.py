@@ -11,7 +11,7 @@ import asyncio
 import json
 from typing import Any
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from lookalike.http.connections import Connections
@@ -88,7 +88,9 @@ class GuardedProtocol(HttpToolsProtocol):
         crowded = self._all.is_crowded
         self.scope["state"]["crowded"] = crowded
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
-            self.app = _answer_head_too_large
+            self.app = _refusing(431, _HEAD_TOO_LARGE)
+        elif self.parser.get_http_version() == "1.1" and [name for name, _ in self.headers].count(b"host") != 1:
+            self.app = _refusing(400, "A request has one Host header.")
         super().on_headers_complete()
         if self._stopping or crowded:
             self.cycle.keep_alive = False
@@ -185,11 +187,20 @@ class GuardedProtocol(HttpToolsProtocol):
         """Answer, on a connection that is of no further use, what has no request to be answered as."""
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete:
+        if self._is_next_to_answer():
             body = _body(status, message)
             head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
             self.transport.write(STATUS_LINE[status] + head + body)
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # what it would still have said comes to nobody
+            self.cycle.message_event.set()
         self.transport.close()
+
+    def _is_next_to_answer(self) -> bool:
+        """Whether an answer written now is that to the bytes that come in: not a second one, nor another request's."""
+        if self.cycle is None or self.cycle.response_complete:  # perhaps before its own body was whole
+            return self._between_heads or self.cycle is None or not self.cycle.more_body
+        return not self._between_heads and self._answering is self.cycle and not self.cycle.response_started
 
 
 _HEAD_TOO_LARGE = f"The head of the request has more than {MAX_HEAD_BYTES:,} bytes: send fewer or shorter headers."
@@ -202,12 +213,17 @@ def _body(status: int, message: str) -> bytes:
     ).encode()
 
 
-async def _answer_head_too_large(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI
-    body = _body(431, _HEAD_TOO_LARGE)
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": 431, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _refusing(status: int, message: str) -> ASGIApp:
+    """An application that answers every request so, and closes the connection."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI
+        body = _body(status, message)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return answer
