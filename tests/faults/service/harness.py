@@ -19,7 +19,7 @@ READY_WITHIN_S = 5.0
 """How soon after a fault the service is to be ready, and to say so."""
 
 MEMORY_GROWTH = 1.10
-"""How much more memory than at rest may be in use when a fault is over."""
+"""How much more memory than before may be in use when a fault is over."""
 
 Act = Callable[[Target, Stream], Awaitable[str]]
 """Does the harm while the stream runs; says in a few words what came of it."""
@@ -51,7 +51,7 @@ class Outcome:
         tally: What became of the good requests.
         note: What came of the harm itself.
         recovered_s: Seconds from the end of the harm until it was ready; None if it was not in time.
-        memory_ratio: Its memory afterwards, of what it was at rest before the first case.
+        memory_ratio: Its memory afterwards, of what it was before.
     """
 
     case: str
@@ -69,6 +69,8 @@ class Outcome:
 async def run(case: Case, target: Target, expected: Expected) -> Outcome:
     """Put a ready server to a case."""
     await target.until_whole(30)
+    # Workers that have just been replaced have done nothing yet: they are not what the service is at rest.
+    memory_before = max(target.memory_bytes(), target.calm_bytes)
     note = ""
     async with Stream(target.base_url, target.model, expected) as stream:
         with suppress(Deaf):
@@ -77,16 +79,16 @@ async def run(case: Case, target: Target, expected: Expected) -> Outcome:
     recovered_s = None
     with suppress(TimeoutError):
         recovered_s = await target.until_ready(READY_WITHIN_S)
-    return Outcome(case.name, stream.tally, note, recovered_s, await _settled(target))
+    return Outcome(case.name, stream.tally, note, recovered_s, await _settled(target, memory_before))
 
 
-async def _settled(target: Target) -> float:
+async def _settled(target: Target, memory_before: int) -> float:
     """How much memory is in use, once it has come down or has had the time to."""
     end = time.monotonic() + READY_WITHIN_S
-    ratio = target.memory_bytes() / target.calm_bytes
+    ratio = target.memory_bytes() / memory_before
     while ratio > MEMORY_GROWTH and time.monotonic() < end:
         await asyncio.sleep(0.1)
-        ratio = target.memory_bytes() / target.calm_bytes
+        ratio = target.memory_bytes() / memory_before
     return ratio
 
 
