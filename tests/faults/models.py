@@ -106,7 +106,9 @@ def hoarding(threads: int) -> Embedder:
     return Embedder(_Hoarding())
 
 
-class _Wrapped:
+class Wrapped:
+    """The fake encoder, for others to change a part of."""
+
     def __init__(self) -> None:
         self._fake = FakeEncoder()
 
@@ -127,7 +129,7 @@ class _Wrapped:
         return self._fake.encode_texts(tokens)
 
 
-class _Harmful(_Wrapped):
+class _Harmful(Wrapped):
     def __init__(self, harm: Callable[[], None], stage: Stage) -> None:
         super().__init__()
         self._harm = harm
@@ -164,7 +166,7 @@ class _Harmful(_Wrapped):
             self._harm()
 
 
-class _Turned(_Wrapped):
+class _Turned(Wrapped):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
@@ -174,7 +176,7 @@ class _Turned(_Wrapped):
         return -rows if self._path.exists() else rows
 
 
-class _Noting(_Wrapped):
+class _Noting(Wrapped):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
@@ -187,7 +189,7 @@ class _Noting(_Wrapped):
         return super().prepare_text(text)
 
 
-class _Hoarding(_Wrapped):
+class _Hoarding(Wrapped):
     def __init__(self) -> None:
         super().__init__()
         self._hoard: list[bytes] = []

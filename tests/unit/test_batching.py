@@ -65,6 +65,23 @@ def test_a_batch_is_of_one_kind() -> None:
     assert [taken(queue) for _ in range(5)] == [["a", "c"], [b"x", b"y"], ["b" * 65, "e" * 66], ["d" * 300], []]
 
 
+def test_a_worker_of_low_priority_helps_where_queries_are_late() -> None:
+    """It leaves a fresh query to the worker that is meant for it, goes on with bulk jobs, and takes the late one."""
+    clock = Clock()
+    queue = Queue(AT_ONCE, clock=clock)
+
+    def helper() -> list[str | bytes]:
+        batch = queue.take(interactive_only=False, timeout_s=0.0, help_after_s=0.1)
+        return [entry.payload for entry in batch]
+
+    queue.submit([text("query"), image(b"x", lane="bulk")])
+    assert [helper(), helper()] == [[b"x"], []]
+    clock.now += 0.1
+    assert helper() == ["query"]
+    queue.submit([text("another")])
+    assert [helper(), taken(queue, interactive_only=True)] == [[], ["another"]]
+
+
 def test_a_batch_has_a_size() -> None:
     """No batch holds more jobs, or more bytes, than the limits say; a single input may be larger."""
     limits = QueueLimits(batch_images=4, batch_bytes=10, max_wait_s=0.0)

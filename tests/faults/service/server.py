@@ -13,15 +13,13 @@ from PIL.Image import Image
 from lookalike import app
 from lookalike.config import Config
 from lookalike.embed import Embedder
-from lookalike.encoders.fake import FakeEncoder
 from lookalike.http import logs, server
 from lookalike.http.opening import open_context
 from lookalike.http.sockets import bind
 from lookalike.metrics import Metrics
-from lookalike.spaces import Tower
 from lookalike.types import Pixels, Rows, Tokens
 from lookalike.workers import WorkerPlan, WorkerPool
-from tests.faults.models import HARMS, Stage
+from tests.faults.models import HARMS, Stage, Wrapped
 from tests.pictures import picture
 
 POISON = "poison"
@@ -48,16 +46,9 @@ def open_harmful(threads: int) -> Embedder:
     return Embedder(_Harmful())
 
 
-class _Harmful:
-    def __init__(self) -> None:
-        self._fake = FakeEncoder()
-
-    @property
-    def tower(self) -> Tower:
-        return self._fake.tower
-
+class _Harmful(Wrapped):
     def prepare_image(self, image: Image) -> Pixels:
-        pixels = self._fake.prepare_image(image)
+        pixels = super().prepare_image(image)
         if image.size[0] == WIDTH:
             kind = image.size[1] - _FIRST_HEIGHT
             pixels[0, 0, :2] = _MARK, kind
@@ -66,18 +57,18 @@ class _Harmful:
 
     def prepare_text(self, text: str) -> Tokens:
         if not text.startswith(POISON):
-            return self._fake.prepare_text(text)
+            return super().prepare_text(text)
         kind = int(text.split()[1])
         _do(kind, "decode")
         return Tokens(np.array([int(_MARK) * 10, kind, 0], np.int64))
 
     def encode_images(self, pixels: Pixels) -> Rows:
         kinds = [int(one[0, 0, 1]) if one[0, 0, 0] == _MARK else None for one in pixels]
-        return _encoded(self._fake.encode_images(pixels), kinds)
+        return _encoded(super().encode_images(pixels), kinds)
 
     def encode_texts(self, tokens: Sequence[Tokens]) -> Rows:
         kinds = [int(one.ids[1]) if one.ids[0] == _MARK * 10 else None for one in tokens]
-        return _encoded(self._fake.encode_texts(tokens), kinds)
+        return _encoded(super().encode_texts(tokens), kinds)
 
 
 def _encoded(rows: Rows, kinds: Sequence[int | None]) -> Rows:
