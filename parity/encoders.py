@@ -38,7 +38,8 @@ from PIL import Image  # noqa: E402
 from lookalike.encoders.local import EngineOptions, LocalEncoder, open_encoder  # noqa: E402
 from lookalike.encoders.runtimes import PRECISIONS  # noqa: E402
 from lookalike.encoders.samples import TEXTS, pictures  # noqa: E402
-from lookalike.image import ImagePolicy, decode  # noqa: E402
+from lookalike.image import decode  # noqa: E402
+from lookalike.policy import ImagePolicy  # noqa: E402
 from lookalike.spaces import REQUIRED_COSINE  # noqa: E402
 from tests import checkpoints  # noqa: E402
 from tests.golden.references import CASES, DATA  # noqa: E402

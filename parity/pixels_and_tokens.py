@@ -26,8 +26,9 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from lookalike.image import ImagePolicy, decode  # noqa: E402
+from lookalike.image import decode  # noqa: E402
 from lookalike.pixels import PixelSpec, prepare  # noqa: E402
+from lookalike.policy import ImagePolicy  # noqa: E402
 from lookalike.tokens import Tokenizer  # noqa: E402
 from tests.golden.corpus import DATA, TEXTS, TOKENIZERS, VARIANTS, copy_tokenizer, pixel_cases, reading_name  # noqa: E402
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from lookalike.config import Config
-from lookalike.embed import Embedder
+from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import COLOURS, FakeEncoder
 from lookalike.http.collection import Collection
 from lookalike.ports import EmbeddingService
@@ -18,7 +18,7 @@ from lookalike.store.embedded import EmbeddedStore, create, open_store
 from lookalike.types import Item
 from tests.pictures import picture
 
-EMBEDDER = Embedder(FakeEncoder())
+EMBEDDER = Embedder(LocalVectorizer(FakeEncoder()))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import httpx2
 
 from lookalike import app
 from lookalike.config import Config, ServeSettings
-from lookalike.embed import Embedder
+from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.http.access import Gatekeeper
 from lookalike.http.collection import Collection
@@ -74,14 +74,13 @@ def fake_pool() -> tuple[WorkerPool, Metrics]:
         recorder=metrics,
     )
     pool.start()
-    metrics.watch(pool.status)
     status = pool.wait_ready(START_S)
     assert status.ready, status.reason
     return pool, metrics
 
 
 def _open_fake(_threads: int) -> Embedder:
-    return Embedder(FakeEncoder())
+    return Embedder(LocalVectorizer(FakeEncoder()))
 
 
 @contextmanager
@@ -139,7 +138,6 @@ def serving(
         service, metrics = fake_pool()
     else:
         metrics = Metrics()
-        metrics.watch(service.status)
     behind = index or Collection(replace(Config.from_environ(), index=Path("/nowhere/index")), service)
     context = Context(
         service=service,

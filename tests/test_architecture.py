@@ -27,11 +27,30 @@ SRC = ROOT / "src"
 
 # From the ground up. A name is a module or a package of lookalike; "" is lookalike/__init__.py, the public face.
 LADDER = {
-    "ground": {"errors", "spaces", "types", "ports", "retry", "memory", "files"},
+    "ground": {
+        "errors",
+        "spaces",
+        "secret",
+        "policy",
+        "usage",
+        "types",
+        "calls",
+        "ports",
+        "retry",
+        "messages",
+        "wire",
+        "memory",
+        "files",
+    },
     "transforms": {"image", "heic", "pixels", "tokens", "vectors", "confidence", "thumbnails"},
-    "adapters": {"encoders", "cache", "store", "sources", "weights"},
+    "adapters": {"encoders", "providers", "cache", "store", "sources", "weights"},
     "pipeline": {
         "embed",
+        "caching",
+        "fallback",
+        "parity",
+        "bridge",
+        "cost",
         "progress",
         "ingest",
         "survey",

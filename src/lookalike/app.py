@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from lookalike import embed
 from lookalike.config import Config, ServeSettings, expanded
 from lookalike.errors import InputError
-from lookalike.image import ImagePolicy
+from lookalike.policy import ImagePolicy
 from lookalike.ports import Encoder, Recorder, Source
 from lookalike.spaces import Space
 from lookalike.weights import local as weights
@@ -135,7 +135,7 @@ class Embedder(embed.Embedder):
         if model is not None:
             config = replace(config, model=model)
         policy = ImagePolicy(max_bytes=config.max_bytes, max_pixels=config.max_pixels)
-        return cls(open_encoder(config, threads=threads), policy=policy)
+        return cls(embed.LocalVectorizer(open_encoder(config, threads=threads), policy=policy))
 
 
 SLOW_IMPORTS = ("lookalike.workers.child", "lookalike.encoders.local", "onnxruntime", "tokenizers")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
+from lookalike.calls import Inputs, Payload, error_of, failure_of, joined
 from lookalike.errors import ImageError, InputError, TooLarge
-from lookalike.image import ImagePolicy, decode
-from lookalike.ports import Encoder
+from lookalike.image import decode
+from lookalike.policy import ImagePolicy
+from lookalike.ports import Encoder, Vectorizer
 from lookalike.spaces import Space, Tower
 from lookalike.types import Failure, Pixels, Rows, Tokens, Vectors
 
@@ -20,7 +23,6 @@ ImageInput = bytes | str | Path
 
 OnError = Literal["raise", "collect"]
 
-Input = TypeVar("Input")
 Prepared = TypeVar("Prepared", Pixels, Tokens)
 
 
@@ -30,13 +32,101 @@ class Embedder:
     Safe to use from several threads at once.
 
     Args:
+        vectorizer: What does it: a model in this process, a provider, or several of them.
+    """
+
+    def __init__(self, vectorizer: Vectorizer) -> None:
+        vectorizer.tower.require_parity()
+        self._vectorizer = vectorizer
+
+    @property
+    def tower(self) -> Tower:
+        """The recipe that makes the vectors."""
+        return self._vectorizer.tower
+
+    @property
+    def space(self) -> Space:
+        """Where the vectors belong."""
+        return self._vectorizer.tower.space
+
+    @property
+    def policy(self) -> ImagePolicy:
+        """What the image door lets through."""
+        return self._vectorizer.policy
+
+    def embed_images(
+        self,
+        images: Sequence[ImageInput],
+        *,
+        names: Sequence[str] = (),
+        on_error: OnError = "raise",
+        timeout_s: float | None = None,
+    ) -> Vectors:
+        """Embed pictures.
+
+        Args:
+            images: Bytes or paths, in any mixture.
+            names: What to call each in errors; its path, or "images[3]", if left out.
+            on_error: "raise" the first item's error after all were tried, or "collect" them in `.failures`.
+            timeout_s: When a provider's answer is worth nothing any more; the model's own patience if left out.
+
+        Returns:
+            (n, dim) float32 unit rows in the order of `images`, failed ones left out.
+
+        Raises:
+            InputError: A picture cannot be used (ImageError, TooLarge, UnsupportedMedia).
+            UnsupportedModel: The model embeds no pictures.
+            ProviderError: The provider of the model did not do its part.
+        """
+        _require_several(images, "images")
+        names = names or [f"images[{i}]" if isinstance(image, bytes) else str(image) for i, image in enumerate(images)]
+        return self._embed(Inputs(modality="image", payloads=images, names=names), on_error, timeout_s)
+
+    def embed_texts(
+        self,
+        texts: Sequence[str],
+        *,
+        names: Sequence[str] = (),
+        on_error: OnError = "raise",
+        timeout_s: float | None = None,
+    ) -> Vectors:
+        """Embed texts; one that is longer than the model reads is cut, and a warning says so.
+
+        Args:
+            texts: Any strings; a model in this process embeds an empty one too.
+            names: What to call each in errors and warnings; "texts[3]" if left out.
+            on_error: As in `embed_images`.
+            timeout_s: As in `embed_images`.
+
+        Returns:
+            (n, dim) float32 unit rows in the order of `texts`, failed ones left out.
+
+        Raises:
+            InputError: An input is not a string, or the provider takes no such text.
+            ProviderError: The provider of the model did not do its part.
+        """
+        _require_several(texts, "texts")
+        names = names or [f"texts[{i}]" for i in range(len(texts))]
+        return self._embed(Inputs(modality="text", payloads=texts, names=names), on_error, timeout_s)
+
+    def _embed(self, inputs: Inputs, on_error: OnError, timeout_s: float | None) -> Vectors:
+        until = float("inf") if timeout_s is None else time.monotonic() + timeout_s
+        vectors = joined(self._vectorizer.embed(inputs, until=until), self.tower)
+        if vectors.failures and on_error == "raise":
+            raise error_of(vectors.failures[0])
+        return vectors
+
+
+class LocalVectorizer:
+    """A model in this process: decode, prepare, encode, a batch at a time; see `ports.Vectorizer`.
+
+    Args:
         encoder: The model.
         policy: Budgets of the image door; its orientation is taken from the encoder's space.
         batch_size: How many pictures or texts the model sees at once.
     """
 
     def __init__(self, encoder: Encoder, *, policy: ImagePolicy | None = None, batch_size: int = 32) -> None:
-        encoder.tower.require_parity()
         self._encoder = encoder
         self._policy = replace(policy or ImagePolicy(), orientation=encoder.tower.space.orientation)
         self._batch_size = batch_size
@@ -47,133 +137,91 @@ class Embedder:
         return self._encoder.tower
 
     @property
-    def space(self) -> Space:
-        """Where the vectors belong."""
-        return self._encoder.tower.space
-
-    @property
     def policy(self) -> ImagePolicy:
         """What the image door lets through."""
         return self._policy
 
-    def embed_images(
-        self, images: Sequence[ImageInput], *, names: Sequence[str] = (), on_error: OnError = "raise"
-    ) -> Vectors:
-        """Embed pictures.
+    def embed(self, inputs: Inputs, *, until: float = float("inf")) -> Iterator[Vectors]:  # noqa: ARG002 (native code)
+        """One part for each batch; a row that is not finite is a failure of its item, never an answer."""
+        if inputs.modality == "image":
+            images = _batches(inputs, self._prepare_image, self._batch_size)
+            yield from (
+                batch.vectors(lambda p: self._encoder.encode_images(np.stack(p)), self.tower) for batch in images
+            )
+        else:
+            texts = _batches(inputs, self._prepare_text, self._batch_size)
+            yield from (batch.vectors(self._encoder.encode_texts, self.tower) for batch in texts)
 
-        Args:
-            images: Bytes or paths, in any mixture.
-            names: What to call each in errors; its path, or "images[3]", if left out.
-            on_error: "raise" the first item's error after all were tried, or "collect" them in `.failures`.
+    def _prepare_image(self, image: Payload, item: str) -> Pixels:
+        return self._encoder.prepare_image(decode(picture_bytes(image, self._policy), self._policy, item=item))
 
-        Returns:
-            (n, dim) float32 unit rows in the order of `images`, failed ones left out.
-
-        Raises:
-            InputError: A picture cannot be used (ImageError, TooLarge, UnsupportedMedia).
-            UnsupportedModel: The model embeds no pictures.
-        """
-        _require_several(images, "images")
-        names = names or [f"images[{i}]" if isinstance(image, bytes) else str(image) for i, image in enumerate(images)]
-        run = _Run(names)
-        batches = run.batches(images, self.prepare_image, self._batch_size)
-        rows = [self._encoder.encode_images(np.stack(batch)) for batch in batches]
-        return run.vectors(rows, self.tower, on_error)
-
-    def embed_texts(self, texts: Sequence[str], *, names: Sequence[str] = (), on_error: OnError = "raise") -> Vectors:
-        """Embed texts; one that is longer than the model reads is cut, and a warning says so.
-
-        Args:
-            texts: Any strings; an empty one is embedded too.
-            names: What to call each in errors and warnings; "texts[3]" if left out.
-            on_error: As in `embed_images`.
-
-        Returns:
-            (n, dim) float32 unit rows in the order of `texts`, failed ones left out.
-
-        Raises:
-            InputError: An input is not a string.
-        """
-        _require_several(texts, "texts")
-        names = names or [f"texts[{i}]" for i in range(len(texts))]
-        run = _Run(names)
-        batches = run.batches(texts, self._prepare_text, self._batch_size)
-        rows = [self._encoder.encode_texts(batch) for batch in batches]
-        return run.vectors(rows, self.tower, on_error)
-
-    def prepare_image(self, image: ImageInput, item: str) -> Pixels:
-        """Decode one picture and make it ready for the model: (3, height, width) float32."""
-        data = image if isinstance(image, bytes) else read_picture(Path(image), max_bytes=self._policy.max_bytes)
-        return self._encoder.prepare_image(decode(data, self._policy, item=item))
-
-    def _prepare_text(self, text: str, item: str) -> Tokens:
+    def _prepare_text(self, text: Payload, item: str) -> Tokens:
         if not isinstance(text, str):
             raise InputError(f"is a {type(text).__name__}, not a text.", item=item)
         return self._encoder.prepare_text(text)
 
 
-class _Run:
-    """The bookkeeping of one call: which inputs failed, which were cut, where each row belongs."""
+@dataclass
+class _Batch(Generic[Prepared]):
+    """Prepared inputs that the model sees together, and what became of the others on the way."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-        self._positions: list[int] = []
-        self._n_tokens: list[int] = []
-        self._errors: list[InputError] = []
-        self._failures: list[Failure] = []
-        self._warnings: list[str] = []
+    prepared: list[Prepared] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
 
-    def batches(
-        self, inputs: Sequence[Input], prepare: Callable[[Input, str], Prepared], size: int
-    ) -> Iterator[list[Prepared]]:
-        """Prepared inputs, `size` at a time, without those that failed."""
-        batch: list[Prepared] = []
-        for position, (value, name) in enumerate(zip(inputs, self._names, strict=True)):
-            try:
-                prepared = prepare(value, name)
-            except InputError as error:
-                self._fail(position, name, error)
-                continue
-            if isinstance(prepared, Tokens) and prepared.truncated:
-                self._warnings.append(f"{name}: longer than the model reads; its end was left out.")
-            self._positions.append(position)
-            self._n_tokens.append(len(prepared.ids) if isinstance(prepared, Tokens) else 0)
-            batch.append(prepared)
-            if len(batch) == size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
-
-    def vectors(self, rows: list[Rows], tower: Tower, on_error: OnError) -> Vectors:
-        """The result; a row that is not finite is a failure of its item, never an answer."""
-        values = np.concatenate(rows) if rows else np.empty((0, tower.space.dim), np.float32)
-        positions = np.array(self._positions, np.int64)
-        finite = np.isfinite(values).all(axis=1)
-        for position in positions[~finite].tolist():
-            name = self._names[position]
-            self._fail(position, name, InputError("the model answered with numbers that are not finite.", item=name))
-        if self._errors and on_error == "raise":
-            raise self._errors[0]
+    def vectors(self, encode: Callable[[list[Prepared]], Rows], tower: Tower) -> Vectors:
+        values = encode(self.prepared) if self.prepared else np.empty((0, tower.space.dim), np.float32)
+        is_finite = np.isfinite(values).all(axis=-1)
+        finite = np.flatnonzero(is_finite)
+        broken: list[int] = np.flatnonzero(~is_finite).tolist()
+        tokens = [part if isinstance(part, Tokens) else None for part in self.prepared]
         return Vectors(
             np.ascontiguousarray(values[finite]),
             tower,
-            positions[finite],
-            warnings=tuple(self._warnings),
-            failures=tuple(self._failures),
-            n_tokens=np.array(self._n_tokens, np.int64)[finite],
+            np.array(self.positions, np.int64)[finite],
+            warnings=tuple(
+                f"{name}: longer than the model reads; its end was left out."
+                for name, found in zip(self.names, tokens, strict=True)
+                if found and found.truncated
+            ),
+            failures=(*self.failures, *(_not_finite(self.positions[place], self.names[place]) for place in broken)),
+            n_tokens=np.array([len(found.ids) if found else 0 for found in tokens], np.int64)[finite],
         )
 
-    def _fail(self, position: int, name: str, error: InputError) -> None:
-        self._errors.append(error)
-        figures = (error.actual, error.limit) if isinstance(error, TooLarge) else ()
-        self._failures.append(Failure(position, name, error.reason, type(error).__name__, *figures))
+
+def _not_finite(position: int, name: str) -> Failure:
+    return failure_of(position, name, InputError("the model answered with numbers that are not finite.", item=name))
+
+
+def _batches(inputs: Inputs, prepare: Callable[[Payload, str], Prepared], size: int) -> Iterator[_Batch[Prepared]]:
+    """Prepared inputs, `size` at a time; one that cannot be prepared is a failure of its batch."""
+    batch: _Batch[Prepared] = _Batch()
+    for position, (payload, name) in enumerate(zip(inputs.payloads, inputs.names, strict=True)):
+        try:
+            prepared = prepare(payload, name)
+        except InputError as error:
+            batch.failures.append(failure_of(position, name, error))
+            continue
+        batch.prepared.append(prepared)
+        batch.positions.append(position)
+        batch.names.append(name)
+        if len(batch.prepared) == size:
+            yield batch
+            batch = _Batch()
+    if batch.prepared or batch.failures:
+        yield batch
 
 
 def _require_several(inputs: object, name: str) -> None:
     # A text is a sequence of letters, and would be embedded letter by letter.
     if isinstance(inputs, str | bytes | Path):
         raise InputError(f"{name} is a single {type(inputs).__name__}: hand in a list of one.")
+
+
+def picture_bytes(image: Payload, policy: ImagePolicy) -> bytes:
+    """The bytes of a picture that is handed in as bytes or as a path."""
+    return image if isinstance(image, bytes) else read_picture(Path(image), max_bytes=policy.max_bytes)
 
 
 def read_picture(path: Path, *, max_bytes: int) -> bytes:

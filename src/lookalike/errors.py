@@ -15,6 +15,7 @@
     │   ├── RateLimited             it asked us to wait
     │   ├── Refused                 it will not serve this request, however often it is asked
     │   └── Unavailable             it could not be reached, or failed
+    ├── BudgetExceeded              going on would cost more than is allowed
     ├── StoreError                  the index cannot do what was asked
     │   ├── StoreNotFound           there is no index at that place
     │   ├── StoreLocked             another process is writing
@@ -168,6 +169,20 @@ class Unavailable(ProviderError):
     """The service could not be reached, or failed."""
 
     retryable = True
+
+
+class BudgetExceeded(LookalikeError):
+    """Going on would cost more than is allowed.
+
+    Attributes:
+        limit_usd: What may be spent, in US dollars.
+        spent_usd: What has been spent so far.
+    """
+
+    def __init__(self, message: str, *, limit_usd: float, spent_usd: float) -> None:
+        super().__init__(message)
+        self.limit_usd = limit_usd
+        self.spent_usd = spent_usd
 
 
 class StoreError(LookalikeError):

@@ -11,7 +11,6 @@ import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from io import BytesIO
 from typing import Any
@@ -22,23 +21,9 @@ from PIL.Image import Transpose
 
 from lookalike.errors import ImageError, LookalikeError, MissingDependency, TooLarge, UnsupportedMedia
 from lookalike.heic import open_heic
-from lookalike.spaces import Orientation
+from lookalike.policy import ImagePolicy
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImagePolicy:
-    """What is let in, and how it is turned.
-
-    Attributes:
-        orientation: Whether the EXIF orientation is applied, or ignored as the reference processors do.
-        max_bytes: The largest file.
-        max_pixels: The largest width times height, checked on the header before anything is decoded.
-    """
-
-    orientation: Orientation = "apply"
-    max_bytes: int = 64 * 2**20
-    max_pixels: int = 100_000_000
-
+DEFAULT = ImagePolicy()
 
 # Pillow's plugins, each imported with the first picture of its kind: a process that only embeds texts needs none.
 _PLUGINS: Mapping[str, tuple[str, str]] = {
@@ -125,7 +110,7 @@ def _iso_media_type(data: bytes) -> str | None:
     return None
 
 
-def decode(data: bytes, policy: ImagePolicy = ImagePolicy(), *, item: str = "") -> Image.Image:
+def decode(data: bytes, policy: ImagePolicy = DEFAULT, *, item: str = "") -> Image.Image:
     """Turn the bytes of a picture file into an RGB picture.
 
     Transparent pixels are laid on white; 16-bit levels are scaled to 8; of several frames or pages the first is

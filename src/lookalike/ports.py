@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol
 
+from lookalike.calls import Inputs
+from lookalike.policy import ImagePolicy
 from lookalike.spaces import Space, Tower
 from lookalike.types import (
     Embedded,
@@ -20,7 +22,9 @@ from lookalike.types import (
     SourceObject,
     StoreStats,
     Tokens,
+    Vectors,
 )
+from lookalike.usage import Usage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -52,6 +56,69 @@ class Encoder(Protocol):
 
     def encode_texts(self, tokens: Sequence[Tokens]) -> Rows:
         """n tokenised texts of any lengths -> (n, dim) unit rows, in the same order."""
+        ...
+
+
+class Vectorizer(Protocol):
+    """Pictures and texts as they came in, unit vectors out: a model in this process, a provider, or several of them.
+
+    Every method may be called from several threads at once.
+    """
+
+    @property
+    def tower(self) -> Tower:
+        """The recipe of the vectors; its fingerprint covers everything that can change a bit."""
+        ...
+
+    @property
+    def policy(self) -> ImagePolicy:
+        """What the image door lets through."""
+        ...
+
+    def embed(self, inputs: Inputs, *, until: float = float("inf")) -> Iterator[Vectors]:
+        """Vectors in parts, each as soon as it is there; together they say of every input what became of it.
+
+        Args:
+            inputs: n pictures or texts.
+            until: When an answer is worth nothing any more, on time.monotonic(); a model in this process may ignore it.
+
+        Yields:
+            Some inputs' unit rows, with the failures among them; `positions` count in `inputs`. An input that cannot
+            be used is a failure of its own, and the others go on.
+
+        Raises:
+            UnsupportedModel: The tower's space has no such modality.
+            ProviderError: The provider did not do its part; the parts yielded before are good.
+            BudgetExceeded: The next request would cost more than is allowed.
+            DeadlineExceeded: The time was up.
+        """
+        ...
+
+
+class VectorCache(Protocol):
+    """Vectors by what they were made of; losing one costs time or money, never an answer.
+
+    Keys are sha256 digests (32 bytes) of a tower's fingerprint, a modality and a content; see `cache.key_of`.
+    """
+
+    def get(self, keys: Sequence[bytes]) -> list[Rows | None]:
+        """For each key in order: its vector, (dim,) float32 of unit length, or None."""
+        ...
+
+    def put(self, keys: Sequence[bytes], vectors: Rows) -> None:
+        """Keep (n, dim) float32 unit rows under n keys. One that is there already stays what it is."""
+        ...
+
+
+class Meter(Protocol):
+    """Counts what is used, and says when it is enough. Called from several threads."""
+
+    def require(self, cost_usd: float) -> None:
+        """Before a request: raise BudgetExceeded if it would cost more than is left."""
+        ...
+
+    def record(self, usage: Usage) -> None:
+        """After a request, also one that failed: what it used."""
         ...
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from lookalike.errors import InputError
+from lookalike.image import decode
 from lookalike.ingest import Picture, Target, changed, chunked_by_bytes, decided, gone, read_objects
 from lookalike.ports import Source
 from lookalike.types import Outcome, SourceObject
@@ -102,7 +103,7 @@ class _Run:
     def reason(self, picture: Picture) -> str:
         """Why a picture cannot be decoded; empty if it can."""
         try:
-            self._target.embedder.prepare_image(picture.data, picture.obj.uri)
+            decode(picture.data, self._target.embedder.policy, item=picture.obj.uri)
         except InputError as error:
             return error.reason
         return ""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.spaces import Modality, Space, Tower
+from lookalike.usage import Usage
 
 Pixels = NDArray[np.float32]
 """(3, height, width) or (n, 3, height, width) float32: RGB, resized, cropped and normalised for one model."""
@@ -68,6 +69,7 @@ class Vectors:
         positions: (n,) int64: for each row, its place in the caller's sequence.
         n_tokens: (n,) int64: for each row, the length of its text as the model read it, begin and end included; 0 for
             a picture.
+        usage: What making them used.
     """
 
     values: Rows
@@ -76,6 +78,7 @@ class Vectors:
     warnings: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
     n_tokens: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    usage: Usage = field(default_factory=Usage)
 
     @property
     def space(self) -> Space:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lookalike.embed import Embedder
+from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import StoreNotFound
 from lookalike.ingest import Ingest, Target
@@ -16,7 +16,7 @@ from lookalike.types import Outcome
 
 
 def main(folder: Path, index: Path) -> None:
-    embedder = Embedder(FakeEncoder())
+    embedder = Embedder(LocalVectorizer(FakeEncoder()))
     try:
         store = open_store(index, write=True)
     except StoreNotFound:

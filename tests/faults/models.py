@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from PIL.Image import Image
 
-from lookalike.embed import Embedder
+from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import ModelNotFound
 from lookalike.spaces import Tower
@@ -39,12 +39,12 @@ def poison(number: int = 0, *, image: bool) -> bytes | str:
 
 def good(threads: int) -> Embedder:
     """A model that does no harm."""
-    return Embedder(FakeEncoder())
+    return Embedder(LocalVectorizer(FakeEncoder()))
 
 
 def harmful(harm: str, stage: Stage, threads: int) -> Embedder:
     """A model that does this harm at this stage."""
-    return Embedder(_Harmful(HARMS[harm], stage))
+    return Embedder(LocalVectorizer(_Harmful(HARMS[harm], stage)))
 
 
 def local(folder: Path, threads: int) -> Embedder:
@@ -53,7 +53,9 @@ def local(folder: Path, threads: int) -> Embedder:
 
     options = EngineOptions(threads=threads)
     cache = folder.with_name(f"{folder.name}-compiled")
-    return Embedder(open_encoder(folder, name="local", weights_sha256="0" * 64, cache_dir=cache, options=options))
+    return Embedder(
+        LocalVectorizer(open_encoder(folder, name="local", weights_sha256="0" * 64, cache_dir=cache, options=options))
+    )
 
 
 def missing(threads: int) -> Embedder:
@@ -88,22 +90,22 @@ def crashing(threads: int) -> Embedder:
 
 def turned_when(path: Path, threads: int) -> Embedder:
     """A model that gives other vectors, under the same name, from the moment on that a file is there."""
-    return Embedder(_Turned(path))
+    return Embedder(LocalVectorizer(_Turned(path)))
 
 
 def other_when(path: Path, threads: int) -> Embedder:
     """A model that is another one when it is opened while a file is there."""
-    return Embedder(FakeEncoder(name="other" if path.exists() else "fake"))
+    return Embedder(LocalVectorizer(FakeEncoder(name="other" if path.exists() else "fake")))
 
 
 def noting(path: Path, threads: int) -> Embedder:
     """A model that writes every text that it is given into a file, and waits at the text "wait" for "<path>.go"."""
-    return Embedder(_Noting(path))
+    return Embedder(LocalVectorizer(_Noting(path)))
 
 
 def hoarding(threads: int) -> Embedder:
     """A model that never lets go of 64 MiB for each text "keep"."""
-    return Embedder(_Hoarding())
+    return Embedder(LocalVectorizer(_Hoarding()))
 
 
 class Wrapped:

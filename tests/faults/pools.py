@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lookalike.embed import Embedder
+from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.types import Embedded, Job
 from lookalike.workers import WorkerPlan, WorkerPool
@@ -60,7 +60,7 @@ def image(data: bytes, *, timeout_s: float = SOON_S, **fields: str) -> Job:
 
 def assert_right(jobs: list[Job], futures: list[Future[Embedded]]) -> None:
     """Each future has the vector that the embedder of this process has for its job."""
-    embedder = Embedder(FakeEncoder())
+    embedder = Embedder(LocalVectorizer(FakeEncoder()))
     for job, future in zip(jobs, futures, strict=True):
         embed = embedder.embed_images if job.modality == "image" else embedder.embed_texts
         np.testing.assert_allclose(future.result(SOON_S).vector, embed([job.payload]).values[0], atol=1e-6)  # type: ignore[operator]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.embed import Embedder
+from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.ingest import Ingest, Target
 from lookalike.sources.folder import FolderSource
@@ -70,7 +70,9 @@ def test_killed_at_20_moments_nothing_is_lost_and_nothing_twice(folder: Path, tm
         assert len({item.id for item in items}) == 960
         rows, contents = store.vectors(sorted({item.content for item in items}))
         first = {item.content: item.uri for item in reversed(items)}
-        expected = Embedder(FakeEncoder()).embed_images([first[content] for content in contents]).values
+        expected = (
+            Embedder(LocalVectorizer(FakeEncoder())).embed_images([first[content] for content in contents]).values
+        )
         np.testing.assert_allclose(rows, expected, atol=2e-3)
         for row in range(0, 640, 40):
             found, _ = store.search(expected[row], limit=3, where=Filter())
@@ -83,7 +85,7 @@ def test_500_broken_files_among_500_good(tmp_path: Path) -> None:
     cut = np.random.default_rng(0).integers(0, 150, 500)
     bad = {f"bad{seed:03}.jpg": noise(1000 + seed, kind="JPEG")[: cut[seed]] for seed in range(500)}
     folder = write(tmp_path / "photos", good | bad)
-    embedder = Embedder(FakeEncoder())
+    embedder = Embedder(LocalVectorizer(FakeEncoder()))
     with create(tmp_path / "index.lookalike", embedder.space) as store:
         report = Ingest(Target(store=store, ledger=store.ledger, embedder=embedder)).run([FolderSource(folder)])
         assert report.counts == {Outcome.STORED: 500, Outcome.FAILED: 500}

@@ -16,7 +16,7 @@ import httpx2
 import pytest
 
 from lookalike.config import ServeSettings
-from lookalike.embed import Embedder
+from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.http import logs
 from lookalike.types import Embedded, Job
@@ -31,7 +31,7 @@ class Held(InlineService):
     """A service whose answers wait until the test lets them go."""
 
     def __init__(self) -> None:
-        super().__init__(Embedder(FakeEncoder()))
+        super().__init__(Embedder(LocalVectorizer(FakeEncoder())))
         self.futures: list[Future[Embedded]] = []
         self.jobs: list[Job] = []
         self.changed = threading.Condition()
@@ -202,7 +202,7 @@ def test_one_line_of_the_log_for_a_request(caplog: pytest.LogCaptureFixture) -> 
 
 def test_a_defect_is_told_without_its_inside(caplog: pytest.LogCaptureFixture) -> None:
     """The caller gets 500 and an id; the log has that id and the traceback."""
-    broken = Broken(Embedder(FakeEncoder()))
+    broken = Broken(Embedder(LocalVectorizer(FakeEncoder())))
     with serving(broken) as running:
         answer = running.client.post("/embed/text", json=TEXT, headers={"X-Request-ID": "me"})
         assert running.client.get("/healthz").status_code == 200

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lookalike import Config, Index
-from lookalike.embed import Embedder
+from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import InputError, ItemNotFound, SpaceMismatch, StoreError
 from lookalike.query import Query, item_query
@@ -122,7 +122,7 @@ class _Vanishing(MemoryStore):
 
 @pytest.fixture
 def vanishing() -> _Vanishing:
-    embedder = Embedder(FakeEncoder())
+    embedder = Embedder(LocalVectorizer(FakeEncoder()))
     store = _Vanishing(embedder.space)
     contents = [f"{number:064x}" for number in range(3)]
     items = [Item(id=name, content=content) for name, content in zip("abc", contents, strict=True)]
@@ -132,7 +132,7 @@ def vanishing() -> _Vanishing:
 
 def test_a_hit_that_vanishes_is_left_out(vanishing: _Vanishing) -> None:
     """A search beside a writer that deletes and compacts answers with what is left, never with a KeyError."""
-    embedder = Embedder(FakeEncoder())
+    embedder = Embedder(LocalVectorizer(FakeEncoder()))
     searcher = Searcher(vanishing, lambda: embedder.embed_texts(["red", "green", "blue"]).values)
     query = Query(embedder.embed_texts(["red"]).values[0], embedder.space, "text")
     assert len(searcher.search(query, limit=3)) == 2

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.embed import Embedder
+from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import COLOURS, FakeEncoder
 from lookalike.errors import ImageError, InputError, SpaceMismatch, TooLarge, UnsupportedMedia
-from lookalike.image import ImagePolicy
+from lookalike.policy import ImagePolicy
 from lookalike.spaces import Tower
 from lookalike.types import Pixels, Rows
 from tests.pictures import noise, picture
 
-EMBEDDER = Embedder(FakeEncoder(), batch_size=3)
+EMBEDDER = Embedder(LocalVectorizer(FakeEncoder(), batch_size=3))
 PICTURES = [noise(seed) for seed in range(8)]
 
 
@@ -72,7 +72,7 @@ def test_budgets_are_checked_before_the_file_is_read(tmp_path: Path) -> None:
     """A file over the byte budget is refused by its size alone."""
     path = tmp_path / "large.png"
     path.write_bytes(bytes(2000))
-    embedder = Embedder(FakeEncoder(), policy=ImagePolicy(max_bytes=1000))
+    embedder = Embedder(LocalVectorizer(FakeEncoder(), policy=ImagePolicy(max_bytes=1000)))
     with pytest.raises(TooLarge) as caught:
         embedder.embed_images([path])
     assert (caught.value.actual, caught.value.limit, caught.value.item) == (2000, 1000, str(path))
@@ -117,11 +117,13 @@ class _Broken(FakeEncoder):
 
 def test_numbers_that_are_not_finite_are_a_failure_of_their_item() -> None:
     """NaN never reaches a store, and does not spoil the rest of the batch."""
-    vectors = Embedder(_Broken()).embed_images([picture("white"), picture("black")], on_error="collect")
+    vectors = Embedder(LocalVectorizer(_Broken())).embed_images(
+        [picture("white"), picture("black")], on_error="collect"
+    )
     assert vectors.positions.tolist() == [0]
     assert "not finite" in vectors.failures[0].reason
     with pytest.raises(InputError, match="not finite"):
-        Embedder(_Broken()).embed_images([picture("black")])
+        Embedder(LocalVectorizer(_Broken())).embed_images([picture("black")])
 
 
 class _Sloppy(FakeEncoder):
@@ -135,7 +137,7 @@ class _Sloppy(FakeEncoder):
 def test_a_tower_outside_its_space_is_refused_at_once() -> None:
     """The embedder never makes a vector that would not belong."""
     with pytest.raises(SpaceMismatch):
-        Embedder(_Sloppy())
+        Embedder(LocalVectorizer(_Sloppy()))
 
 
 def test_it_may_be_used_from_several_threads() -> None:
@@ -152,7 +154,7 @@ def test_it_may_be_used_from_several_threads() -> None:
 
 def test_the_image_door_follows_the_tower() -> None:
     """Orientation is the space's, whatever the policy says: the vectors would not belong otherwise."""
-    embedder = Embedder(FakeEncoder(orientation="ignore"), policy=ImagePolicy(orientation="apply"))
+    embedder = Embedder(LocalVectorizer(FakeEncoder(orientation="ignore"), policy=ImagePolicy(orientation="apply")))
     assert embedder.policy.orientation == "ignore"
 
 

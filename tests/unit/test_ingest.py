@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.embed import Embedder
+from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import ImageError, SpaceMismatch
 from lookalike.ingest import CHUNK_BYTES, Ingest, Target, chunked_by_bytes
@@ -43,7 +43,9 @@ class Bench:
         self.folder = folder
         self.encoder = CountingEncoder()
         self.store = MemoryStore(self.encoder.tower.space)
-        self.target = Target(store=self.store, ledger=self.store.ledger, embedder=Embedder(self.encoder), threads=2)
+        self.target = Target(
+            store=self.store, ledger=self.store.ledger, embedder=Embedder(LocalVectorizer(self.encoder)), threads=2
+        )
 
     def run(self, *folders: Path) -> Report:
         return Ingest(self.target).run([FolderSource(folder) for folder in folders or (self.folder,)])
@@ -192,7 +194,7 @@ def test_a_store_of_another_space_is_refused() -> None:
     encoder = FakeEncoder()
     store = MemoryStore(FakeEncoder(name="other").tower.space)
     with pytest.raises(SpaceMismatch, match="Indexing"):
-        Ingest(Target(store=store, ledger=store.ledger, embedder=Embedder(encoder)))
+        Ingest(Target(store=store, ledger=store.ledger, embedder=Embedder(LocalVectorizer(encoder))))
 
 
 def test_progress_adds_up(bench: Bench) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from lookalike.bank import caption_bank
 from lookalike.confidence import CAPTION_BANK, IMAGE_PRIOR, TEXT_PRIOR
-from lookalike.embed import Embedder
+from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import COLOURS, FakeEncoder
 from lookalike.errors import InputError, ItemNotFound, SpaceMismatch
 from lookalike.query import Part, Query, QueryMaker, compose
@@ -18,7 +18,7 @@ from lookalike.store.memory import MemoryStore
 from lookalike.types import Hits, Item
 from tests.pictures import picture
 
-EMBEDDER = Embedder(FakeEncoder())
+EMBEDDER = Embedder(LocalVectorizer(FakeEncoder()))
 DIM = EMBEDDER.space.dim
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lookalike.confidence import CAPTION_BANK
-from lookalike.embed import Embedder
+from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import COLOURS, FakeEncoder
 from lookalike.errors import InputError, ItemNotFound, SpaceMismatch
 from lookalike.query import Query, item_query
@@ -17,7 +17,7 @@ from lookalike.store.memory import MemoryStore
 from lookalike.types import Filter, Item, Rows
 from tests.pictures import noise, picture
 
-EMBEDDER = Embedder(FakeEncoder())
+EMBEDDER = Embedder(LocalVectorizer(FakeEncoder()))
 
 
 @pytest.fixture

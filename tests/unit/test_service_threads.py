@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from lookalike.embed import Embedder
+from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import DeadlineExceeded, InputError, NotReady, Overloaded
 from lookalike.http.pool_embedder import PoolEmbedder
@@ -77,7 +77,7 @@ def test_too_much_is_refused_at_once_and_room_comes_back() -> None:
 
 def test_the_service_as_an_embedder_gives_the_models_vectors() -> None:
     """Words, bytes and paths, in order; and the model's own errors."""
-    model = Embedder(FakeEncoder())
+    model = Embedder(LocalVectorizer(FakeEncoder()))
     service = InlineService(model)
     embedder = PoolEmbedder(service)
     texts, images = ["red", "blue", "x"], [picture("red"), picture("blue")]
@@ -97,7 +97,7 @@ def test_without_a_model_the_service_has_no_space() -> None:
         def status(self) -> ServiceStatus:
             return ServiceStatus(ready=False, reason="The model is being loaded.", tower=None, waiting={}, workers=())
 
-    service = Loading(Embedder(FakeEncoder()))
+    service = Loading(Embedder(LocalVectorizer(FakeEncoder())))
     with pytest.raises(NotReady, match="being loaded"):
         PoolEmbedder(service).tower  # noqa: B018
     service.close(drain_s=1)

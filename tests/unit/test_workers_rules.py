@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from lookalike.batching import Entry
-from lookalike.embed import Embedder
+from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.workers import canary, damping, progress
 from lookalike.workers.blame import REMEMBERED, REMEMBERED_S, Convicts, judge
@@ -28,8 +28,8 @@ from lookalike.workers.progress import POLL_S, Marks, Patience, Place
 TOWER = FakeEncoder().tower
 KNOWN = np.concatenate(
     [
-        Embedder(FakeEncoder()).embed_images([canary.PICTURE]).values,
-        Embedder(FakeEncoder()).embed_texts([canary.TEXT]).values,
+        Embedder(LocalVectorizer(FakeEncoder())).embed_images([canary.PICTURE]).values,
+        Embedder(LocalVectorizer(FakeEncoder())).embed_texts([canary.TEXT]).values,
     ]
 )
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from lookalike.client.messages import Answer
 from lookalike.client.refusals import stranger, without
 from lookalike.client.values import RemoteHits, RemoteVectors
 from lookalike.errors import ProviderError
+from lookalike.messages import Answer
 from lookalike.types import Failure, Hit, Item, Rows
 from lookalike.vectors import UNIT_TOLERANCE
 

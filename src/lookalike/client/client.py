@@ -8,20 +8,24 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from urllib.parse import quote, urlencode, urlsplit
 
 from lookalike.client.answers import fields_of, hits_of, item_of, vectors_of
 from lookalike.client.inputs import encoded, parts, picture, pictures, sentences
-from lookalike.client.messages import Answer, Request
 from lookalike.client.refusals import error_of, is_lasting, refusal
 from lookalike.client.values import RemoteHits, RemoteVectors
 from lookalike.embed import ImageInput, OnError
 from lookalike.errors import ConfigError, InputError, ProviderError, SpaceMismatch
+from lookalike.messages import Answer, Request
 from lookalike.retry import RetryPolicy
 from lookalike.types import Failure, Item
 
 OK = 200
+
+ASKED_S = (0.05, 120.0)
+"""The shortest and the longest time that the service lets itself be given, unless it was told otherwise."""
 
 POLICY = RetryPolicy(base_s=0.2, cap_s=5.0)
 """When a client tries again: somebody is waiting, so sooner than a download does."""
@@ -55,7 +59,7 @@ class Client:
         space: str | None = None,
         policy: RetryPolicy = POLICY,
     ) -> None:
-        from lookalike.client.wire import Wire
+        from lookalike.wire import Wire
 
         self._base_url, self._host = _address(base_url)
         self._timeout_s = timeout_s
@@ -234,6 +238,8 @@ class Client:
         return answer
 
     def _try(self, request: Request, until: float) -> Answer:
+        asked_s = min(max(until - self._policy.clock(), ASKED_S[0]), ASKED_S[1])
+        request = replace(request, headers={"X-Request-Timeout": f"{asked_s:.3f}"})
         return self._wire.ask(request, lambda: until - self._policy.clock())
 
     def _until(self, timeout_s: float | None) -> float:

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from lookalike.embed import ImageInput, OnError, read_picture
 from lookalike.errors import InputError
-from lookalike.image import ImagePolicy
+from lookalike.policy import ImagePolicy
 from lookalike.types import Failure
 
 Payload = TypeVar("Payload", bytes, str)

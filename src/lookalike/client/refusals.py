@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from lookalike import errors
-from lookalike.client.messages import Answer
 from lookalike.errors import InputError, LookalikeError, ProviderError, RateLimited, Refused, ServiceError, Unavailable
+from lookalike.messages import Answer
 from lookalike.retry import retry_after_s
 from lookalike.types import Failure
 

@@ -12,7 +12,7 @@ from PIL.Image import Image
 
 from lookalike import app
 from lookalike.config import Config
-from lookalike.embed import Embedder
+from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.http import logs, server
 from lookalike.http.opening import open_context
 from lookalike.http.sockets import bind
@@ -43,7 +43,7 @@ def harmful_picture(harm: str, stage: Stage, number: int) -> bytes:
 
 def open_harmful(threads: int) -> Embedder:
     """The fake encoder, but for inputs that ask for harm."""
-    return Embedder(_Harmful())
+    return Embedder(LocalVectorizer(_Harmful()))
 
 
 class _Harmful(Wrapped):

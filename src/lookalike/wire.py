@@ -13,17 +13,14 @@ from typing import Any
 
 import httpcore2
 
-from lookalike.client.messages import Answer, Request
 from lookalike.errors import DeadlineExceeded, ProviderError, Refused, Unavailable
+from lookalike.messages import Answer, Request
 
 MAX_ANSWER_BYTES = 256 * 2**20
 """More than any answer of the service has; a picture has at most 64 MiB."""
 
 KEEP_ALIVE_S = 4.0
 """An idle connection is not used again after this: a proxy in between may close its end after 5 s, as uvicorn does."""
-
-ASKED_S = (0.05, 120.0)
-"""The shortest and the longest time that the service lets itself be given, unless it was told otherwise."""
 
 PIECE_BYTES = 64 * 2**10
 """Bytes written between two looks at the clock."""
@@ -87,10 +84,9 @@ class Wire:
         self._pool.close()
 
     def _exchange(self, request: Request, deadline: _Deadline) -> Answer:
-        asked_s = min(max(deadline, ASKED_S[0]), ASKED_S[1])
-        headers = {**self._headers, "X-Request-Timeout": f"{asked_s:.3f}"}
+        headers = {**self._headers, **request.headers}
         if request.body:
-            headers["Content-Type"] = "application/json"
+            headers.setdefault("Content-Type", "application/json")
         with self._pool.stream(
             request.method,
             self._base_url + request.path,
@@ -103,8 +99,8 @@ class Wire:
                 body += chunk
                 if len(body) > MAX_ANSWER_BYTES:
                     raise ProviderError(
-                        f"{self._host} sent more than {MAX_ANSWER_BYTES:,} bytes for {request.path}: it is not "
-                        "answering as lookalike does.",
+                        f"{self._host} sent more than {MAX_ANSWER_BYTES:,} bytes for {request.path}: that is "
+                        "no answer to this question.",
                         provider=self._host,
                         status=response.status,
                     )

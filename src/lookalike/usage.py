@@ -1,0 +1,31 @@
+"""What embedding used: requests, tokens, money; as providers report it, or as it was counted here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What one call, or many together, used. Values add up with "+".
+
+    Attributes:
+        requests: Requests that were sent, those that failed included.
+        texts: Texts that were embedded anew.
+        images: Pictures that were embedded anew.
+        tokens: Tokens that the provider says it read; 0 where it does not tell.
+        cost_usd: What that costs by the price table, in US dollars; 0 where the price is not known.
+        cached: Inputs whose vectors came from a cache and used nothing.
+        saved_usd: What those would have cost, as far as it is known.
+    """
+
+    requests: int = 0
+    texts: int = 0
+    images: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+    cached: int = 0
+    saved_usd: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
