@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from lookalike.errors import ConfigError
-from lookalike.image import ImagePolicy
+from lookalike.policy import ImagePolicy
 from lookalike.spaces import Orientation, Precision, Runtime
 from lookalike.weights.local import HubSettings
 

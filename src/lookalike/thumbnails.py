@@ -6,7 +6,8 @@ from io import BytesIO
 
 from PIL import Image, ImageOps
 
-from lookalike.image import ImagePolicy, decode
+from lookalike.image import decode
+from lookalike.policy import ImagePolicy
 
 WEBP_QUALITY = 82
 

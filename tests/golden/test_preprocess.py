@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.image import ImagePolicy, decode
+from lookalike.image import decode
 from lookalike.pixels import PixelSpec, prepare
+from lookalike.policy import ImagePolicy
 from tests.golden.corpus import DATA, Picture, pixel_cases
 
 AS_THE_REFERENCE = ImagePolicy(orientation="ignore")

@@ -20,7 +20,8 @@ from PIL import Image, ImageFile, ImageOps
 from PIL.Image import Transpose
 
 from lookalike.errors import ImageError, InputError, TooLarge, UnsupportedMedia
-from lookalike.image import ImagePolicy, decode, media_type
+from lookalike.image import decode, media_type
+from lookalike.policy import ImagePolicy
 
 IGNORE = ImagePolicy(orientation="ignore")
 WIDTH, HEIGHT = 64, 48

@@ -22,7 +22,8 @@ from PIL import Image
 
 from lookalike.embed import read_picture
 from lookalike.errors import InputError
-from lookalike.image import ImagePolicy, decode
+from lookalike.image import decode
+from lookalike.policy import ImagePolicy
 from lookalike.thumbnails import square_thumbnail
 from lookalike.types import Hit, Hits
 

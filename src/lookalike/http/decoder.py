@@ -13,7 +13,7 @@ from multiprocessing import connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 
 from lookalike.errors import InputError
-from lookalike.image import ImagePolicy
+from lookalike.policy import ImagePolicy
 from lookalike.thumbnails import thumbnail
 from lookalike.workers.channel import Channel
 from lookalike.workers.process import END_S, MULTIPROCESSING

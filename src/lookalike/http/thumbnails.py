@@ -9,7 +9,7 @@ from pathlib import Path
 from lookalike.errors import HarmfulInput, ImageError, NotReady
 from lookalike.files import keep
 from lookalike.http.decoder import Decoder, DecoderLost, NoDecoder
-from lookalike.image import ImagePolicy
+from lookalike.policy import ImagePolicy
 
 SIDES_PX = (64, 128, 256, 512)
 """The sizes that are made: few, so that asking for many cannot fill the disk."""
