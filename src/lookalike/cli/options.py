@@ -16,6 +16,20 @@ from lookalike.spaces import Orientation, Precision
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+class WholeNumber(click.IntRange):
+    """A whole number within limits; whatever else is typed is refused with these limits."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of what was typed."""
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            limits = f"of {self.min} or more" if self.max is None else f"from {self.min} to {self.max}"
+            self.fail(f"{str(value)!r} is no whole number {limits}.", param, ctx)
+
+
 def _setting(name: str, *declarations: str, **attributes: Any) -> Callable[[Command], Command]:
     """An option whose value, if given, replaces the configuration's `name`."""
 
@@ -55,7 +69,7 @@ orientation_option = _setting(
     type=click.Choice(get_args(Orientation)),
     help="Turn photos upright as EXIF says (apply, default), or not (ignore).",
 )
-threads_option = _setting("threads", "--threads", type=click.IntRange(min=1), help="Cores to use; all by default.")
+threads_option = _setting("threads", "--threads", type=WholeNumber(min=1), help="Cores to use; all by default.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 project_option = click.option("--project", metavar="NAME", help="Only this project.")
 

@@ -16,6 +16,7 @@ import click
 from lookalike.cli.models import ensure_here
 from lookalike.cli.options import (
     Output,
+    WholeNumber,
     index_option,
     model_option,
     output_options,
@@ -33,7 +34,7 @@ from lookalike.sources.folder import PICTURE_SUFFIXES, uri_of
 from lookalike.types import Filter, Hits
 
 limit_option = click.option(
-    "-n", "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="At most so many."
+    "-n", "--limit", type=WholeNumber(min=1), default=10, show_default=True, help="At most so many."
 )
 confidence_option = click.option(
     "--min-confidence",
