@@ -13,7 +13,8 @@ class Usage:
         requests: Requests that were sent, those that failed included.
         texts: Texts that were embedded anew.
         images: Pictures that were embedded anew.
-        tokens: Tokens that the provider says it read; 0 where it does not tell.
+        tokens: Tokens of text that the provider says it read; 0 where it does not tell.
+        image_tokens: The same of pictures, where pictures are billed by tokens.
         cost_usd: What that costs by the price table, in US dollars; 0 where the price is not known.
         cached: Inputs whose vectors came from a cache and used nothing.
         saved_usd: What those would have cost, as far as it is known.
@@ -23,9 +24,30 @@ class Usage:
     texts: int = 0
     images: int = 0
     tokens: int = 0
+    image_tokens: int = 0
     cost_usd: float = 0.0
     cached: int = 0
     saved_usd: float = 0.0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What a hosted model costs, in US dollars.
+
+    Attributes:
+        million_tokens_usd: A million tokens of text.
+        million_image_tokens_usd: A million tokens of pictures, where pictures are billed by tokens.
+        image_usd: One picture, where pictures are billed one by one.
+    """
+
+    million_tokens_usd: float = 0.0
+    million_image_tokens_usd: float = 0.0
+    image_usd: float = 0.0
+
+    def cost_usd(self, *, tokens: int = 0, image_tokens: int = 0, images: int = 0) -> float:
+        """What this much costs."""
+        by_token = tokens * self.million_tokens_usd + image_tokens * self.million_image_tokens_usd
+        return by_token / 1e6 + images * self.image_usd
