@@ -48,7 +48,8 @@ def main(folder: Path) -> None:
         rate = report.counts[Outcome.STORED] / report.elapsed_s
         say(f"   {report.counts[Outcome.STORED]} stored in {report.elapsed_s:.1f} s ({rate:.0f} pictures/s)")
 
-        say("3. Searching by words")
+        say("3. Searching by words: the most similar first, each with its confidence, from 0.5 on for what is related")
+        say("   (it compares a picture with everyday captions of that same picture, so it need not fall in this order)")
         sections = [
             Section(title=words, query_image=None, hits=tell(words, index.search(text=words, limit=10)))
             for words in WORDS

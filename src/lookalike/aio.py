@@ -38,6 +38,7 @@ class Client:
     embed_text = _in_a_thread(client.Client.embed_text)
     embed_texts = _in_a_thread(client.Client.embed_texts)
     search = _in_a_thread(client.Client.search)
+    find = _in_a_thread(client.Client.find)
     item = _in_a_thread(client.Client.item)
     picture = _in_a_thread(client.Client.picture)
     thumbnail = _in_a_thread(client.Client.thumbnail)

@@ -162,18 +162,16 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hits:
-    """The answer to a query, best first.
+class HitList:
+    """The answer to a query, best first, wherever the index is.
 
     Attributes:
         hits: What was found and passed the threshold.
-        space: The space that was searched.
         considered: How many items the filter let through.
         warnings: Sentences about the query, such as a text that was cut.
     """
 
     hits: tuple[Hit, ...]
-    space: Space
     considered: int
     warnings: tuple[str, ...] = ()
 
@@ -185,6 +183,13 @@ class Hits:
 
     def __getitem__(self, index: int) -> Hit:
         return self.hits[index]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hits(HitList):
+    """The answer of an index, and the space that was searched; see HitList."""
+
+    space: Space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ import pytest
 import lookalike
 from lookalike import aio, errors
 from lookalike.client import Client
+from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import (
     AccessDenied,
     ConfigError,
@@ -37,6 +38,7 @@ from lookalike.errors import (
     TooLarge,
     Unavailable,
 )
+from lookalike.query import Part, Query
 from lookalike.retry import RetryPolicy
 from tests.integration.hostile_service import (
     SPACE,
@@ -442,6 +444,38 @@ def test_hits_items_and_pictures(client: Client, service: Service) -> None:
         "/items/a%20b%2Fc/picture",
         "/items/a%20b%2Fc/thumbnail?project=p&size=256",
     ]
+
+
+def test_a_query_of_several_parts_is_sent_whole(client: Client, service: Service, tmp_path: Path) -> None:
+    """Words, pictures, items, vectors and weights, and which metadata; a single part stands in no list."""
+    path = tmp_path / "a.png"
+    path.write_bytes(b"file")
+    parts = [Part(text="a"), Part(image=path, weight=2), Part(item="b", weight=-1), Part(vector=np.float32([1, 0.5]))]
+    client.find(parts, limit=3, project="p", metadata={"colour": "red"}, min_confidence=0.5)
+    assert service.seen[-1].body == {
+        "query": [
+            {"text": "a"},
+            {"image": "ZmlsZQ==", "weight": 2},
+            {"item": "b", "weight": -1},
+            {"vector": [1, 0.5]},
+        ],
+        "limit": 3,
+        "project": "p",
+        "where": {"colour": "red"},
+        "min_confidence": 0.5,
+    }
+    client.find([Part(vector=[1, 0], weight=-1)])
+    assert service.seen[-1].body == {"vector": [1, 0], "weight": -1, "limit": 10, "min_confidence": 0}
+
+
+@pytest.mark.parametrize(
+    "vector", [["a"], [float("nan")], [[1.0, 0.0]], Query(np.ones(1, np.float32), FakeEncoder().tower.space, "text")]
+)
+def test_a_vector_that_cannot_be_sent_is_refused(client: Client, service: Service, vector: Any) -> None:
+    """No numbers, none that JSON knows, a table; a query of an index, which is more than its numbers."""
+    with pytest.raises(InputError, match=r"^vector: "):
+        client.find([Part(vector=vector)])
+    assert not service.seen
 
 
 @pytest.mark.parametrize("query", [{}, {"text": "a", "item": "b"}])

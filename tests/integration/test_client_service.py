@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookalike import Client, Embedder, Index, aio
+from lookalike import Client, Embedder, Index, Part, aio
 from lookalike.config import ServeSettings
 from lookalike.errors import (
     AccessDenied,
     ImageError,
+    InputError,
     ItemNotFound,
     Overloaded,
     SpaceMismatch,
@@ -84,6 +85,26 @@ def test_a_search_finds_what_the_index_finds(client: Client, catalogue: Catalogu
             assert np.allclose([hit.confidence for hit in there], [hit.confidence for hit in here], atol=1e-3)
             assert (there.space, there.considered) == (here.space.id, here.considered)
     assert len(client.search(text="a red picture", project="another")) == 0
+
+
+def test_a_query_of_several_parts_finds_what_the_index_finds(client: Client, catalogue: Catalogue) -> None:
+    """Pictures, words, items and a vector of the service, plus and minus: the same hits with the same confidence."""
+    red, blue = (catalogue.folder / f"{colour}.png" for colour in ("red", "blue"))
+    parts = [
+        Part(image=red),
+        Part(text="a green picture", weight=2),
+        Part(item=str(blue), weight=-0.5),
+        Part(vector=client.embed_text("white").values[0]),
+    ]
+    with Index.open(config=catalogue.config) as index:
+        here = index.find(index.query(parts))
+    there = client.find(parts)
+    assert [hit.item for hit in there] == [hit.item for hit in here]
+    assert np.allclose([hit.confidence for hit in there], [hit.confidence for hit in here], atol=1e-3)
+    assert there.considered == 4
+    assert client.find(parts, metadata={"colour": "red"}).considered == 0
+    with pytest.raises(InputError, match="cancel each other out"):
+        client.find([Part(text="red"), Part(text="red", weight=-1)])
 
 
 def test_items_have_their_pictures(client: Client, catalogue: Catalogue) -> None:
@@ -162,5 +183,6 @@ def test_the_async_client_answers_many_at_once(catalogue: Catalogue) -> None:
             found = await asyncio.gather(*(client.embed_text(f"text {number}") for number in range(20)))
             assert len({vectors.space for vectors in found}) == 1
             assert (await client.search(text="red", limit=1)).considered == 4
+            assert (await client.find([Part(text="red"), Part(text="blue")], limit=1)).considered == 4
 
     asyncio.run(run())

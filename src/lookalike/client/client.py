@@ -13,12 +13,14 @@ from types import TracebackType
 from urllib.parse import quote, urlencode, urlsplit
 
 from lookalike.client.answers import fields_of, hits_of, item_of, vectors_of
-from lookalike.client.inputs import encoded, parts, picture, pictures, sentences
+from lookalike.client.inputs import encoded, parts, pictures, sentences
+from lookalike.client.question import question_of
 from lookalike.client.refusals import error_of, is_lasting, refusal
 from lookalike.client.values import RemoteHits, RemoteVectors
 from lookalike.embed import ImageInput, OnError
-from lookalike.errors import ConfigError, InputError, ProviderError, SpaceMismatch
+from lookalike.errors import ConfigError, ProviderError, SpaceMismatch
 from lookalike.messages import Answer, Request
+from lookalike.query import Part
 from lookalike.retry import RetryPolicy
 from lookalike.types import Failure, Item
 
@@ -142,7 +144,7 @@ class Client:
         min_confidence: float = 0.0,
         timeout_s: float | None = None,
     ) -> RemoteHits:
-        """Find pictures of the service's index by exactly one of: words, an example, an item.
+        """Find pictures of the service's index by exactly one of: words, an example, an item; by more with `find`.
 
         Args:
             text: Words, as a caption would say them.
@@ -154,6 +156,33 @@ class Client:
             timeout_s: When the call is over at the latest, instead of the client's.
 
         Returns:
+            Hits, best first; none if nothing matches. Errors as `find`.
+        """
+        part = Part(text=text, image=image, item=item)
+        return self.find([part], limit=limit, project=project, min_confidence=min_confidence, timeout_s=timeout_s)
+
+    def find(
+        self,
+        parts: Sequence[Part],
+        *,
+        limit: int = 10,
+        project: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        min_confidence: float = 0.0,
+        timeout_s: float | None = None,
+    ) -> RemoteHits:
+        """Find pictures of the service's index by words, pictures, items and vectors, each with a weight.
+
+        Args:
+            parts: What the query is composed of: `[Part(image="dress.jpg"), Part(text="stripes", weight=-2)]`. Items
+                are left out of the answer. A vector may be a row that the service has made.
+            limit: At most so many hits.
+            project: Only items of this project; that of the items among the parts, too.
+            metadata: Only items with all of these values.
+            min_confidence: Leave out hits that are less sure, 0 to 1; 0.5 is where "related" begins.
+            timeout_s: When the call is over at the latest, instead of the client's.
+
+        Returns:
             Hits, best first; none if nothing matches.
 
         Raises:
@@ -161,12 +190,9 @@ class Client:
             StoreNotFound: The service has no index.
             LookalikeError: As `embed_images`.
         """
-        asked = {"text": text, "image": image if image is None else encoded(picture(image)), "item": item}
-        query = {name: value for name, value in asked.items() if value is not None}
-        if len(query) != 1:
-            raise InputError("Search by exactly one of: text (words), image (bytes or a path), item (an id).")
-        where = {} if project is None else {"project": project}
-        body = {**query, **where, "limit": limit, "min_confidence": min_confidence}
+        where = {"project": project, "where": dict(metadata) if metadata else None}
+        given = {name: value for name, value in where.items() if value is not None}
+        body = {**question_of(parts), **given, "limit": limit, "min_confidence": min_confidence}
         hits = hits_of(self._ask(_post("/search/images", body), self._until(timeout_s)), self._host)
         self._space.require(hits.space)
         return hits

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.types import Failure, Hit, Rows
+from lookalike.types import Failure, HitList, Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,29 +53,10 @@ class RemoteVectors:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteHits:
-    """A service's answer to a query, best first.
+class RemoteHits(HitList):
+    """The answer of a service, and the id of the space that was searched; see HitList."""
 
-    Attributes:
-        hits: What was found and passed the threshold.
-        space: The id of the space that was searched.
-        considered: How many items the filter let through.
-        warnings: Sentences about the query, such as a text that was cut.
-    """
-
-    hits: tuple[Hit, ...]
     space: str
-    considered: int
-    warnings: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.hits)
-
-    def __iter__(self) -> Iterator[Hit]:
-        return iter(self.hits)
-
-    def __getitem__(self, index: int) -> Hit:
-        return self.hits[index]
 
 
 _NO_ROWS: Rows = np.empty((0, 0), np.float32)
