@@ -8,13 +8,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from lookalike.errors import LookalikeError, NotReady, UnsupportedModel
-from lookalike.http.access import Caller, require
+from lookalike.http.access import require
 from lookalike.http.answers import RAW, answer, public_name
 from lookalike.http.context import Context, Shared
 from lookalike.http.deadlines import Deadline
 from lookalike.http.examples import EMBED_IMAGE, EMBED_TEXT
 from lookalike.http.inputs import Fetch, Inputs, read_images, read_texts
 from lookalike.http.jobs import Outcome, outcomes
+from lookalike.http.keys import Caller
 from lookalike.http.problems import responses
 from lookalike.http.schemas import Embedding, Embeddings
 from lookalike.spaces import Space

@@ -20,10 +20,11 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Match
 
 from lookalike.errors import PictureGone, TooLarge
-from lookalike.http.access import Caller, require
+from lookalike.http.access import require
 from lookalike.http.collection import Collection
 from lookalike.http.context import Shared
 from lookalike.http.deadlines import Deadline
+from lookalike.http.keys import Caller
 from lookalike.http.problems import responses
 from lookalike.http.thumbnails import SIDES_PX, side_of
 from lookalike.image import media_type
