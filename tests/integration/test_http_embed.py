@@ -251,6 +251,16 @@ def test_what_cannot_be_used_is_refused(
     assert len(message) < 400
 
 
+@pytest.mark.parametrize("form", [{"data": {"bogus": "1"}}, {"files": {"bogus": ("a.jpg", PICTURES[0])}}])
+def test_an_unknown_field_of_a_form_is_refused(running: Running, form: dict[str, Any]) -> None:
+    """As in JSON: a misspelt field, or a file under another name, would silently do nothing."""
+    files = {"image": ("a.jpg", PICTURES[0]), **form.get("files", {})}
+    answer = running.client.post("/embed/image", files=files, data=form.get("data"))
+    assert answer.status_code == 422
+    assert answer.json()["error"]["item"] == "bogus"
+    assert "'image' and 'encoding_format'" in answer.json()["error"]["message"]
+
+
 def test_a_form_that_is_cut_off_loses_nothing_silently(running: Running) -> None:
     """A form without its last boundary is refused, rather than answered without its last file."""
     part = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n%s\r\n'

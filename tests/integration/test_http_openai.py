@@ -131,10 +131,10 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "no picture": ({"input": ["data:image/png;base64,QUJD"]}, "input[0]", "not a picture of a kind"),
     "no base64": ({"input": "data:image/png;base64,{}"}, "input", "neither base64"),
     "words as a picture": ({"input": ["red"], "extra_body": {"modality": "image"}}, "input[0]", "neither base64"),
-    "other modality": ({"extra_body": {"modality": "audio"}}, "modality", "Input should be 'text' or 'image'"),
+    "other modality": ({"extra_body": {"modality": "audio"}}, "modality", "must be 'text' or 'image'"),
     "number": ({"input": 5}, "input", "must be a text"),
     "null": ({"input": None}, "input", "must be a text"),
-    "model": ({"model": 5}, "model", "Input should be a valid string"),
+    "model": ({"model": 5}, "model", "must be a text"),
 }
 
 

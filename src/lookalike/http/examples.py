@@ -32,6 +32,7 @@ FORM = {
             "encoding_format": {"type": "string", "enum": ["float", "base64"]},
         },
         "required": ["image"],
+        "additionalProperties": False,
     }
 }
 

@@ -18,6 +18,7 @@ from lookalike.config import ServeSettings
 from lookalike.errors import AccessDenied, InputError, LookalikeError, TooLarge, UnsupportedMedia
 from lookalike.http.jobs import off_loop
 from lookalike.http.schemas import Encoding, ImageRequest, Picture, TextRequest, parse
+from lookalike.http.validation import MAX_NAME
 
 Fetch = Callable[[str], Awaitable[bytes]]
 """Reads the picture at a URL, within the request's deadline; raises errors of lookalike."""
@@ -72,13 +73,16 @@ async def read_texts(request: Request, settings: ServeSettings) -> Inputs:
     return Inputs(entries=entries, names=names, is_batch=is_batch, encoding=parsed.encoding_format)
 
 
-async def read_images(request: Request, settings: ServeSettings, fetch: Fetch | None) -> Inputs:
+async def read_images(
+    request: Request, settings: ServeSettings, fetch: Fetch | None, *, form_fields: Sequence[str] = ("encoding_format",)
+) -> Inputs:
     """The pictures of a request: JSON, a form, or the bytes of one file.
 
     Args:
         request: The request.
         settings: Its limits.
         fetch: Reads the picture at a URL; None where that is not allowed.
+        form_fields: What a form may have beside its files.
 
     Raises:
         InputError: The body is not such a request.
@@ -90,7 +94,7 @@ async def read_images(request: Request, settings: ServeSettings, fetch: Fetch | 
     if kind == "application/json":
         return await _json_images(await request.body(), settings, fetch)
     if kind == "multipart/form-data":
-        return await _form_images(request, settings)
+        return await _form_images(request, settings, form_fields)
     require_kind(request, "application/json", "multipart/form-data", "application/octet-stream", "image/*")
     return Inputs(entries=(await request.body(),), names=("",), is_batch=False)
 
@@ -199,12 +203,10 @@ async def _json_images(body: bytes, settings: ServeSettings, fetch: Fetch | None
     return Inputs(entries=entries, names=names, is_batch=is_batch, encoding=parsed.encoding_format)
 
 
-async def _form_images(request: Request, settings: ServeSettings) -> Inputs:
+async def _form_images(request: Request, settings: ServeSettings, fields: Sequence[str]) -> Inputs:
     form = await _read_form(request, settings)
     try:
-        files = [file for name, file in form.multi_items() if name.removesuffix("[]") in FILE_FIELDS]
-        if not files:
-            raise InputError("The form has no picture: send it as the file 'image'.")
+        files = _files(form, fields)
         require_room(len(files), settings.max_batch_items, name="images")
         encoding = form.get("encoding_format", "float")
         if encoding not in ("float", "base64"):
@@ -214,6 +216,23 @@ async def _form_images(request: Request, settings: ServeSettings) -> Inputs:
         return Inputs(entries=tuple(entries), names=names, is_batch=len(files) > 1, encoding=cast(Encoding, encoding))
     finally:
         await form.close()
+
+
+def _files(form: FormData, fields: Sequence[str]) -> list[UploadFile | str]:
+    """A form's pictures; whatever else it has must be among these fields."""
+    files = []
+    for name, value in form.multi_items():
+        if name.removesuffix("[]") in FILE_FIELDS:
+            files.append(value)
+        elif name not in fields:
+            also = f" and {', '.join(map(repr, fields))}" if fields else ""
+            raise InputError(
+                f"is not known in a form, which takes files named 'image'{also}: correct its name, or leave it out.",
+                item=name[:MAX_NAME],
+            )
+    if not files:
+        raise InputError("The form has no picture: send it as the file 'image'.")
+    return files
 
 
 class _WholeForm(MultiPartParser):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from lookalike.errors import (
     AccessDenied,
+    BudgetExceeded,
     ConfigError,
     DeadlineExceeded,
     InputError,
@@ -35,12 +36,14 @@ from lookalike.errors import (
     UnsupportedMedia,
     UnsupportedModel,
 )
+from lookalike.http.validation import invalid
 
 STATUS: Mapping[type[LookalikeError], int] = {
     InputError: 422,
     TooLarge: 413,
     UnsupportedMedia: 415,
     AccessDenied: 401,
+    BudgetExceeded: 402,
     ItemNotFound: 404,
     StoreNotFound: 404,
     PictureGone: 410,
@@ -214,25 +217,6 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
 async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
     found = error.errors() if isinstance(error, RequestValidationError) else ()
     return await _answer(request, invalid(found))
-
-
-def invalid(errors: Sequence[Mapping[str, Any]]) -> InputError:
-    """What pydantic found wrong with a request, as one error; what the request said is not repeated."""
-    if not errors:
-        return InputError("The request cannot be read.")
-    first = errors[0]
-    if first.get("type") == "json_invalid":
-        return InputError("The body is not valid JSON.")
-    place = _place(first["loc"])
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
-    return InputError(f"{message}{more}.", item=place)
-
-
-def _place(location: Sequence[Any]) -> str:
-    """("body", "images", 3, "url") -> "images[3].url"."""
-    parts = [part for part in location[1:] if isinstance(part, str | int)] or list(location[:1])
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
 
 
 def _headers(error: LookalikeError | HTTPException, status: int) -> dict[str, str]:

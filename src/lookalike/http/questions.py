@@ -62,6 +62,9 @@ class ExampleOptions(Options):
     """Which answers are wanted to the picture in the body, and words beside it."""
 
     q: str | None = Field(None, description="Words beside the picture.")
+    weight: float = Field(
+        1.0, description="How much `q` counts beside the picture, which counts 1; below 0, away from it."
+    )
 
 
 class QueryPart(BaseModel):
@@ -101,7 +104,14 @@ SEARCH_BODY = {
                 "schema": inlined(SearchRequest),
                 "examples": {name: {"summary": name, "value": value} for name, value in _EXAMPLES.items()},
             },
-            "multipart/form-data": {"schema": {"type": "object", "properties": {"image": BINARY["schema"]}}},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"image": BINARY["schema"]},
+                    "required": ["image"],
+                    "additionalProperties": False,
+                }
+            },
             "application/octet-stream": BINARY,
             "image/*": BINARY,
         },
@@ -125,10 +135,12 @@ async def read_question(request: Request, options: ExampleOptions, settings: Ser
     """
     if media_type(request) == "application/json":
         return await _json_question(request, settings)
-    inputs = await read_images(request, settings, None)
+    inputs = await read_images(request, settings, None, form_fields=())
     parts = [Part(image=_usable(entry)) for entry in inputs.entries]
     if options.q is not None:
-        parts.append(Part(text=_words(options.q, settings, item="q")))
+        parts.append(Part(text=_words(options.q, settings, item="q"), weight=options.weight))
+    elif "weight" in options.model_fields_set:
+        raise InputError("is that of the words in 'q', and there are none: add them, or leave it out.", item="weight")
     return _question(parts, options)
 
 

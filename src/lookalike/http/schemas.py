@@ -10,14 +10,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lookalike.errors import InputError
-from lookalike.http.problems import invalid
+from lookalike.http.validation import invalid, place_of
 
 Encoding = Literal["float", "base64"]
 Model = TypeVar("Model", bound=BaseModel)
-
-_MAX_NAME = 60
-_UNION_TAGS = frozenset({"str", "Picture"})  # pydantic names the branch of a union that it tried
 
 EncodingFormat = Annotated[
     Encoding, Field(description="How vectors are written: numbers, or base64 of little-endian float32.")
@@ -230,13 +226,10 @@ def parse(model: type[Model], body: bytes) -> Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
+        found = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False, include_input=False)]
         # The last complaint is about the last branch of a union, the richest one.
-        last = error.errors(include_url=False, include_input=False)[-1]
-        place = [part[:_MAX_NAME] if isinstance(part, str) else part for part in last["loc"] if part not in _UNION_TAGS]
-        if last["type"] == "json_invalid":
-            raise InputError(f"The body is not JSON: {last['ctx']['error']}.") from None
-        message = "There is no such field" if last["type"] == "extra_forbidden" else last["msg"]
-        raise invalid([{**last, "loc": ("body", *place), "msg": message}]) from None
+        place = place_of(found[-1])
+        raise invalid([one for one in found if place_of(one) == place]) from None
 
 
 def inlined(model: type[BaseModel]) -> dict[str, Any]:
