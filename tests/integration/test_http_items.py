@@ -64,6 +64,17 @@ def test_the_project_is_a_parameter(service: Running, shop: Catalogue) -> None:
     assert service.client.get(response.json()["picture"]).status_code == 200
 
 
+def test_figures_name_routes_as_the_document_does(service: Running, shop: Catalogue) -> None:
+    """`/items/{item_id}` in /metrics as in OpenAPI: how a path is matched is nobody's business."""
+    service.client.get(at(shop.path("blue")))
+    service.client.get(at(shop.path("blue"), "/picture"))
+    figures = service.client.get("/metrics").text
+    described = service.client.get("/openapi.json").json()["paths"]
+    for route in ("/items/{item_id}", "/items/{item_id}/picture"):
+        assert f'lookalike_http_requests_total{{method="GET",route="{route}",status="200"}}' in figures
+        assert route in described
+
+
 ODD_IDS = (
     *("with space", "ümläut/日本", "100%", "%2F", "a?b=c&d", "a#b", "a+b", "a/../b", "\"';<>", "/", "a//b/"),
     *("x/picture", "x/thumbnail", "https://example.com/a.png?b=c#d"),

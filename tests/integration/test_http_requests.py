@@ -200,6 +200,22 @@ def test_one_line_of_the_log_for_a_request(caplog: pytest.LogCaptureFixture) -> 
     assert not [word for word in (key, "secret", "dress") if word in line + logs.JsonLines().format(other)]
 
 
+def test_the_log_names_a_caller_that_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """Whose requests are too many, or whose key may not do this: an operator has to know. An unknown key is nobody."""
+    key = "shop-key-0123456789"
+    settings = ServeSettings(api_keys=f"shop embed {key}", requests_per_minute=1)
+    with caplog.at_level(logging.INFO, "lookalike.request"), serving(settings=settings) as running:
+        for path, sent in (("/v1/models", key), ("/v1/models", key), ("/items/a", key), ("/items/a", f"{key}0")):
+            running.client.get(path, headers={"x-api-key": sent})
+    lines = [vars(r)["facts"] for r in caplog.records if r.name == "lookalike.request"][-4:]
+    assert [(line["status"], line["caller"]) for line in lines] == [
+        (200, "shop"),
+        (429, "shop"),
+        (403, "shop"),
+        (401, ""),
+    ]
+
+
 def test_a_defect_is_told_without_its_inside(caplog: pytest.LogCaptureFixture) -> None:
     """The caller gets 500 and an id; the log has that id and the traceback."""
     broken = Broken(Embedder(LocalVectorizer(FakeEncoder())))

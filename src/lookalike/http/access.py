@@ -1,54 +1,31 @@
-"""Who may call: API keys with scopes, and how often each may."""
+"""Who may call, what for, and how often."""
 
 from __future__ import annotations
 
 import hmac
 import math
-import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable
 from hashlib import sha256
-from typing import Annotated, Literal, cast, get_args
+from typing import Annotated, cast
 
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from lookalike.config import ServeSettings
-from lookalike.errors import AccessDenied, ConfigError, Overloaded
+from lookalike.errors import AccessDenied, Overloaded
+from lookalike.http.keys import SCOPES, ApiKey, Caller, Scope, read_keys
 
-Scope = Literal["embed", "search", "write"]
-"""What a key allows: vectors; searching, and looking at items; changing the index."""
-
-SCOPES: tuple[Scope, ...] = get_args(Scope)
-MIN_KEY_CHARS = 16
 MAX_BUCKETS = 10_000
 """Callers whose rate is remembered; the one that was quiet for longest is forgotten first."""
 
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="`Authorization: Bearer KEY`")
 _header = APIKeyHeader(name="x-api-key", auto_error=False, scheme_name="x-api-key", description="`x-api-key: KEY`")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, and what for they may ask."""
-
-    name: str
-    scopes: frozenset[Scope]
-
-
 ANONYMOUS = Caller("anonymous", frozenset(SCOPES))
 """Everybody, where no keys are configured."""
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """One key: whose it is, and the sha256 of its text, which itself is not kept."""
-
-    caller: Caller
-    digest: bytes = field(repr=False)
 
 
 class Gatekeeper:
@@ -84,26 +61,17 @@ class Gatekeeper:
         """Whether a key is needed."""
         return bool(self._keys)
 
-    def admit(self, key: str | None, scope: Scope | None, *, address: str) -> Caller:
-        """The caller with this key, if it may do this now.
+    def identify(self, key: str | None) -> Caller:
+        """The caller with this key; `ANONYMOUS` where none is needed.
 
         Args:
             key: What came with the request, if anything.
-            scope: What is to be done; None for what any key allows.
-            address: Where the request came from; counts where there are no keys.
 
         Raises:
-            AccessDenied: There is no such key, or it lacks the scope.
-            Overloaded: The caller has sent too much in the last minute.
+            AccessDenied: There is no such key.
         """
-        caller = self._caller(key) if self._keys else ANONYMOUS
-        if scope is not None and scope not in caller.scopes:
-            raise AccessDenied(f"The key of {caller.name!r} does not have the scope {scope!r}.", known=True)
-        if self._rate is not None:
-            self._rate.take(caller.name if self._keys else address)
-        return caller
-
-    def _caller(self, key: str | None) -> Caller:
+        if not self._keys:
+            return ANONYMOUS
         if not key:
             raise AccessDenied(
                 "This needs an API key: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`.", known=False
@@ -114,6 +82,23 @@ class Gatekeeper:
         if not found:
             raise AccessDenied("There is no such API key.", known=False)
         return found[0]
+
+    def admit(self, caller: Caller, scope: Scope | None, *, address: str) -> None:
+        """Let a caller do something, and count it.
+
+        Args:
+            caller: Who asks.
+            scope: What is to be done; None for what any key allows.
+            address: Where the request came from; counts where there are no keys.
+
+        Raises:
+            AccessDenied: The caller's key lacks the scope.
+            Overloaded: The caller has sent too much in the last minute.
+        """
+        if scope is not None and scope not in caller.scopes:
+            raise AccessDenied(f"The key of {caller.name!r} does not have the scope {scope!r}.", known=True)
+        if self._rate is not None:
+            self._rate.take(caller.name if self._keys else address)
 
 
 class Rate:
@@ -147,54 +132,6 @@ class Rate:
             )
 
 
-def read_keys(settings: ServeSettings) -> list[ApiKey]:
-    """The keys of the settings and of the file that they name.
-
-    Raises:
-        ConfigError: A line cannot be used, or a source of keys has none: that must not open the service to everybody.
-    """
-    keys: list[ApiKey] = []
-    if settings.api_keys:
-        keys += _parse("LOOKALIKE_API_KEYS", "entry", settings.api_keys.split(";"))
-    if settings.api_keys_file is not None:
-        place = f"LOOKALIKE_API_KEYS_FILE ({settings.api_keys_file})"
-        try:
-            lines = settings.api_keys_file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise ConfigError(f"{place} cannot be read: {reason}.") from error
-        keys += _parse(place, "line", lines)
-    if len({key.digest for key in keys}) < len(keys):
-        raise ConfigError("LOOKALIKE_API_KEYS, LOOKALIKE_API_KEYS_FILE: one key stands there twice; remove one.")
-    return keys
-
-
-def _parse(place: str, unit: str, lines: list[str]) -> list[ApiKey]:
-    keys = list(_parsed(place, unit, lines))
-    if not keys:
-        raise ConfigError(f"{place} names no key: add one, as `name embed,search KEY`, or unset it.")
-    return keys
-
-
-def _parsed(place: str, unit: str, lines: list[str]) -> Iterator[ApiKey]:
-    for number, line in enumerate(lines, 1):
-        words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
-        where = f"{place}, {unit} {number}"
-        if len(words) != 3:
-            raise ConfigError(f"{where} has {len(words)} words where it needs three: `name embed,search KEY`.")
-        name, scopes, key = words
-        if not _NAME.fullmatch(name):
-            raise ConfigError(f"{where}: the name must be 1 to 64 letters, digits, dots, dashes or underscores.")
-        if not set(scopes.split(",")) <= set(SCOPES):
-            raise ConfigError(f"{where}: the scopes must be of {', '.join(SCOPES)}, separated by commas only.")
-        if len(key) < MIN_KEY_CHARS:
-            raise ConfigError(f"{where}: the key is shorter than {MIN_KEY_CHARS} characters, so it can be guessed.")
-        granted = cast(frozenset[Scope], frozenset(scopes.split(",")))
-        yield ApiKey(Caller(name, granted), sha256(key.encode("utf-8")).digest())
-
-
 def require(scope: Scope | None) -> Callable[..., Awaitable[Caller]]:
     """A dependency that lets a request pass only with a key of this scope; None for any key.
 
@@ -209,8 +146,9 @@ def require(scope: Scope | None) -> Callable[..., Awaitable[Caller]]:
         gatekeeper = cast(Gatekeeper, request.app.state.context.gatekeeper)
         address = request.client.host if request.client else ""
         key = bearer.credentials if bearer else header
-        admitted = gatekeeper.admit(key, scope, address=address)
-        request.state.caller = admitted.name
-        return admitted
+        found = gatekeeper.identify(key)
+        request.state.caller = found.name  # before it may be refused: the log says whose requests were too many
+        gatekeeper.admit(found, scope, address=address)
+        return found
 
     return caller

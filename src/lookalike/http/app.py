@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+import asyncio
+from functools import partial
+
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
 
 import lookalike
 from lookalike.http import embed, health, items, openai, search
@@ -37,6 +41,7 @@ def create_app(context: Context) -> FastAPI:
         # Their pages load scripts from somebody else's server, into the origin where keys are typed in.
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,  # FastAPI's own route makes the document on the event loop: 60 ms in which nobody is answered
         # It would send whoever has no key on to the host that the request names, which the client chooses.
         redirect_slashes=False,
     )
@@ -46,6 +51,12 @@ def create_app(context: Context) -> FastAPI:
     app.include_router(search.router, tags=["search"], responses=responses(404, 409, *ALWAYS))
     app.include_router(items.router, tags=["items"], responses=responses(404, *ALWAYS))
     app.include_router(health.router, tags=["health"])
+    app.add_api_route("/openapi.json", partial(document, app), include_in_schema=False)
     add_handlers(app)
     add_middleware(app, context)
     return app
+
+
+async def document(app: FastAPI) -> Response:
+    """The OpenAPI document; made in a thread when it is first asked for."""
+    return await asyncio.to_thread(lambda: JSONResponse(app.openapi()))

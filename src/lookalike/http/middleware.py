@@ -81,7 +81,7 @@ class Envelope:
 
     def _record(self, scope: Scope, exchange: _Exchange) -> None:
         seconds = time.monotonic() - exchange.started_at
-        route = getattr(scope.get("route"), "path", "") or "unmatched"
+        route = getattr(scope.get("route"), "path_format", "") or "unmatched"
         status = exchange.status or CLIENT_GONE
         self._context.metrics.request(route=route, method=scope["method"], status=status, seconds=seconds)
         facts = {
