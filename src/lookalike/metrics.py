@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from threading import Lock
-from typing import Any, get_args
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-from lookalike.types import Lane, ServiceStatus
+from lookalike.spaces import Modality
+from lookalike.types import Lane, ServiceStatus, StoreStats
 
 RECENT = 2_048
 """Durations of a stage that its percentiles are taken from."""
@@ -31,7 +33,11 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._stages = Histogram(
-            "lookalike_stage_seconds", "How long a stage took.", ["stage"], buckets=BUCKETS_S, registry=self._registry
+            "lookalike_stage_seconds",
+            "How long a stage took.",
+            ["stage", "modality"],
+            buckets=BUCKETS_S,
+            registry=self._registry,
         )
         self._events = Counter("lookalike_events", "What happened, by event.", ["event"], registry=self._registry)
         self._requests = Counter(
@@ -52,12 +58,13 @@ class Metrics:
         for event in EVENTS:
             self._events.labels(event)
 
-    def observe(self, stage: str, seconds: float) -> None:
-        """A stage took so long, for one job or one batch."""
-        self._stages.labels(stage).observe(seconds)
+    def observe(self, stage: str, seconds: float, *, modality: Modality | None = None) -> None:
+        """A stage took so long, for one job or one batch of this modality."""
+        self._stages.labels(stage, modality or "").observe(seconds)
+        name = f"{stage}_{modality}" if modality else stage
         with self._lock:
-            self._recent[stage].append(seconds)
-            self._observed[stage] += 1
+            self._recent[name].append(seconds)
+            self._observed[name] += 1
 
     def count(self, event: str, n: int = 1) -> None:
         """Something happened n times."""
@@ -78,16 +85,20 @@ class Metrics:
         self._requests.labels(route, method, str(status)).inc()
         self._request_seconds.labels(route, method).observe(seconds)
 
-    def watch(self, status: Callable[[], ServiceStatus]) -> None:
-        """Show queue and workers too, as they are at each scrape."""
-        self._registry.register(_Gauges(status))
+    def exposition(self, status: ServiceStatus, index: StoreStats | None) -> tuple[bytes, str]:
+        """Everything in Prometheus' text format, and its content type.
 
-    def exposition(self) -> tuple[bytes, str]:
-        """Everything in Prometheus' text format, and its content type."""
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        Args:
+            status: How the service is.
+            index: What the index holds; None if there is none.
+        """
+        return generate_latest(_Scrape(self._registry, status, index)), CONTENT_TYPE_LATEST
 
     def stages(self) -> dict[str, dict[str, float]]:
-        """For each stage the number of times it ran, and percentiles of its last runs, in milliseconds."""
+        """The number of times that a stage ran, and percentiles of its last runs, in milliseconds.
+
+        By stage, and where it has a modality by both: "search", "inference_text".
+        """
         with self._lock:
             recent = {stage: sorted(seconds) for stage, seconds in self._recent.items()}
             observed = dict(self._observed)
@@ -110,23 +121,40 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * share / 100) - 1)]
 
 
-class _Gauges:
-    """What is read when it is asked for."""
+class _Scrape(Collector):
+    """What was counted so far, and what is at this moment."""
 
-    def __init__(self, status: Callable[[], ServiceStatus]) -> None:
+    def __init__(self, counted: Collector, status: ServiceStatus, index: StoreStats | None) -> None:
+        self._counted = counted
         self._status = status
+        self._index = index
 
     def collect(self) -> Iterator[Metric]:
-        status = self._status()
-        yield GaugeMetricFamily("lookalike_ready", "1 if the service can answer.", value=float(status.ready))
-        waiting = GaugeMetricFamily("lookalike_queue_jobs", "Jobs that wait, by lane.", labels=["lane"])
-        for lane in get_args(Lane):
-            waiting.add_metric([lane], status.waiting.get(lane, 0))
-        yield waiting
-        workers = GaugeMetricFamily("lookalike_workers", "Worker processes, by state.", labels=["state"])
-        for state in WORKER_STATES:
-            workers.add_metric([state], sum(worker.state == state for worker in status.workers))
-        yield workers
+        for metric in self._counted.collect():
+            # When each series began: as many lines again, and nobody asks for them.
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+        yield from _service_gauges(self._status)
+        if self._index is not None:
+            yield from _index_gauges(self._index)
 
-    def describe(self) -> list[Any]:
-        return []  # else the registry would ask for the status when this is registered
+
+def _service_gauges(status: ServiceStatus) -> Iterator[Metric]:
+    yield GaugeMetricFamily("lookalike_ready", "1 if the service can answer.", value=float(status.ready))
+    waiting = GaugeMetricFamily("lookalike_queue_jobs", "Jobs that wait, by lane.", labels=["lane"])
+    for lane in get_args(Lane):
+        waiting.add_metric([lane], status.waiting.get(lane, 0))
+    yield waiting
+    workers = GaugeMetricFamily("lookalike_workers", "Worker processes, by state.", labels=["state"])
+    for state in WORKER_STATES:
+        workers.add_metric([state], sum(worker.state == state for worker in status.workers))
+    yield workers
+
+
+def _index_gauges(stats: StoreStats) -> Iterator[Metric]:
+    yield GaugeMetricFamily("lookalike_index_items", "Items in the index.", value=stats.items)
+    yield GaugeMetricFamily("lookalike_index_contents", "Distinct pictures among them.", value=stats.contents)
+    yield GaugeMetricFamily("lookalike_index_projects", "Projects that they belong to.", value=len(stats.projects))
+    yield GaugeMetricFamily("lookalike_index_bytes", "Size of the index on disk.", value=stats.n_bytes)
+    facts = {"space": stats.space.id, "model": stats.space.model}
+    yield InfoMetricFamily("lookalike_index", "Which vectors the index holds.", value=facts)

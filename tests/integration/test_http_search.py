@@ -6,10 +6,12 @@ import base64
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,14 @@ import pytest
 
 from lookalike.config import ServeSettings
 from lookalike.encoders.fake import COLOURS, FakeEncoder
-from lookalike.errors import NotReady
+from lookalike.errors import InputError, NotReady
+from lookalike.http.collection import N_THREADS
 from lookalike.index import Index
 from lookalike.query import Part
 from lookalike.types import Embedded, Job, ServiceStatus
 from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
 from tests.pictures import noise, picture
-from tests.serving import InlineService, Running, serving
+from tests.serving import START_S, InlineService, Running, serving
 
 RED = picture(COLOURS["red"])  # type: ignore[arg-type]
 
@@ -150,6 +153,37 @@ def test_words_beside_a_picture_in_the_query_string(service: Running) -> None:
     ).json()
     parts = [{"image": base64.b64encode(RED).decode()}, {"text": "green"}]
     assert both["hits"] == ask(service, query=parts)["hits"]
+
+
+def test_words_beside_a_picture_have_a_weight(service: Running) -> None:
+    """`weight` is that of `q`, as in a part of JSON's query: plus, minus, for bytes and forms alike."""
+    encoded = base64.b64encode(RED).decode()
+    for weight in (3, -0.5):
+        parts = [{"image": encoded}, {"text": "green", "weight": weight}]
+        expected = ask(service, query=parts)["hits"]
+        for sent in ({"files": {"image": RED}}, {"content": RED, "headers": {"content-type": "image/png"}}):
+            found = service.client.post("/search/images", params={"q": "green", "weight": weight}, **sent).json()
+            assert found["hits"] == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "named"),
+    [("bogus", "bogus: is not known"), ("q", "q: is not known"), ("encoding_format", "encoding_format: is not known")],
+)
+def test_a_form_has_pictures_and_nothing_else(service: Running, field: str, named: str) -> None:
+    """A field that would not be heard is refused by its name, also one that another place or route has."""
+    response = service.client.post("/search/images", files={"image": RED}, data={field: "float"})
+    assert response.status_code == 422
+    assert response.json()["error"]["item"] == field
+    assert named in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("query", ["weight=2", "q=a&weight=0", "q=a&weight=nan", "q=a&weight=much"])
+def test_a_weight_of_nothing_or_that_is_none_is_refused(service: Running, query: str) -> None:
+    """Without words a weight would silently do nothing; 0 and nan are no weights."""
+    response = service.client.post(f"/search/images?{query}", files={"image": RED})
+    assert response.status_code == 422
+    assert "weight" in response.json()["error"]["message"]
 
 
 def test_filters_narrow_the_answer(service: Running) -> None:
@@ -303,6 +337,56 @@ def test_another_index_in_its_place_answers_at_once(own: Catalogue, tmp_path: Pa
         shutil.rmtree(own.config.index)
         other.config.index.rename(own.config.index)
         assert ask(service, text="red")["considered"] == 7
+
+
+def test_the_figures_say_what_the_index_holds(service: Running, shop: Catalogue) -> None:
+    """/stats and /metrics count items, contents and projects; nobody has to have searched before."""
+    with Index.open(config=shop.config) as index:
+        stats = index.stats()
+    assert service.client.get("/stats").json()["index"] == {
+        "items": stats.items,
+        "contents": stats.contents,
+        "projects": 2,
+        "n_bytes": stats.n_bytes,
+        "space": EMBEDDER.space.id,
+        "model": "fake",
+    }
+    lines = service.client.get("/metrics").text.splitlines()
+    assert f"lookalike_index_items {stats.items:.1f}" in lines
+    assert f'lookalike_index_info{{model="fake",space="{EMBEDDER.space.id}"}} 1.0' in lines
+
+
+def test_the_figures_are_given_where_there_is_no_index() -> None:
+    """Who watches a service that embeds only gets its figures, and null in the place of the index."""
+    behind = InlineService(EMBEDDER)
+    with serving(behind) as service:
+        assert service.client.get("/stats").json()["index"] is None
+        assert "lookalike_index" not in service.client.get("/metrics").text
+    behind.close(drain_s=0)
+
+
+def test_the_figures_do_not_wait_for_searches(own: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the index holds is told while every thread for searches is taken."""
+    begun, held = threading.Semaphore(0), threading.Event()
+
+    def query(*_: Any, **_options: Any) -> None:
+        begun.release()
+        held.wait(START_S)
+        raise InputError("Enough.")
+
+    monkeypatch.setattr(Index, "query", query)
+    with searching(own) as service:
+        asking = partial(service.client.get, "/search/images", params={"q": "red"})
+        searches = [threading.Thread(target=asking) for _ in range(N_THREADS)]
+        for search in searches:
+            search.start()
+        try:
+            assert all(begun.acquire(timeout=START_S) for _ in searches)
+            assert service.client.get("/stats").json()["index"]["items"] == len(COLOURS)
+        finally:
+            held.set()
+            for search in searches:
+                search.join(START_S)
 
 
 def test_a_damaged_index_is_told(own: Catalogue) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,12 +12,19 @@ from lookalike.errors import ItemNotFound, LookalikeError, ServiceError, StoreEr
 from lookalike.http.pool_embedder import PoolEmbedder
 from lookalike.http.threads import Threads
 from lookalike.http.thumbnails import Thumbnails
-from lookalike.image import ImagePolicy
 from lookalike.index import Index
+from lookalike.policy import ImagePolicy
 from lookalike.ports import EmbeddingService
+from lookalike.types import StoreStats
 
 N_THREADS = 4
 """Searches, and readings of files, at the same time: more than there are cores mostly wait for each other."""
+
+STATS_EVERY_S = 5.0
+"""How often it is read at most what the index holds, however often that is asked."""
+
+STATS_WAIT_S = 1.0
+"""How long whoever asks that waits for it; then what was read before has to do."""
 
 WARM_UP_EVERY_S = 0.1
 """How often it is tried whether the service has its model."""
@@ -39,6 +47,9 @@ class Collection:
         self._searches = Threads("searches", n_threads=N_THREADS)
         self._files = Threads("files", n_threads=N_THREADS)
         self._pictures = Threads("thumbnails", n_threads=1, max_waiting=256)
+        self._figures = Threads("figures of the index", n_threads=1)
+        self._stats: StoreStats | None = None
+        self._stats_due = 0.0
         self._index: Index | None = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -83,10 +94,26 @@ class Collection:
         """What a function makes of pictures, one after another."""
         return await self._pictures.run(work, until=until)
 
+    async def stats(self) -> StoreStats | None:
+        """What the index holds, or held a little while ago; None if there is none that can be read.
+
+        Read in a thread of its own: neither many searches nor a drive that hangs hold up the figures.
+        """
+        now = time.monotonic()
+        if now >= self._stats_due:
+            self._stats_due = now + STATS_EVERY_S
+            try:
+                self._stats = await self._figures.run(lambda: self._ask(Index.stats), until=now + STATS_WAIT_S)
+            except StoreError:
+                self._stats = None
+            except ServiceError:  # there was no time: what is known is the best there is
+                pass
+        return self._stats
+
     def close(self) -> None:
         """Let go of everything."""
         self._closed.set()
-        for threads in (self._searches, self._files, self._pictures):
+        for threads in (self._searches, self._files, self._pictures, self._figures):
             threads.close()
         self.thumbnails.close()
         with self._lock:

@@ -10,9 +10,11 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 import lookalike
-from lookalike.http.access import Caller, require
+from lookalike.http.access import require
 from lookalike.http.context import Context, Shared
+from lookalike.http.keys import Caller
 from lookalike.http.problems import responses
+from lookalike.types import StoreStats, WorkerStatus
 
 router = APIRouter()
 AnyKey = Annotated[Caller, Depends(require(None))]
@@ -36,20 +38,21 @@ async def readyz(shared: Shared) -> JSONResponse:
 @router.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse, responses=responses(401))
 async def metrics(shared: Shared, _: AnyKey) -> Response:
     """Prometheus' text format. Needs a key, of any scope, where keys are configured."""
-    body, content_type = shared.metrics.exposition()
+    body, content_type = shared.metrics.exposition(shared.service.status(), await shared.index.stats())
     return Response(body, media_type=content_type)
 
 
 @router.get("/stats", summary="Figures for people", responses=responses(401))
 async def stats(shared: Shared, _: AnyKey) -> dict[str, Any]:
-    """p50, p95 and p99 of each stage's last 2,048 runs; queue, workers, events, model and space. As /metrics, a key."""
+    """p50, p95 and p99 of each stage's last 2,048 runs; queue, workers, events, index. As /metrics, needs a key."""
     status = shared.service.status()
     return {
         **readiness(shared),
         "version": lookalike.__version__,
         "uptime_s": round(time.monotonic() - shared.started_at, 1),
         "queue": dict(status.waiting),
-        "workers": [asdict(worker) for worker in status.workers],
+        "index": _holdings(await shared.index.stats()),
+        "workers": [_figures(worker) for worker in status.workers],
         "stages": shared.metrics.stages(),
         "events": shared.metrics.events(),
     }
@@ -67,4 +70,24 @@ def readiness(shared: Context) -> dict[str, Any]:
         "space": tower.space.id if tower else None,
         "precision": tower.precision if tower else None,
         "workers": {worker.name: worker.state for worker in status.workers},
+    }
+
+
+def _figures(worker: WorkerStatus) -> dict[str, Any]:
+    """A worker as people read it."""
+    age_s = worker.canary_age_s
+    return {**asdict(worker), "canary_age_s": None if age_s is None else round(age_s, 1)}
+
+
+def _holdings(stats: StoreStats | None) -> dict[str, Any] | None:
+    """What the index holds; of its projects only the number, since a key for vectors opens this too."""
+    if stats is None:
+        return None
+    return {
+        "items": stats.items,
+        "contents": stats.contents,
+        "projects": len(stats.projects),
+        "n_bytes": stats.n_bytes,
+        "space": stats.space.id,
+        "model": stats.space.model,
     }

@@ -29,7 +29,6 @@ def open_context(config: Config, service: EmbeddingService, metrics: Metrics) ->
     gatekeeper = Gatekeeper.of(config.serve)
     collection = Collection(config, service)
     fetcher = Fetcher.of(config.serve)
-    metrics.watch(service.status)
     with ExitStack() as stack:
         for closed_after in (collection, fetcher):
             if closed_after is not None:
