@@ -61,7 +61,7 @@ LADDER = {
         "batching",
         "workers",
     },
-    "app": {"config", "app", "index", "compat", "metrics", "client", "aio"},
+    "app": {"config", "environment", "app", "index", "compat", "metrics", "client", "aio"},
     "face": {""},
     "edges": {"cli", "http", "web", "serverless"},
 }

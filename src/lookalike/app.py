@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike import embed
-from lookalike.config import Config, ServeSettings, expanded
+from lookalike.config import Config, ServeSettings
+from lookalike.environment import expanded
 from lookalike.errors import InputError
 from lookalike.policy import ImagePolicy
 from lookalike.ports import Encoder, Recorder, Source

@@ -7,22 +7,52 @@ both. The budgets, the cache folder and the hub have none. docs/reference.md lis
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import get_args
 
+from lookalike.environment import Environment, dotenv, expanded
 from lookalike.errors import ConfigError
 from lookalike.policy import ImagePolicy
+from lookalike.providers.reference import PROVIDERS, ProviderSettings
+from lookalike.secret import Secret
 from lookalike.spaces import Orientation, Precision, Runtime
 from lookalike.weights.local import HubSettings
 
-Choice = TypeVar("Choice", bound=str)
 HUB_ENDPOINT = "https://huggingface.co"
-TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
-FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
 LOG_LEVELS = ("debug", "info", "warning", "error")
+
+KEY_VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "openai": ("OPENAI_API_KEY",),
+    "azure": ("AZURE_OPENAI_API_KEY",),
+    "huggingface": ("HF_TOKEN", "HUGGINGFACE_API_KEY", "HUGGING_FACE_HUB_TOKEN"),
+    "cohere": ("COHERE_API_KEY", "CO_API_KEY"),
+    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "voyage": ("VOYAGE_API_KEY",),
+    "jina": ("JINA_API_KEY",),
+    "bedrock": ("AWS_BEARER_TOKEN_BEDROCK",),
+    "lookalike": ("LOOKALIKE_API_KEY",),
+}
+"""The variables that hold a provider's key, as its own libraries have them; the first that is set counts."""
+
+URL_VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "openai": ("OPENAI_BASE_URL",),
+    "azure": ("AZURE_OPENAI_ENDPOINT",),
+    "cohere": ("CO_API_URL",),
+}
+"""The variables that say where a provider is, instead of its usual place."""
+
+USUAL_MODELS: Mapping[str, str] = {
+    "openai": "text-embedding-3-small",
+    "huggingface": "sentence-transformers/all-MiniLM-L6-v2",
+    "cohere": "embed-v4.0",
+    "gemini": "gemini-embedding-2",
+    "voyage": "voyage-multimodal-3.5",
+    "jina": "jina-clip-v2",
+    "bedrock": "amazon.titan-embed-image-v1",
+}
+"""What EMBEDDINGS_PROVIDER alone means."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +105,13 @@ class Config:
     """Every setting, resolved.
 
     Attributes:
-        model: Name, alias or folder of the model; "auto" is the index's own model, else CLIP if its weights are on this
-            machine, else the built-in `tiny`, which is said aloud.
+        model: Name, alias or folder of the model, or a hosted one ("openai:text-embedding-3-small"); "auto" is the
+            index's own model, else CLIP if its weights are on this machine, else the built-in `tiny`, which is said
+            aloud.
+        fallback: Models of the same space that are asked in turn where `model` fails.
+        cache: Where vectors are kept: "auto" (of hosted models, in `cache_dir`), "off", a file, or a PostgreSQL URL.
+        max_cost_usd: What one run may spend on hosted models, in US dollars; None for no limit.
+        providers: Keys and places of hosted models.
         precision: "exact", "bf16" or "int8".
         runtime: The library that runs the model: "onnxruntime", "openvino" or "torch".
         orientation: Whether EXIF orientation is applied or ignored.
@@ -92,6 +127,10 @@ class Config:
     """
 
     model: str = "auto"
+    fallback: tuple[str, ...] = ()
+    cache: str = field(default="auto", repr=False)  # there may be a password in it
+    max_cost_usd: float | None = None
+    providers: ProviderSettings = field(default_factory=ProviderSettings)
     precision: Precision = "exact"
     runtime: Runtime = "onnxruntime"
     orientation: Orientation = "apply"
@@ -107,16 +146,20 @@ class Config:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Config:
-        """The settings of an environment; the process's own if none is given.
+        """The settings of an environment; the process's own, and the file ".env" below it, if none is given.
 
         Raises:
             ConfigError: A variable has a value that cannot be used; names it.
         """
-        env = _Environment(os.environ if environ is None else environ)
+        env = Environment(_process_environ() if environ is None else environ)
         cache_dir = env.path("LOOKALIKE_CACHE_DIR", lambda: _cache_home(env) / "lookalike")
         # Without slots, a class keeps its defaults as attributes.
         return cls(
-            model=env.text("LOOKALIKE_MODEL", cls.model),
+            model=_model(env) or cls.model,
+            fallback=env.words("LOOKALIKE_FALLBACK"),
+            cache=env.text("LOOKALIKE_CACHE", "auto"),
+            max_cost_usd=env.dollars("LOOKALIKE_MAX_COST_USD"),
+            providers=_providers(env),
             precision=env.choice("LOOKALIKE_PRECISION", cls.precision, get_args(Precision)),
             runtime=env.choice("LOOKALIKE_RUNTIME", cls.runtime, get_args(Runtime)),
             orientation=env.choice("LOOKALIKE_ORIENTATION", cls.orientation, get_args(Orientation)),
@@ -134,33 +177,57 @@ class Config:
         )
 
 
-def expanded(path: Path, setting: str) -> Path:
-    """A path without "~".
+def _process_environ() -> Mapping[str, str]:
+    """The process's variables; what it does not set is looked for in the file ".env" of the working folder."""
+    return {**dotenv(Path(os.environ.get("LOOKALIKE_ENV_FILE", ".env"))), **os.environ}
 
-    Raises:
-        ConfigError: The home folder is not known; names the setting.
-    """
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
+
+def _model(env: Environment) -> str:
+    """The model that the variables name; empty if they name none."""
+    own = env.text("LOOKALIKE_MODEL", "")
+    provider, mode = env.text("EMBEDDINGS_PROVIDER", "").lower(), env.text("EMBEDDING_MODE", "").lower()
+    if provider and mode and provider != mode:
+        raise ConfigError(f"EMBEDDINGS_PROVIDER is {provider!r} and EMBEDDING_MODE is {mode!r}: set only one of them.")
+    provider, model = provider or mode, env.text("EMBEDDINGS_MODEL", "")
+    if own or provider in ("", "local"):
+        return own or model
+    if provider not in PROVIDERS:
+        raise ConfigError(f"EMBEDDINGS_PROVIDER is {provider!r}; it must be one of: local, {', '.join(PROVIDERS)}.")
+    if model.lower().startswith(f"{provider}:"):
+        return model
+    model = model or USUAL_MODELS.get(provider, "")
+    if not model:
         raise ConfigError(
-            f"{setting}: the home folder that {path} starts with is not known; set a full path."
-        ) from error
+            f"EMBEDDINGS_PROVIDER is {provider!r}: set EMBEDDINGS_MODEL to its deployment's name or address."
+        )
+    return f"{provider}:{model}"
 
 
-def _cache_home(env: _Environment) -> Path:
+def _providers(env: Environment) -> ProviderSettings:
+    keys = {provider: Secret(env.first(*names)) for provider, names in KEY_VARIABLES.items()}
+    urls = {provider: env.first(*names).rstrip("/") for provider, names in URL_VARIABLES.items()}
+    return ProviderSettings(
+        keys={provider: key for provider, key in keys.items() if key},
+        base_urls={provider: url for provider, url in urls.items() if url},
+        region=env.first("AWS_REGION", "AWS_DEFAULT_REGION"),
+        timeout_s=env.seconds("LOOKALIKE_PROVIDER_TIMEOUT_S", ProviderSettings().timeout_s),
+        proxy=env.first("HTTPS_PROXY", "https_proxy"),
+    )
+
+
+def _cache_home(env: Environment) -> Path:
     return env.path("XDG_CACHE_HOME", lambda: Path("~/.cache"))
 
 
-def _data_home(env: _Environment) -> Path:
+def _data_home(env: Environment) -> Path:
     return env.path("XDG_DATA_HOME", lambda: Path("~/.local/share"))
 
 
-def _hub_home(env: _Environment) -> Path:
+def _hub_home(env: Environment) -> Path:
     return env.path("HF_HOME", lambda: _cache_home(env) / "huggingface")
 
 
-def _hub(env: _Environment, cache_dir: Path) -> HubSettings:
+def _hub(env: Environment, cache_dir: Path) -> HubSettings:
     return HubSettings(
         endpoint=env.text("HF_ENDPOINT", HUB_ENDPOINT).rstrip("/"),
         hub_cache=env.path("HF_HUB_CACHE", lambda: _hub_home(env) / "hub"),
@@ -170,7 +237,7 @@ def _hub(env: _Environment, cache_dir: Path) -> HubSettings:
     )
 
 
-def _serve(env: _Environment) -> ServeSettings:
+def _serve(env: Environment) -> ServeSettings:
     default = ServeSettings
     keys_file = env.text("LOOKALIKE_API_KEYS_FILE", "")
     return ServeSettings(
@@ -193,50 +260,3 @@ def _serve(env: _Environment) -> ServeSettings:
         drain_s=env.seconds("LOOKALIKE_DRAIN_S", default.drain_s),
         log_level=env.choice("LOOKALIKE_LOG_LEVEL", default.log_level, LOG_LEVELS),
     )
-
-
-class _Environment:
-    """Variables, read as what they should be."""
-
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self._variables = variables
-
-    def text(self, name: str, default: str) -> str:
-        return self._variables.get(name, "").strip() or default
-
-    def path(self, name: str, default: Callable[[], Path]) -> Path:
-        # A default is asked for only if it is needed: where there is no home folder, it cannot be had.
-        value = self.text(name, "")
-        return expanded(Path(value) if value else default(), name)
-
-    def only(self, *names: str) -> Mapping[str, str]:
-        return {name: self._variables[name] for name in names if name in self._variables}
-
-    def flag(self, name: str) -> bool:
-        value = self._variables.get(name, "").strip().lower()
-        if value not in TRUE_WORDS | FALSE_WORDS:
-            raise ConfigError(f"{name} is {value!r}; set it to 1 or 0.")
-        return value in TRUE_WORDS
-
-    def words(self, name: str) -> tuple[str, ...]:
-        return tuple(word.strip() for word in self.text(name, "").split(",") if word.strip())
-
-    def count(self, name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
-        value = self.text(name, str(default))
-        if not value.isdecimal() or int(value) < least or (most is not None and int(value) > most):
-            limits = f"{least} or more" if most is None else f"from {least} to {most}"
-            raise ConfigError(f"{name} is {value!r}; it must be a whole number, {limits}.")
-        return int(value)
-
-    def seconds(self, name: str, default: float) -> float:
-        value = self.text(name, str(default))
-        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) or float(value) <= 0:
-            raise ConfigError(f"{name} is {value!r}; it must be a number of seconds, more than 0.")
-        return float(value)
-
-    def choice(self, name: str, default: Choice, allowed: tuple[Choice, ...]) -> Choice:
-        value = self.text(name, default)
-        for choice in allowed:
-            if choice == value:
-                return choice
-        raise ConfigError(f"{name} is {value!r}; it must be one of: {', '.join(allowed)}.")

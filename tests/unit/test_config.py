@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lookalike.config import Config, ServeSettings
+from lookalike.environment import dotenv
 from lookalike.errors import ConfigError
 
 
@@ -182,3 +184,81 @@ def test_api_keys_are_never_shown() -> None:
     config = Config.from_environ({"LOOKALIKE_API_KEYS": "shop embed 0123456789abcdef"})
     assert config.serve.api_keys
     assert "0123456789abcdef" not in f"{config!r} {config}"
+
+
+@pytest.mark.parametrize(
+    ("environ", "model"),
+    [
+        ({"EMBEDDINGS_PROVIDER": "openai"}, "openai:text-embedding-3-small"),
+        (
+            {"EMBEDDINGS_PROVIDER": "OpenAI", "EMBEDDINGS_MODEL": "text-embedding-3-large"},
+            "openai:text-embedding-3-large",
+        ),
+        ({"EMBEDDING_MODE": "cohere"}, "cohere:embed-v4.0"),
+        ({"EMBEDDINGS_PROVIDER": "gemini", "EMBEDDING_MODE": "gemini"}, "gemini:gemini-embedding-2"),
+        ({"EMBEDDINGS_PROVIDER": "local"}, "auto"),
+        ({"EMBEDDINGS_PROVIDER": "local", "EMBEDDINGS_MODEL": "tiny"}, "tiny"),
+        ({"EMBEDDINGS_MODEL": "openai:text-embedding-3-small"}, "openai:text-embedding-3-small"),
+        ({"EMBEDDINGS_PROVIDER": "openai", "LOOKALIKE_MODEL": "tiny"}, "tiny"),
+        ({"EMBEDDINGS_PROVIDER": "lookalike", "EMBEDDINGS_MODEL": "http://gpu:8000"}, "lookalike:http://gpu:8000"),
+    ],
+)
+def test_a_provider_and_a_model_make_a_name(environ: dict[str, str], model: str) -> None:
+    """The conventional variables name the same models as LOOKALIKE_MODEL, which wins over them."""
+    assert Config.from_environ(environ).model == model
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"EMBEDDINGS_PROVIDER": "opnai"},
+        {"EMBEDDINGS_PROVIDER": "openai", "EMBEDDING_MODE": "local"},
+        {"EMBEDDINGS_PROVIDER": "azure"},
+        {"LOOKALIKE_MAX_COST_USD": "ten"},
+        {"LOOKALIKE_MAX_COST_USD": "-1"},
+    ],
+)
+def test_a_wrong_setting_of_a_provider_is_named(environ: dict[str, str]) -> None:
+    """What cannot be used is refused with the variable's name."""
+    with pytest.raises(ConfigError, match=next(iter(environ))):
+        Config.from_environ(environ)
+
+
+def test_keys_are_read_under_the_providers_own_names_and_never_shown() -> None:
+    """The first variable that is set counts; neither a key nor a password is in any repr."""
+    environ = {
+        "CO_API_KEY": "sk-secret-1",
+        "HF_TOKEN": "hf-secret-2",
+        "LOOKALIKE_CACHE": "postgresql://u:secret-3@db/x",
+    }
+    config = Config.from_environ(environ)
+    assert config.providers.keys["cohere"].reveal() == "sk-secret-1"
+    assert config.providers.keys["huggingface"].reveal() == "hf-secret-2"
+    assert "openai" not in config.providers.keys
+    assert "secret" not in repr(replace(config, hub=None, terminal={}))
+
+
+def test_a_file_adds_what_the_environment_does_not_set(tmp_path: Path) -> None:
+    """Quotes, comments and "export" are understood in ".env"; variables of the process win."""
+    (tmp_path / ".env").write_text(
+        "# keys\nexport OPENAI_API_KEY='sk-a b#c'\nCOHERE_API_KEY = co-1 # mine\n\n"
+        'JINA_API_KEY="j\\"1"\nLOOKALIKE_PROJECT=file\n',
+        encoding="utf-8",
+    )
+    code = """if True:
+        from lookalike import Config
+        config = Config.from_environ()
+        print([config.providers.keys[name].reveal() for name in ("openai", "cohere", "jina")], config.project)"""
+    environ = {**os.environ, "LOOKALIKE_PROJECT": "process"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == """['sk-a b#c', 'co-1', 'j"1'] process"""
+
+
+def test_a_bad_line_of_the_file_is_named_without_its_value(tmp_path: Path) -> None:
+    """A line that is no NAME=value is refused by its number; what is in it may be a secret."""
+    (tmp_path / ".env").write_text("A=1\nsk-secret\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="line 2") as caught:
+        dotenv(tmp_path / ".env")
+    assert "secret" not in str(caught.value)

@@ -10,7 +10,8 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from lookalike.config import Config, expanded
+from lookalike.config import Config
+from lookalike.environment import expanded
 from lookalike.spaces import Orientation, Precision
 
 Command = TypeVar("Command", bound=Callable[..., Any])

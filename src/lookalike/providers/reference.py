@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import parse_qsl, urlencode
 
 from lookalike.errors import ConfigError
@@ -18,6 +18,9 @@ OPTIONS = ("dimensions", "base_url", "role", "region", "api_version")
 
 Role = Literal["query", "document"]
 """What a text is embedded as, where a model tells the two apart: what is looked for, or what is found."""
+
+
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,17 +62,18 @@ class ModelRef:
             raise ConfigError(f"{text}: there is no option {unknown[0]!r}; there are: {', '.join(OPTIONS)}.")
         if not model:
             raise ConfigError(f"{text!r} names no model: write provider:model, such as openai:text-embedding-3-small.")
-        dimensions, role = options.get("dimensions", "0"), options.get("role", "query")
+        dimensions, asked = options.get("dimensions", "0"), options.get("role", "query")
         if not dimensions.isdecimal():
             raise ConfigError(f"{text}: dimensions is {dimensions!r}; it must be a whole number.")
-        if role not in ("query", "document"):
-            raise ConfigError(f"{text}: role is {role!r}; it must be query or document.")
+        role = next((role for role in ROLES if role == asked), None)
+        if role is None:
+            raise ConfigError(f"{text}: role is {asked!r}; it must be query or document.")
         return cls(
             provider=provider.lower(),
             model=model,
             dimensions=int(dimensions),
             base_url=options.get("base_url", "").rstrip("/"),
-            role=role,  # type: ignore[arg-type]
+            role=role,
             region=options.get("region", ""),
             api_version=options.get("api_version", ""),
         )
