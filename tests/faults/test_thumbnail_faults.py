@@ -26,7 +26,7 @@ import pytest
 from lookalike.errors import HarmfulInput, ImageError, NotReady
 from lookalike.http.decoder import MAX_ANSWER_BYTES
 from lookalike.http.thumbnails import Thumbnails
-from lookalike.image import ImagePolicy
+from lookalike.policy import ImagePolicy
 from lookalike.workers.channel import Channel
 from lookalike.workers.process import MULTIPROCESSING
 from tests.pictures import noise, picture
@@ -60,6 +60,47 @@ def test_a_child_that_died_between_pictures_is_replaced_without_blame(thumbnails
     assert make(thumbnails, 2)
     (second,) = children()
     assert second.pid != first.pid
+
+
+def test_pictures_are_made_side_by_side_where_there_are_cores(tmp_path: Path) -> None:
+    """One that hangs holds up its own process only; a second process is started when it is needed, and not before."""
+    maker = Thumbnails(tmp_path, ImagePolicy(), n_processes=2, stall_s=LATER_S)
+    make(maker, 1)
+    make(maker, 2)
+    (child,) = children()
+    assert child.pid is not None
+    pid, reading = child.pid, threading.Event()
+
+    def read() -> bytes:
+        os.kill(pid, signal.SIGSTOP)
+        reading.set()
+        return noise(3)
+
+    with ThreadPoolExecutor(1) as pool:
+        hanging = pool.submit(maker.make, read, "3" * 64, 64, item="hangs")
+        assert reading.wait(LATER_S)
+        while maker._free.qsize() == 2 and not hanging.done():
+            threading.Event().wait(0.01)
+        assert make(maker, 4)
+        assert len(children()) == 2
+        os.kill(pid, signal.SIGCONT)
+        assert hanging.result(LATER_S)
+    maker.close()
+
+
+def test_a_picture_that_two_ask_for_is_made_once(tmp_path: Path) -> None:
+    """The second waits for the first, and has what it made."""
+    maker = Thumbnails(tmp_path, ImagePolicy(), n_processes=2)
+    read: list[int] = []
+
+    def once() -> bytes:
+        read.append(1)
+        return noise(1)
+
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(maker.make, once, "1" * 64, 64, item="n1") for _ in range(4)]
+        assert len({future.result(LATER_S) for future in futures}) == len(read) == 1
+    maker.close()
 
 
 def test_what_holds_up_the_child_is_refused_and_remembered(thumbnails: Thumbnails) -> None:
@@ -223,7 +264,7 @@ def test_processes_are_asked_about_one_thread_at_a_time(
         patch.setattr(Popen, "poll", poll)
         make(thumbnails, 1)
         make(thumbnails, 2)
-        thumbnails._decoder.kill()  # type: ignore[union-attr]
+        thumbnails._makers[-1]._decoder.kill()  # type: ignore[union-attr]
         make(thumbnails, 3)
         thumbnails.close()
     assert held and all(held)
@@ -269,7 +310,7 @@ def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
         import multiprocessing, sys, time
         from pathlib import Path
         from lookalike.http.thumbnails import Thumbnails
-        from lookalike.image import ImagePolicy
+        from lookalike.policy import ImagePolicy
         from tests.pictures import noise
         if __name__ == "__main__":
             Thumbnails(Path(sys.argv[1]), ImagePolicy()).make(lambda: noise(1), "a" * 64, 64, item="a")

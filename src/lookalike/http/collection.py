@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from lookalike import app
 from lookalike.config import Config
-from lookalike.errors import ItemNotFound, LookalikeError, ServiceError, StoreError
+from lookalike.errors import ItemNotFound, LookalikeError, ServiceError, SpaceMismatch, StoreError
 from lookalike.http.pool_embedder import PoolEmbedder
 from lookalike.http.threads import Threads
 from lookalike.http.thumbnails import Thumbnails
@@ -19,6 +21,9 @@ from lookalike.types import StoreStats
 
 N_THREADS = 4
 """Searches, and readings of files, at the same time: more than there are cores mostly wait for each other."""
+
+MAX_PROCESSES = 4
+"""Thumbnails are made so many at a time, where there are as many cores: the largest picture takes two gigabytes."""
 
 STATS_EVERY_S = 5.0
 """How often it is read at most what the index holds, however often that is asked."""
@@ -31,6 +36,8 @@ WARM_UP_EVERY_S = 0.1
 
 Result = TypeVar("Result")
 
+_log = logging.getLogger("lookalike.index")
+
 
 class Collection:
     """An index, the threads that ask it, and the thumbnails of its pictures.
@@ -42,11 +49,13 @@ class Collection:
 
     def __init__(self, config: Config, service: EmbeddingService) -> None:
         self.config = config
-        self.thumbnails = Thumbnails(config.cache_dir / "thumbnails", ImagePolicy(max_pixels=config.max_pixels))
+        n_processes = min(MAX_PROCESSES, app.available_threads(config))
+        policy = ImagePolicy(max_pixels=config.max_pixels)
+        self.thumbnails = Thumbnails(config.cache_dir / "thumbnails", policy, n_processes=n_processes)
         self._embedder = PoolEmbedder(service, max_bytes=config.max_bytes)
         self._searches = Threads("searches", n_threads=N_THREADS)
         self._files = Threads("files", n_threads=N_THREADS)
-        self._pictures = Threads("thumbnails", n_threads=1, max_waiting=256)
+        self._pictures = Threads("thumbnails", n_threads=n_processes, max_waiting=256)
         self._figures = Threads("figures of the index", n_threads=1)
         self._stats: StoreStats | None = None
         self._stats_due = 0.0
@@ -60,6 +69,18 @@ class Collection:
         That is opening the index, and embedding the caption bank where no process has done so before.
         """
         threading.Thread(target=self._warm_up, name="lookalike-warm-up", daemon=True).start()
+
+    def mismatch(self) -> str:
+        """Why words and pictures cannot be searched for: the index is of another model; empty as far as is known."""
+        index = self._index
+        try:
+            if index is not None:
+                _ = index.embedder
+        except SpaceMismatch as error:
+            return str(error)
+        except ServiceError:  # it has no model yet
+            pass
+        return ""
 
     async def require(self, *, until: float) -> None:
         """Nothing, if there is an index: without one a search is refused before a model is asked for anything.
@@ -91,7 +112,7 @@ class Collection:
         return await self._files.run(work, until=until)
 
     async def draw(self, work: Callable[[], Result], *, until: float) -> Result:
-        """What a function makes of pictures, one after another."""
+        """What a function makes of pictures, a few at the same time."""
         return await self._pictures.run(work, until=until)
 
     async def stats(self) -> StoreStats | None:
@@ -126,8 +147,10 @@ class Collection:
                 self._ask(lambda index: index.search(text="a picture", limit=1))
             except ServiceError:  # it has no model yet, or too much to do
                 continue
+            except SpaceMismatch as error:
+                _log.error("No search: %s", error)
             except LookalikeError:  # searches will say it themselves
-                return
+                pass
             return
 
     def _ask(self, question: Callable[[Index], Result]) -> Result:

@@ -30,7 +30,10 @@ async def healthz() -> dict[str, str]:
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Whether it can answer", responses={503: {"description": "Not now; `reason` says why."}})
 async def readyz(shared: Shared) -> JSONResponse:
-    """200 once a worker has loaded the model and lately answered a known input with the known vector; else 503."""
+    """200 once a worker has loaded the model and lately answered a known input with the known vector; else 503.
+
+    `search_reason` says why the index cannot be searched with this model; empty if nothing is known against it.
+    """
     document = readiness(shared)
     return JSONResponse(document, 200 if document["ready"] else 503)
 
@@ -59,13 +62,17 @@ async def stats(shared: Shared, _: AnyKey) -> dict[str, Any]:
 
 
 def readiness(shared: Context) -> dict[str, Any]:
-    """Whether the service can answer and why not, what it answers with, and its workers in a word each."""
+    """Whether the service can answer and why not, what it answers with, and its workers in a word each.
+
+    A search that is impossible, because the index is of another model, does not make it less ready to embed.
+    """
     status = shared.service.status()
     stopping = shared.stopping.is_set()
     tower = status.tower
     return {
         "ready": status.ready and not stopping,
         "reason": "The service is stopping." if stopping else status.reason,
+        "search_reason": shared.index.mismatch(),
         "model": tower.space.model if tower else None,
         "space": tower.space.id if tower else None,
         "precision": tower.precision if tower else None,

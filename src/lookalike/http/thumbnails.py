@@ -1,52 +1,64 @@
-"""Thumbnails for the service: decoded in a process of their own, kept in a folder."""
+"""Thumbnails for the service: decoded in processes of their own, kept in a folder."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from queue import LifoQueue
 
-from lookalike.errors import HarmfulInput, ImageError, NotReady
-from lookalike.files import keep
-from lookalike.http.decoder import Decoder, DecoderLost, NoDecoder
+from lookalike.errors import HarmfulInput, ImageError
+from lookalike.http.decoder import DecoderLost
+from lookalike.http.kept import Kept
+from lookalike.http.maker import Maker
 from lookalike.policy import ImagePolicy
 
 SIDES_PX = (64, 128, 256, 512)
-"""The sizes that are made: few, so that asking for many cannot fill the disk."""
+"""The sizes that are made: few, so that asking for many does not fill the folder."""
+
+MAX_BYTES = 1 << 30
+"""What all thumbnails that are kept may have together: 100,000 of 256 pixels."""
 
 STALL_S = 20.0
 """How long one picture may take: a PNG of 100 million pixels takes five seconds where the cores are busy."""
-
-N_TRIES = 2
-"""A picture is to blame when so many processes were lost with it: one may have been killed from outside."""
 
 MAX_REMEMBERED = 1024
 
 
 class Thumbnails:
-    """Makes thumbnails, in a child process that is killed and replaced when a picture ends it or holds it up.
+    """Makes thumbnails, in child processes that are killed and replaced when a picture ends them or holds them up.
 
     Args:
         folder: Where they are kept; one that cannot be written costs time only.
         policy: What pictures are let in.
+        n_processes: How many pictures are decoded at the same time; a process is started when it is needed.
         stall_s: How long one picture may take.
+        max_bytes: What all that are kept may have together; those that nobody asked for go first.
     """
 
-    def __init__(self, folder: Path, policy: ImagePolicy, *, stall_s: float = STALL_S) -> None:
-        self._folder = folder
-        self._policy = policy
-        self._stall_s = stall_s
-        self._lock = threading.Lock()
-        self._decoder: Decoder | None = None
-        self._closed = False
+    def __init__(
+        self,
+        folder: Path,
+        policy: ImagePolicy,
+        *,
+        n_processes: int = 1,
+        stall_s: float = STALL_S,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._kept = Kept(folder, max_bytes=max_bytes)
+        self._makers = [Maker(policy, stall_s=stall_s) for _ in range(n_processes)]
+        # Last in, first out: where one process is enough, the others are never started.
+        self._free: LifoQueue[Maker] = LifoQueue()
+        for maker in self._makers:
+            self._free.put(maker)
+        self._under_way: set[str] = set()
+        self._finished = threading.Condition()
         self._harmful: set[str] = set()
 
     def kept(self, content: str, side_px: int) -> bytes | None:
         """The thumbnail of a content (sha256), if it was made before."""
-        try:
-            return self._path(content, side_px).read_bytes()
-        except OSError:
-            return None
+        return self._kept.get(_name(content, side_px))
 
     def make(self, read: Callable[[], bytes], content: str, side_px: int, *, item: str) -> bytes:
         """Make and keep the thumbnail of a picture, unless it was made in the meantime.
@@ -62,69 +74,59 @@ class Thumbnails:
             HarmfulInput: It ended two processes that decoded it, or held one up; it is not tried again.
             NotReady: No process could be started for it, or this was closed.
         """
-        with self._lock:
+        with self._alone(content):
             kept = self.kept(content, side_px)
             if kept is not None:
                 return kept
             if content in self._harmful:
                 raise HarmfulInput("ended or held up the process that decoded it; it is not tried again.", item=item)
-            data = read()
             try:
-                made, reason = self._decoded(data, side_px)
+                made, reason = self._made(read(), side_px)
             except DecoderLost as error:
                 self._remember(content)
                 raise HarmfulInput("ended or held up the process that decoded it.", item=item) from error
-        if reason:
-            raise ImageError(reason, item=item)
-        keep(self._path(content, side_px), made)
+            if reason:
+                raise ImageError(reason, item=item)
+            self._kept.put(_name(content, side_px), made)
         return made
 
     def close(self) -> None:
-        """End the child."""
-        self._closed = True
-        decoder = self._decoder
-        if decoder is not None:
-            decoder.kill()  # a picture that is being made gets its error
-        with self._lock:
-            self._end_decoder()
+        """End the children."""
+        for maker in self._makers:
+            maker.stop()  # a picture that is being made gets its error
+        free = [self._free.get() for _ in self._makers]
+        for maker in free:
+            maker.end()
+            self._free.put(maker)
 
-    def _decoded(self, data: bytes, side_px: int) -> tuple[bytes, str]:
-        """The thumbnail or why there is none; DecoderLost if the picture is to blame."""
-        for n_left in reversed(range(N_TRIES)):
-            decoder = self._ready()
-            try:
-                return decoder.ask(data, side_px, timeout_s=self._stall_s)
-            except DecoderLost as error:
-                self._end_decoder()
-                if self._closed:
-                    break
-                if error.late or not n_left:
-                    raise
-        raise NotReady("The service is being stopped.")
+    @contextmanager
+    def _alone(self, content: str) -> Iterator[None]:
+        """Nobody else makes a thumbnail of this content meanwhile: it need not be made twice, nor be harmful twice."""
+        with self._finished:
+            self._finished.wait_for(lambda: content not in self._under_way)
+            self._under_way.add(content)
+        try:
+            yield
+        finally:
+            with self._finished:
+                self._under_way.remove(content)
+                self._finished.notify_all()
 
-    def _ready(self) -> Decoder:
-        if self._decoder is None or not self._decoder.is_usable:
-            self._end_decoder()
-            try:
-                self._decoder = Decoder(self._policy)
-            except NoDecoder as error:
-                raise NotReady(f"No process can be started to decode a picture ({error}): try again later.") from error
-        if self._closed:  # while it was started: `close` has not seen it
-            self._decoder.kill()
-        return self._decoder
-
-    def _end_decoder(self) -> None:
-        decoder, self._decoder = self._decoder, None
-        if decoder is not None:
-            decoder.end()
+    def _made(self, data: bytes, side_px: int) -> tuple[bytes, str]:
+        maker = self._free.get()
+        try:
+            return maker.make(data, side_px)
+        finally:
+            self._free.put(maker)
 
     def _remember(self, content: str) -> None:
         if len(self._harmful) >= MAX_REMEMBERED:
             self._harmful.clear()
         self._harmful.add(content)
 
-    def _path(self, content: str, side_px: int) -> Path:
-        return self._folder / content[:2] / f"{content}-{side_px}.webp"
+
+def _name(content: str, side_px: int) -> str:
+    return f"{content[:2]}/{content}-{side_px}.webp"
 
 
 def side_of(size_px: int) -> int:
