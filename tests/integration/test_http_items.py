@@ -64,6 +64,14 @@ def test_the_project_is_a_parameter(service: Running, shop: Catalogue) -> None:
     assert service.client.get(response.json()["picture"]).status_code == 200
 
 
+@pytest.mark.parametrize("what", ["", "/picture", "/thumbnail"])
+def test_an_unknown_parameter_is_refused(service: Running, shop: Catalogue, what: str) -> None:
+    """A misspelt project would silently be the service's own, and its item another picture."""
+    response = service.client.get(at(shop.path("blue"), what), params={"projct": "warm"})
+    assert response.status_code == 422
+    assert response.json()["error"]["item"] == "projct"
+
+
 def test_figures_name_routes_as_the_document_does(service: Running, shop: Catalogue) -> None:
     """`/items/{item_id}` in /metrics as in OpenAPI: how a path is matched is nobody's business."""
     service.client.get(at(shop.path("blue")))

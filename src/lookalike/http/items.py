@@ -15,7 +15,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Match
 
@@ -53,7 +53,7 @@ register_url_convertor("item", ItemId())
 
 
 class RouteBelowItem(APIRoute):
-    """A route whose last word is not part of the item's id: "/items/a%2Fpicture" is the item "a/picture"."""
+    """A route options last word is not part of the item's id: "/items/a%2Fpicture" is the item "a/picture"."""
 
     def matches(self, scope: Any) -> tuple[Match, Any]:
         """Whether a request is for this route."""
@@ -64,7 +64,20 @@ class RouteBelowItem(APIRoute):
 router = APIRouter()
 below = APIRouter(route_class=RouteBelowItem)
 Searching = Annotated[Caller, Depends(require("search"))]
-Project = Annotated[str | None, Query(description="The item's project; the service's own if left out.")]
+
+
+class ItemOptions(BaseModel):
+    """Which item of that id, in the query string."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project: str | None = Field(None, description="The item's project; the service's own if left out.")
+
+
+class ThumbnailOptions(ItemOptions):
+    """And how large a copy."""
+
+    size: int = Field(256, ge=SIDES_PX[0], le=SIDES_PX[-1], description="Longer side in pixels, about.")
 
 
 class ItemFacts(BaseModel):
@@ -104,11 +117,16 @@ def item_facts(item: Item, request: Request) -> ItemFacts:
     responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not changed."}, **responses(410, 413)},
 )
 async def picture(
-    item_id: str, request: Request, shared: Shared, until: Deadline, _: Searching, project: Project = None
+    item_id: str,
+    request: Request,
+    shared: Shared,
+    until: Deadline,
+    _: Searching,
+    options: Annotated[ItemOptions, Query()],
 ) -> Response:
     """The original file, as long as it is the one that was indexed. Its ETag is the sha256 of the content."""
     collection = shared.index
-    item = await collection.ask(lambda index: index.item(item_id, project=project), until=until)
+    item = await collection.ask(lambda index: index.item(item_id, project=options.project), until=until)
     if _is_known(request, item.content):
         return _unchanged(item.content)
     original = await collection.read(lambda: open_original(item, collection.config.max_bytes), until=until)
@@ -132,13 +150,12 @@ async def thumbnail(
     shared: Shared,
     until: Deadline,
     _: Searching,
-    project: Project = None,
-    size: Annotated[int, Query(ge=SIDES_PX[0], le=SIDES_PX[-1], description="Longer side in pixels, about.")] = 256,
+    options: Annotated[ThumbnailOptions, Query()],
 ) -> Response:
     """WebP, upright, at most as large as asked for rounded up to 64, 128, 256 or 512 pixels. Made once and kept."""
     collection = shared.index
-    side_px = side_of(size)
-    item = await collection.ask(lambda index: index.item(item_id, project=project), until=until)
+    side_px = side_of(options.size)
+    item = await collection.ask(lambda index: index.item(item_id, project=options.project), until=until)
     tag = f"{item.content}-{side_px}"
     if _is_known(request, tag):
         return _unchanged(tag)
@@ -156,11 +173,16 @@ async def thumbnail(
 
 @router.get("/items/{item_id:item}", summary="One item", response_model=ItemFacts)
 async def one_item(
-    item_id: str, request: Request, shared: Shared, until: Deadline, _: Searching, project: Project = None
+    item_id: str,
+    request: Request,
+    shared: Shared,
+    until: Deadline,
+    _: Searching,
+    options: Annotated[ItemOptions, Query()],
 ) -> ItemFacts:
     """What is known of an item. Write its id percent-encoded, slashes too: `/items/%2Fphotos%2Fa.jpg`."""
     collection = shared.index
-    item = await collection.ask(lambda index: index.item(item_id, project=project), until=until)
+    item = await collection.ask(lambda index: index.item(item_id, project=options.project), until=until)
     return item_facts(item, request)
 
 
