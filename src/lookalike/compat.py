@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from lookalike.app import Embedder
+from lookalike.config import Config
 from lookalike.embed import ImageInput
 from lookalike.errors import ConfigError
 from lookalike.types import Rows
@@ -51,6 +53,56 @@ class EmbeddingModel:
 def get_image_embedding(image: ImageInput) -> list[float]:
     """One picture (bytes or a path) -> its unit vector, by the configured model, which stays loaded."""
     return [float(value) for value in _configured().embed_images([image]).values[0]]
+
+
+class EmbeddingsService:
+    """Texts to vectors for programs on asyncio, under the names that web applications usually give it.
+
+    Args:
+        embedder: What embeds; each call runs in a thread, so that the event loop goes on.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.embedder = embedder
+
+    async def get_embedding(self, text: str) -> list[float]:
+        """One text -> its unit vector.
+
+        Raises:
+            InputError: The text cannot be used.
+            ProviderError: The provider of the model did not do its part.
+        """
+        return (await self.get_embeddings_batch([text]))[0]
+
+    async def get_embeddings_batch(self, texts: Sequence[str]) -> list[list[float]]:
+        """Texts -> their unit vectors, in the same order; none of them if one fails.
+
+        Raises:
+            InputError: A text cannot be used; names it.
+            ProviderError: The provider of the model did not do its part.
+        """
+        if not texts:
+            return []
+        vectors = await asyncio.to_thread(self.embedder.embed_texts, texts)
+        return [[float(value) for value in row] for row in vectors.values]
+
+
+def get_embeddings_service(config: Config | None = None) -> EmbeddingsService:
+    """The service that the settings describe, which stays open: EMBEDDINGS_PROVIDER and EMBEDDINGS_MODEL choose.
+
+    Args:
+        config: Settings; from the environment if left out.
+
+    Raises:
+        ConfigError: A setting cannot be used, or a key is missing.
+        ModelError: The model cannot be found or used.
+    """
+    return _configured_service() if config is None else EmbeddingsService(Embedder.open(config=config))
+
+
+@lru_cache(maxsize=1)
+def _configured_service() -> EmbeddingsService:
+    return EmbeddingsService(_configured())
 
 
 @lru_cache(maxsize=1)
