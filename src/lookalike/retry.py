@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from typing import TypeVar
@@ -77,6 +77,20 @@ class RetryPolicy:
             # Never earlier than asked; a little later, lest all who were sent away come back together.
             return asked_for_s + self.jitter() * self.base_s
         return self.jitter() * min(self.cap_s, self.base_s * 2.0 ** (attempt - 1))
+
+
+def asked_pause_s(headers: Mapping[str, str], now_s: float) -> float | None:
+    """The seconds that an answer asks us to wait: its Retry-After-Ms (OpenAI, Azure), else its Retry-After; None if none.
+
+    Args:
+        headers: With lower-case names.
+        now_s: Seconds since the epoch.
+    """
+    try:
+        pause_s = float(headers.get("retry-after-ms", "")) / 1000
+    except ValueError:
+        return retry_after_s(headers.get("retry-after"), now_s)
+    return min(pause_s, LONGEST_S) if pause_s >= 0 else None
 
 
 def retry_after_s(header: str | None, now_s: float) -> float | None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.errors import LookalikeError, NotReady, Overloaded, RateLimited, Refused, Unavailable
-from lookalike.retry import LONGEST_S, RetryPolicy, retry_after_s
+from lookalike.retry import LONGEST_S, RetryPolicy, asked_pause_s, retry_after_s
 
 FOREVER = float("inf")
 NOW_S = 1_000_000.0
@@ -167,3 +167,20 @@ def test_no_near_date_breaks_the_reader(header: str) -> None:
     """Nor do things that are almost dates."""
     seconds = retry_after_s(header, NOW_S)
     assert seconds is None or seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after-ms": "20", "retry-after": "9"}, 0.02),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+        ({"retry-after-ms": "-1"}, None),
+        ({"retry-after-ms": "nan"}, None),
+        ({"retry-after-ms": "inf"}, LONGEST_S),
+        ({}, None),
+    ],
+)
+def test_a_pause_may_be_asked_for_in_milliseconds(headers: dict[str, str], seconds: float | None) -> None:
+    """Retry-After-Ms is finer than Retry-After and goes before it; what is no number counts as not said."""
+    assert asked_pause_s(headers, NOW_S) == seconds

@@ -108,3 +108,20 @@ class ProviderSettings:
     region: str = ""
     timeout_s: float = 60.0
     proxy: str = ""
+
+
+def require_key(settings: ProviderSettings, provider: str, variable: str) -> Secret:
+    """The key of a provider.
+
+    Args:
+        settings: What the variables say.
+        provider: Its name in PROVIDERS.
+        variable: The variable to set, as the provider's own documents name it.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    key = settings.keys.get(provider)
+    if not key:
+        raise ConfigError(f"There is no key for {provider}: set the variable {variable} to it.")
+    return key
