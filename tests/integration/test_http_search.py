@@ -166,16 +166,15 @@ def test_words_beside_a_picture_have_a_weight(service: Running) -> None:
             assert found["hits"] == expected
 
 
-@pytest.mark.parametrize(
-    ("field", "named"),
-    [("bogus", "bogus: is not known"), ("q", "q: is not known"), ("encoding_format", "encoding_format: is not known")],
-)
-def test_a_form_has_pictures_and_nothing_else(service: Running, field: str, named: str) -> None:
+@pytest.mark.parametrize("field", ["bogus", "q", "encoding_format"])
+def test_a_form_has_pictures_and_nothing_else(service: Running, field: str) -> None:
     """A field that would not be heard is refused by its name, also one that another place or route has."""
     response = service.client.post("/search/images", files={"image": RED}, data={field: "float"})
     assert response.status_code == 422
-    assert response.json()["error"]["item"] == field
-    assert named in response.json()["error"]["message"]
+    error = response.json()["error"]
+    assert error["item"] == field
+    assert "not known in this form" in error["message"]
+    assert "query string" in error["message"]
 
 
 @pytest.mark.parametrize("query", ["weight=2", "q=a&weight=0", "q=a&weight=nan", "q=a&weight=much"])

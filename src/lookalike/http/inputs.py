@@ -225,9 +225,9 @@ def _files(form: FormData, fields: Sequence[str]) -> list[UploadFile | str]:
         if name.removesuffix("[]") in FILE_FIELDS:
             files.append(value)
         elif name not in fields:
-            also = f" and {', '.join(map(repr, fields))}" if fields else ""
+            also = f" and {', '.join(map(repr, fields))}" if fields else " alone, and all else in the query string"
             raise InputError(
-                f"is not known in a form, which takes files named 'image'{also}: correct its name, or leave it out.",
+                f"is not known in this form. It takes files named 'image'{also}: correct the name, or leave it out.",
                 item=name[:MAX_NAME],
             )
     if not files:
