@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from lookalike.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +26,41 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+def address_of(base_url: str, *, setting: str = "base_url") -> tuple[str, str]:
+    """An address without a slash at its end, and its host with the port, for errors.
+
+    Args:
+        base_url: Where a service is.
+        setting: What to call it in the error.
+
+    Raises:
+        ConfigError: It is no http(s) address, or has a password, a query or a fragment in it.
+    """
+    try:
+        parts = urlsplit(base_url)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and base_url.isascii()
+        parts.port  # noqa: B018  # raises if it is none
+    except ValueError:
+        is_usable = False
+    if not is_usable or parts.username or parts.password or parts.query or parts.fragment:
+        # Not repeated: there may be a password in it.
+        raise ConfigError(f"{setting} must be an address such as http://127.0.0.1:8000, without anything secret in it.")
+    return base_url.rstrip("/"), parts.netloc
+
+
+def bearer(key: str, *, setting: str) -> dict[str, str]:
+    """The header that shows a key.
+
+    Raises:
+        ConfigError: It is empty or holds what no header can; names the setting, and does not repeat the key.
+    """
+    return {"Authorization": f"Bearer {header_safe(key, setting=setting)}"}
+
+
+def header_safe(key: str, *, setting: str) -> str:
+    """The key, if a header can hold it. Errors as `bearer`."""
+    if not key or not all("!" <= letter <= "~" for letter in key):
+        raise ConfigError(f"{setting} is empty or holds characters that no key has (a line break?): set it again.")
+    return key

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from lookalike.client.answers import fields_of, hits_of, item_of, vectors_of
 from lookalike.client.inputs import encoded, parts, pictures, sentences
@@ -18,8 +18,8 @@ from lookalike.client.question import question_of
 from lookalike.client.refusals import error_of, is_lasting, refusal
 from lookalike.client.values import RemoteHits, RemoteVectors
 from lookalike.embed import ImageInput, OnError
-from lookalike.errors import ConfigError, ProviderError, SpaceMismatch
-from lookalike.messages import Answer, Request
+from lookalike.errors import ProviderError, SpaceMismatch
+from lookalike.messages import Answer, Request, address_of, bearer
 from lookalike.query import Part
 from lookalike.retry import RetryPolicy
 from lookalike.types import Failure, Item
@@ -63,11 +63,12 @@ class Client:
     ) -> None:
         from lookalike.wire import Wire
 
-        self._base_url, self._host = _address(base_url)
+        self._base_url, self._host = address_of(base_url)
         self._timeout_s = timeout_s
         self._policy = policy
         self._space = _OneSpace(space, self._host)
-        self._wire = Wire(self._base_url, host=self._host, headers=_authorization(api_key))
+        headers = {} if api_key is None else bearer(api_key, setting="api_key")
+        self._wire = Wire(self._base_url, host=self._host, headers=headers)
 
     def __repr__(self) -> str:
         return f"Client({self._base_url!r})"
@@ -309,25 +310,3 @@ def _post(path: str, body: Mapping[str, object]) -> Request:
 def _get(item_id: str, part: str, project: str | None, *, size: int | None = None) -> Request:
     query = urlencode({name: value for name, value in (("project", project), ("size", size)) if value is not None})
     return Request("GET", f"/items/{quote(item_id, safe='')}{part}{'?' if query else ''}{query}")
-
-
-def _address(base_url: str) -> tuple[str, str]:
-    """The address without a slash at its end, and the host for errors."""
-    try:
-        parts = urlsplit(base_url)
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and base_url.isascii()
-        parts.port  # noqa: B018  # raises if it is none
-    except ValueError:
-        is_usable = False
-    if not is_usable or parts.username or parts.password or parts.query or parts.fragment:
-        # Not repeated: there may be a password in it.
-        raise ConfigError("base_url must be an address such as http://127.0.0.1:8000, without anything secret in it.")
-    return base_url.rstrip("/"), parts.netloc
-
-
-def _authorization(api_key: str | None) -> dict[str, str]:
-    if api_key is None:
-        return {}
-    if not api_key or not all("!" <= letter <= "~" for letter in api_key):
-        raise ConfigError("api_key is empty or holds characters that no key has (a line break?): set it again.")
-    return {"Authorization": f"Bearer {api_key}"}

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 from urllib.parse import parse_qsl, urlencode
 
 from lookalike.errors import ConfigError
+from lookalike.messages import address_of
 from lookalike.secret import Secret
 
 PROVIDERS = ("openai", "azure", "huggingface", "cohere", "gemini", "voyage", "jina", "bedrock", "lookalike")
 """The providers that a model's name may begin with."""
 
-OPTIONS = ("dimensions", "base_url", "role", "region", "api_version")
+OPTIONS = ("dimensions", "base_url", "role", "region", "api_version", "images")
 """What may follow a model's name, after "?"."""
 
 Role = Literal["query", "document"]
@@ -35,6 +36,7 @@ class ModelRef:
         role: What texts are embedded as.
         region: Of Bedrock.
         api_version: Of Azure.
+        images: Whether the model embeds pictures too, at servers that do not say so (OpenAI's API, as Infinity has it).
     """
 
     provider: str
@@ -44,6 +46,7 @@ class ModelRef:
     role: Role = "query"
     region: str = ""
     api_version: str = ""
+    images: bool = False
 
     @classmethod
     def parse(cls, text: str) -> ModelRef | None:
@@ -68,14 +71,17 @@ class ModelRef:
         role = next((role for role in ROLES if role == asked), None)
         if role is None:
             raise ConfigError(f"{text}: role is {asked!r}; it must be query or document.")
+        if options.get("images", "0") not in ("0", "1"):
+            raise ConfigError(f"{text}: images is {options['images']!r}; it must be 1 or 0.")
         return cls(
             provider=provider.lower(),
             model=model,
             dimensions=int(dimensions),
-            base_url=options.get("base_url", "").rstrip("/"),
+            base_url=address_of(options["base_url"])[0] if "base_url" in options else "",
             role=role,
             region=options.get("region", ""),
             api_version=options.get("api_version", ""),
+            images=options.get("images") == "1",
         )
 
     def __str__(self) -> str:
@@ -86,6 +92,7 @@ class ModelRef:
             "role": "" if self.role == "query" else self.role,
             "region": self.region,
             "api_version": self.api_version,
+            "images": "1" if self.images else "",
         }
         query = urlencode({name: value for name, value in options.items() if value}, safe="/:")
         return f"{self.provider}:{self.model}" + (f"?{query}" if query else "")
@@ -125,3 +132,22 @@ def require_key(settings: ProviderSettings, provider: str, variable: str) -> Sec
     if not key:
         raise ConfigError(f"There is no key for {provider}: set the variable {variable} to it.")
     return key
+
+
+def placed(ref: ModelRef, settings: ProviderSettings, *, usual: str = "", variable: str = "") -> tuple[ModelRef, str]:
+    """The model with its address, if that is not the usual one; and where it is.
+
+    Args:
+        ref: The model as it was named; its own `base_url` wins over the variable's.
+        settings: What the variables say.
+        usual: Where the provider is if nobody says otherwise; empty if there is no such place.
+        variable: What holds an address, for errors.
+
+    Raises:
+        ConfigError: Nobody says where it is, or it is no address.
+    """
+    base_url = ref.base_url or settings.base_urls.get(ref.provider, "") or usual
+    if not base_url:
+        raise ConfigError(f"{ref} does not say where it is: set {variable}, or write ?base_url=https://... behind it.")
+    base_url, _ = address_of(base_url, setting=f"base_url or {variable}" if variable else "base_url")
+    return replace(ref, base_url="" if base_url == usual else base_url), base_url
