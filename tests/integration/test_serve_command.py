@@ -15,16 +15,21 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from lookalike import Index
 from lookalike.config import Config
+from lookalike.weights.local import BUILT_IN
+from tests.integration.hub_server import Hub
 from tests.pictures import picture, write
 
 START_S = 60.0
 KEY = "shop-key-0123456789"
+NOBODY = "http://127.0.0.1:9"
+"""A hub that cannot be reached: nothing listens at the discard port."""
 
 
 class Process:
@@ -224,19 +229,58 @@ def test_a_host_that_is_not_ours_is_a_sentence(host: str) -> None:
     assert "no address of this machine" in done.stderr
 
 
-def test_keys_that_cannot_be_used_are_a_sentence() -> None:
-    """A mistake in the keys ends the start; it does not open the service."""
+def test_a_number_that_is_none_is_refused_with_its_limits() -> None:
+    """A port that is no number or too large, no workers: which option, and what it takes."""
+    for option, value, limits in (
+        ("--port", "80x", "from 0 to 65535"),
+        ("--port", "70000", "from 0 to 65535"),
+        ("--workers", "0", "of 1 or more"),
+    ):
+        done = run(option, value)
+        assert done.returncode == 2
+        assert f"'{option}': '{value}' is no whole number {limits}." in done.stderr
+
+
+def test_keys_that_cannot_be_used_are_a_sentence(tmp_path: Path) -> None:
+    """A mistake in the keys ends the start, before any worker; it does not open the service."""
     done = run("--port", "0", LOOKALIKE_API_KEYS=f"shop sell {KEY}")
     assert done.returncode == 1
-    assert "LOOKALIKE_API_KEYS, entry 1" in done.stderr
+    assert done.stderr.startswith("Error: LOOKALIKE_API_KEYS, entry 1")
     assert KEY not in done.stderr
+    done = run("--port", "0", LOOKALIKE_API_KEYS_FILE=str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert [line.partition(" (")[0] for line in done.stderr.splitlines()] == ["Error: LOOKALIKE_API_KEYS_FILE"]
+
+
+@pytest.mark.parametrize(
+    ("model", "offline", "said"),
+    [
+        ("clipp", "0", "Did you mean clip?"),
+        ("/nowhere/model", "0", "no folder on this machine"),
+        ("clip", "1", "downloads are switched off"),
+        ("somebody/something", "1", "downloads are switched off"),
+    ],
+)
+def test_a_model_that_can_never_be_had_ends_the_start(model: str, offline: str, said: str, tmp_path: Path) -> None:
+    """A name that means nothing, or one that may not be fetched: trying again would not help, so it is said at once."""
+    done = run("--port", "0", "--model", model, HF_HUB_OFFLINE=offline, HF_HOME=str(tmp_path), HF_ENDPOINT=NOBODY)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_model_that_is_not_the_indexs_is_a_sentence(index: Path, tmp_path: Path) -> None:
-    """Vectors of another space could find nothing: said at the start, not by every search."""
+    """Vectors of another space could find nothing: said at the start, not by every search; a known model need not be
+    fetched for that."""
     photos = run("--index", str(index), "--port", "0", LOOKALIKE_ORIENTATION="ignore")
     assert photos.returncode == 1
     assert "orientation" in photos.stderr
+    far = {"HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path), "HF_ENDPOINT": NOBODY}
+    clip = run("--index", str(index), "--port", "0", "--model", "clip", **far)
+    assert clip.returncode == 1
+    assert "clip is another model" in clip.stderr
 
 
 def test_open_to_all_is_warned_of_and_keys_quieten_it() -> None:
@@ -252,18 +296,39 @@ def test_open_to_all_is_warned_of_and_keys_quieten_it() -> None:
         assert httpx2.get(f"{service.url}/stats", trust_env=False).status_code == 401
 
 
-def test_a_model_that_cannot_be_loaded_is_no_reason_not_to_start() -> None:
+def test_a_model_that_cannot_be_fetched_now_is_no_reason_not_to_start(tmp_path: Path) -> None:
     """The service answers, says why on /readyz and to whoever asks, and tries again."""
-    with started("--model", "/nowhere/model") as service:
-        line = service.wait_for("/nowhere/model")
+    environ = {"HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path), "HF_ENDPOINT": NOBODY}
+    with started("--model", "somebody/something", "--index", "/nowhere/index", **environ) as service:
         service.wait_for("Not ready")
-        while not (document := httpx2.get(f"{service.url}/readyz", trust_env=False).json())["reason"].count("nowhere"):
+        while "cannot be reached" not in (document := _readiness(service))["reason"]:
             assert not document["ready"]
         answer = httpx2.post(f"{service.url}/embed/text", json={"text": "x"}, trust_env=False)
         assert (answer.status_code, answer.json()["error"]["type"]) == (503, "NotReady")
-        assert "/nowhere/model" in answer.json()["error"]["message"]
+        assert "cannot be reached" in answer.json()["error"]["message"]
         assert httpx2.get(f"{service.url}/healthz", trust_env=False).status_code == 200
-        assert line
+
+
+def test_a_model_of_another_space_is_said_as_soon_as_it_is_there(index: Path, tmp_path: Path) -> None:
+    """One that had to be fetched first and is not the index's: it embeds, and says why there is no search."""
+    files = {path.name: path.read_bytes() for path in (BUILT_IN / "tiny").iterdir()}
+    prepared = json.loads(files["preprocessor_config.json"])
+    files["preprocessor_config.json"] = json.dumps({**prepared, "image_mean": [0.5, 0.5, 0.5]}).encode()
+    with Hub({"somebody/other": files}) as hub:
+        environ = {"HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path), "HF_ENDPOINT": hub.endpoint}
+        with started("--model", "somebody/other", "--index", str(index), **environ) as service:
+            assert "the two cannot be compared" in service.wait_for("No search: ")
+            document = _readiness(service)
+            assert document["ready"]
+            assert "the two cannot be compared" in document["search_reason"]
+            embedded = httpx2.post(f"{service.url}/embed/text", json={"text": "x"}, trust_env=False)
+            searched = httpx2.get(f"{service.url}/search/images?q=x", trust_env=False)
+            assert (embedded.status_code, searched.status_code) == (200, 409)
+
+
+def _readiness(service: Process) -> dict[str, Any]:
+    document: dict[str, Any] = httpx2.get(f"{service.url}/readyz", trust_env=False).json()
+    return document
 
 
 def test_used_up_file_descriptors_pass() -> None:

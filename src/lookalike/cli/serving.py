@@ -5,19 +5,22 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lookalike import __version__, app
-from lookalike.cli.options import index_option, model_option, precision_option
+from lookalike.cli.options import WholeNumber, index_option, model_option, precision_option
 from lookalike.config import LOG_LEVELS, Config
-from lookalike.errors import MissingDependency, ModelError, StoreNotFound
+from lookalike.errors import MissingDependency, ModelError, ModelNotFound, SpaceMismatch, StoreNotFound
 from lookalike.http import logs, sockets
+from lookalike.http.keys import read_keys
 from lookalike.index import Index
 from lookalike.types import ServiceStatus
-from lookalike.weights.local import locate
+from lookalike.weights.hub_answers import absence
+from lookalike.weights.local import WEIGHTS_FILE, hub_model, locate
 
 if TYPE_CHECKING:
     from lookalike.http.context import Context
@@ -39,8 +42,8 @@ def _serve_setting(name: str, *declarations: str, **attributes: Any) -> Callable
 @precision_option
 @index_option
 @_serve_setting("host", "--host", metavar="ADDRESS", help="Where to listen; this machine only by default.")
-@_serve_setting("port", "--port", type=click.IntRange(0, 65_535), help="8000 by default; 0 for any that is free.")
-@_serve_setting("workers", "--workers", type=click.IntRange(min=1), help="Worker processes; cores + 1 by default.")
+@_serve_setting("port", "--port", type=WholeNumber(0, 65_535), help="8000 by default; 0 for any that is free.")
+@_serve_setting("workers", "--workers", type=WholeNumber(min=1), help="Worker processes; cores + 1 by default.")
 @_serve_setting("log_level", "--log-level", type=click.Choice(LOG_LEVELS), help="info by default: a line per request.")
 @click.pass_obj
 def serve(config: Config) -> None:
@@ -50,6 +53,7 @@ def serve(config: Config) -> None:
     line. Ctrl-C finishes what was accepted, a second one ends at once.
     """
     began_at = time.monotonic()
+    read_keys(config.serve)  # a mistake in them ends the command before anything is started
     config, holds = _with_model(config)
     logs.configure(config.serve.log_level)
     with sockets.bind(config.serve.host, config.serve.port) as listener:
@@ -91,24 +95,43 @@ def _with_model(config: Config) -> tuple[Config, str]:
     """The configuration with the model that is to be served, that of the index if there is one; and what that holds.
 
     Raises:
+        ModelError: There is no such model, or it is not here and may not be fetched: neither passes by itself.
         SpaceMismatch: The model that was asked for is not the index's.
     """
     try:
         with Index.open(config=replace(config, precision="exact")) as index:
             chosen = replace(index.model_config, precision=config.precision)
-            _check_space(index, chosen)
+            _check_space(index, chosen.model, is_here=_is_here(chosen))
             return chosen, f"{index.stats().items:,} items"
     except StoreNotFound:
-        return replace(config, model=app.choose_model(config)), ""
+        chosen = replace(config, model=app.choose_model(config))
+        _is_here(chosen)
+        return chosen, ""
 
 
-def _check_space(index: Index, config: Config) -> None:
-    # A model that is not here, or cannot be used, is no reason not to start: /readyz says so, and it is tried again.
-    try:
-        if locate(config.model, config.hub) is not None:
+def _is_here(config: Config) -> bool:
+    """Whether the model is on this machine, or else will be fetched."""
+    is_here = locate(config.model, config.hub) is not None
+    if not is_here and config.hub.offline:
+        raise ModelNotFound(absence(hub_model(config.model), config.hub), model=config.model)
+    return is_here
+
+
+def _check_space(index: Index, model: str, *, is_here: bool) -> None:
+    if is_here:
+        # One that cannot be used is no reason not to start: /readyz says so, and it is tried again.
+        with suppress(ModelError):
             _ = index.embedder
-    except ModelError:
-        pass
+        return
+    # Of one that is yet to be fetched the published digest is enough to tell that it is another.
+    digests = {file.sha256 for file in hub_model(model).files if file.name == WEIGHTS_FILE}
+    if digests.isdisjoint({None, index.space.weights}):
+        raise SpaceMismatch(
+            f"This index holds vectors of {index.space.id}, and {model} is another model: the two cannot be compared. "
+            "Leave the model out to use the index's own, or name another index with --index.",
+            expected=index.space.id,
+            actual=model,
+        )
 
 
 def _introduce(start: _Start, context: Context) -> None:
@@ -163,7 +186,10 @@ def _announcer(start: _Start, context: Context) -> Callable[[ServiceStatus, bool
         # Not curl's --json, which is younger than the curl of many a server.
         body = """-H 'content-type: application/json' -d '{"text": "a red dress"}'"""
         click.echo(f"Try: curl {url}/embed/text{key} {body}")
-        if start.holds:
+        mismatch = context.index.mismatch()
+        if mismatch:
+            click.secho(f"No search: {mismatch}", fg="red")
+        elif start.holds:
             click.echo(f"     curl '{url}/search/images?q=a+red+dress'{key}")
 
     return announce

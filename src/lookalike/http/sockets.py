@@ -30,7 +30,7 @@ def bind(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ConfigError(f"--host {host} is no address of this machine: {error.strerror or error}.") from error
+        raise ConfigError(f"--host {host!r} is no address of this machine: {error.strerror or error}.") from error
     try:
         # Otherwise the port cannot be had for a minute after a service that was just stopped.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
