@@ -11,7 +11,8 @@ from typing import Generic, Literal, TypeVar
 import numpy as np
 
 from lookalike.calls import Inputs, Payload, error_of, failure_of, joined
-from lookalike.errors import ImageError, InputError, TooLarge
+from lookalike.errors import InputError
+from lookalike.files import picture_bytes
 from lookalike.image import decode
 from lookalike.policy import ImagePolicy
 from lookalike.ports import Encoder, Vectorizer
@@ -217,21 +218,3 @@ def _require_several(inputs: object, name: str) -> None:
     # A text is a sequence of letters, and would be embedded letter by letter.
     if isinstance(inputs, str | bytes | Path):
         raise InputError(f"{name} is a single {type(inputs).__name__}: hand in a list of one.")
-
-
-def picture_bytes(image: Payload, policy: ImagePolicy) -> bytes:
-    """The bytes of a picture that is handed in as bytes or as a path."""
-    return image if isinstance(image, bytes) else read_picture(Path(image), max_bytes=policy.max_bytes)
-
-
-def read_picture(path: Path, *, max_bytes: int) -> bytes:
-    """The bytes of a picture file. ImageError if it cannot be read, TooLarge before reading one that is too large."""
-    try:
-        n_bytes = path.stat().st_size
-        if n_bytes > max_bytes:
-            raise TooLarge(
-                f"has {n_bytes:,} bytes; {max_bytes:,} are allowed.", item=str(path), actual=n_bytes, limit=max_bytes
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"cannot be read: {error.strerror or error}.", item=str(path)) from error

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from lookalike.embed import read_picture
 from lookalike.errors import InputError
+from lookalike.files import read_picture
 from lookalike.image import decode
 from lookalike.policy import ImagePolicy
 from lookalike.thumbnails import square_thumbnail

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from lookalike.embed import ImageInput, OnError, read_picture
+from lookalike.embed import ImageInput, OnError
 from lookalike.errors import InputError
+from lookalike.files import read_picture
 from lookalike.policy import ImagePolicy
 from lookalike.types import Failure
 

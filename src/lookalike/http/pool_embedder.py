@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lookalike.embed import ImageInput, read_picture
+from lookalike.embed import ImageInput
 from lookalike.errors import NotReady
+from lookalike.files import read_picture
 from lookalike.ports import EmbeddingService
 from lookalike.spaces import Modality, Tower
 from lookalike.types import Job, Vectors

@@ -83,7 +83,7 @@ class Reading:
         warnings: Sentences about inputs, as (place in the request, sentence).
     """
 
-    rows: Rows | Sequence[Sequence[float]]
+    rows: Rows | Sequence[Sequence[float] | Rows]
     tokens: int = 0
     image_tokens: int = 0
     tower: Tower | None = None
