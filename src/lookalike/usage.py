@@ -1,8 +1,9 @@
-"""What embedding used: requests, tokens, money; as providers report it, or as it was counted here."""
+"""What embedding used (requests, tokens, money) and what it costs, as providers say it or as it was counted here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from datetime import date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +52,58 @@ class Price:
         """What this much costs."""
         by_token = tokens * self.million_tokens_usd + image_tokens * self.million_image_tokens_usd
         return by_token / 1e6 + images * self.image_usd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelPrice:
+    """What a picture costs where its pixels are billed, in US dollars.
+
+    Attributes:
+        billion_pixels_usd: A billion pixels.
+        least_usd: What the smallest picture costs.
+        most_usd: What the largest picture costs.
+    """
+
+    billion_pixels_usd: float
+    least_usd: float
+    most_usd: float
+
+    def image_usd(self, pixels: int) -> float:
+        """What a picture of so many pixels costs."""
+        return min(max(pixels * self.billion_pixels_usd / 1e9, self.least_usd), self.most_usd)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """How fast one key may go, a minute; 0 where that is not known."""
+
+    texts_per_minute: int = 0
+    images_per_minute: int = 0
+    tokens_per_minute: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A hosted model, as its provider sells it; None is what is not known.
+
+    Attributes:
+        model: Its name ("openai:text-embedding-3-small").
+        dim: Length of its vectors.
+        embeds_images: Whether it embeds pictures.
+        price: What it costs at once.
+        batch: What it costs in the provider's batches, which may take a day.
+        pixels: What pictures cost where their pixels are billed; `price` has the most then.
+        rates: How fast one key may go.
+        source: Where that is from.
+        dated: When it was looked up.
+    """
+
+    model: str
+    dim: int | None = None
+    embeds_images: bool | None = None
+    price: Price | None = None
+    batch: Price | None = None
+    pixels: PixelPrice | None = None
+    rates: Rates = field(default_factory=Rates)
+    source: str
+    dated: date

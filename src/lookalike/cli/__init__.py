@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 import lookalike
+from lookalike.cli.cost import cost
 from lookalike.cli.doctor import doctor
 from lookalike.cli.embed import embed
 from lookalike.cli.forgetting import forget
@@ -71,5 +72,5 @@ def main(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (index, search, similar, duplicates, embed, serve, forget, stats, doctor, models):
+for command in (index, search, similar, duplicates, embed, serve, forget, stats, doctor, models, cost):
     main.add_command(command)

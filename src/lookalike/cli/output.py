@@ -33,6 +33,13 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+def dollars(money: float) -> str:
+    """1234.5 -> "$1,234"; 6.75 -> "$6.75"; 0.004 -> "< $0.01"."""
+    if 0 < money < 0.01:
+        return "< $0.01"
+    return f"${money:,.0f}" if money >= 100 or money == 0 else f"${money:,.2f}"
+
+
 # C0 and C1 controls, which a terminal obeys and of which a newline breaks a line of output in two; and the stand-ins
 # for bytes of a file name that are not UTF-8, which cannot be printed at all.
 _UNPRINTABLE = {code: f"\\x{code % 0xDC00:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), *range(0xDC80, 0xDD00))}
