@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lookalike.calls import Inputs
 from lookalike.policy import ImagePolicy
-from lookalike.spaces import Space, Tower
+from lookalike.spaces import Modality, Space, Tower
 from lookalike.types import (
     Embedded,
     Filter,
@@ -264,8 +264,11 @@ class EmbeddingService(Protocol):
 class Recorder(Protocol):
     """Where the service's figures go. Called from several threads."""
 
-    def observe(self, stage: str, seconds: float) -> None:
-        """A stage took so long: "queue" and "search" for one job, "decode" and "inference" for one batch."""
+    def observe(self, stage: str, seconds: float, *, modality: Modality | None = None) -> None:
+        """A stage took so long: "queue" for one job, "decode" and "inference" for one batch, all of this modality.
+
+        "search" has none: a search is by a vector, whatever that was made of.
+        """
         ...
 
     def count(self, event: str, n: int = 1) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
+from lookalike.spaces import Modality
 from lookalike.types import Embedded, Job
 from lookalike.workers import WorkerPlan, WorkerPool
 from lookalike.workers.child import OpenEmbedder
@@ -28,8 +29,8 @@ class Figures:
         self.counts: Counter[str] = Counter()
         self.seconds: dict[str, list[float]] = {}
 
-    def observe(self, stage: str, seconds: float) -> None:
-        self.seconds.setdefault(stage, []).append(seconds)
+    def observe(self, stage: str, seconds: float, *, modality: Modality | None = None) -> None:
+        self.seconds.setdefault(f"{stage}_{modality}", []).append(seconds)
 
     def count(self, event: str, n: int = 1) -> None:
         self.counts[event] += n

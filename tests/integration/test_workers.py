@@ -122,10 +122,10 @@ def test_large_batches_fit_through_the_line(pool: WorkerPool) -> None:
 
 
 def test_figures_are_recorded(pool: WorkerPool, figures: Figures) -> None:
-    """Each stage has its seconds, each batch and item is counted; no time is negative."""
+    """Each stage has its seconds, of texts and of pictures, each batch and item is counted; no time is negative."""
     pool.submit([text("recorded")])[0].result(SOON_S)
     pool.submit([image(noise(99))])[0].result(SOON_S)
-    assert {"queue", "decode", "inference"} <= figures.seconds.keys()
+    assert figures.seconds.keys() == {f"{s}_{m}" for s in ("queue", "decode", "inference") for m in ("image", "text")}
     assert all(seconds >= 0 for values in figures.seconds.values() for seconds in values)
     assert figures.counts["item_text"] >= figures.counts["batch_text"] >= 1
     assert figures.counts["item_image"] >= figures.counts["batch_image"] >= 1

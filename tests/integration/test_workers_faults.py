@@ -21,6 +21,7 @@ import pytest
 from lookalike.app import open_service
 from lookalike.config import Config, ServeSettings
 from lookalike.errors import HarmfulInput, InputError, ModelError, NotReady
+from lookalike.spaces import Modality
 from lookalike.workers import WorkerPool, damping, process, slot
 from tests.faults import models
 from tests.faults.models import poison
@@ -425,9 +426,9 @@ def test_a_bug_in_the_parent_costs_one_try(tmp_path: Path) -> None:
     """A thread of the pool that dies of an error is replaced, and the jobs that it had are tried again."""
 
     class Broken(Figures):
-        def observe(self, stage: str, seconds: float) -> None:
-            super().observe(stage, seconds)
-            if len(self.seconds["queue"]) == 1:
+        def observe(self, stage: str, seconds: float, *, modality: Modality | None = None) -> None:
+            super().observe(stage, seconds, modality=modality)
+            if sum(map(len, self.seconds.values())) == 1:
                 raise RuntimeError("a bug")
 
     with running(models.good, tmp_path, QUICK, recorder=Broken()) as pool:

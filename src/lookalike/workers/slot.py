@@ -263,7 +263,7 @@ class Slot:
                 # Not a file was bad, but a vector: the input's fault, or the worker's?
                 self._check_canary(worker, tower)
             for stage, seconds in reply.seconds.items():
-                self._shared.recorder.observe(stage, seconds)
+                self._shared.recorder.observe(stage, seconds, modality=batch[0].modality)
             settle(self._shared.queue, batch, reply, tower)
         except BaseException:
             self._shared.queue.put_back(groups)
@@ -272,7 +272,7 @@ class Slot:
     def _note(self, batch: Sequence[Entry]) -> None:
         now = time.monotonic()
         for entry in batch:
-            self._shared.recorder.observe("queue", now - entry.since)
+            self._shared.recorder.observe("queue", now - entry.since, modality=entry.modality)
         self._count(f"batch_{batch[0].modality}")
         self._count(f"item_{batch[0].modality}", len(batch))
 
