@@ -25,6 +25,8 @@
     │   ├── StoreCorrupt            a file of it is damaged
     │   ├── ItemNotFound            no such item
     │   └── PictureGone             its file is not what was indexed any more
+    ├── CacheError                  the cache of vectors cannot do what was asked
+    │   └── CacheDamaged            its file is damaged
     ├── ServiceError                the service cannot answer this now
     │   ├── NotReady                its model is not loaded, or does not answer as it should
     │   ├── Overloaded              more is waiting than can be done in time
@@ -231,6 +233,22 @@ class ItemNotFound(StoreError, KeyError):
 
 class PictureGone(StoreError):
     """The picture of an item is not at its place, or is another one by now."""
+
+
+class CacheError(LookalikeError):
+    """The cache of vectors cannot do what was asked.
+
+    Attributes:
+        cache: Where the cache is; a database's address without user and password.
+    """
+
+    def __init__(self, message: str, *, cache: str = "") -> None:
+        super().__init__(message)
+        self.cache = cache
+
+
+class CacheDamaged(CacheError):
+    """The file of the cache is damaged."""
 
 
 class ServiceError(LookalikeError):

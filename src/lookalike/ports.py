@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol
 
+from lookalike.cached import CacheEntry, CacheStats, Pruning, TowerName
 from lookalike.calls import Inputs
 from lookalike.policy import ImagePolicy
 from lookalike.spaces import Modality, Space, Tower
@@ -98,15 +99,41 @@ class Vectorizer(Protocol):
 class VectorCache(Protocol):
     """Vectors by what they were made of; losing one costs time or money, never an answer.
 
-    Keys are sha256 digests (32 bytes) of a tower's fingerprint, a modality and a content; see `cache.key_of`.
+    Keys are sha256 digests (32 bytes) of a tower's fingerprint, a modality and a content; see `caching.key_of`. Every
+    method may be called from several threads at once. One that keeps its vectors outside of this process raises
+    CacheError where it cannot be reached; behind `cache.layers.LayeredCache`, which only says so, none does.
     """
 
-    def get(self, keys: Sequence[bytes]) -> list[Rows | None]:
-        """For each key in order: its vector, (dim,) float32 of unit length, or None."""
+    def get(self, keys: Sequence[bytes]) -> list[CacheEntry | None]:
+        """For each key in order what is kept under it, or None; a damaged entry is None too."""
         ...
 
-    def put(self, keys: Sequence[bytes], vectors: Rows) -> None:
-        """Keep (n, dim) float32 unit rows under n keys. One that is there already stays what it is."""
+    def put(self, tower: TowerName, entries: Mapping[bytes, CacheEntry]) -> None:
+        """Keep vectors of this tower. Under a key that is there already, what is there stays."""
+        ...
+
+    def count(self, *, hits: int = 0, misses: int = 0, saved_usd: float = 0.0) -> None:
+        """Add to the figures that it tells; they may be written later, with something else."""
+        ...
+
+
+class CacheKeeper(Protocol):
+    """The housekeeping of a cache that outlives the process. Every method may raise CacheError."""
+
+    def stats(self) -> CacheStats:
+        """What it holds, and what it was good for."""
+        ...
+
+    def prune(self, what: Pruning) -> int:
+        """Remove entries and give their room back; how many went."""
+        ...
+
+    def clear(self) -> int:
+        """Remove everything, a damaged file too; how many entries went, as far as they could be counted."""
+        ...
+
+    def walk(self) -> Iterator[tuple[TowerName, dict[bytes, CacheEntry]]]:
+        """Every whole entry, a few hundred at a time."""
         ...
 
 

@@ -14,7 +14,7 @@ from lookalike.errors import StoreError, StoreNotFound, StoreReadOnly, StoreTooN
 from lookalike.spaces import Space
 from lookalike.store.faults import speaking_sql
 from lookalike.store.faults import writing as writing_files
-from lookalike.store.sql import statements
+from lookalike.sql import statements
 
 FILE = "items.sqlite"
 FORMAT = 1
@@ -75,7 +75,7 @@ class Database:
 
     def create(self, space: Space) -> None:
         """Write the tables of an empty store; the file appears complete or not at all."""
-        sql = statements("items.sql")
+        sql = statements("lookalike.store", "items.sql")
         unfinished = self.path.with_suffix(".new")
         with speaking_sql(self.folder), writing_files(self.folder):
             unfinished.unlink(missing_ok=True)
@@ -96,7 +96,7 @@ class Database:
     def space(self) -> Space:
         """The space that the store is bound to. StoreTooNew if this version cannot read the rest."""
         with self.reading() as connection:
-            written, space = connection.execute(statements("items.sql")["read_meta"]).fetchone()
+            written, space = connection.execute(statements("lookalike.store", "items.sql")["read_meta"]).fetchone()
         if written > FORMAT:
             raise StoreTooNew(
                 f"{self.folder} has format {written} and this version of lookalike reads up to {FORMAT}. "

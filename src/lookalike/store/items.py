@@ -13,11 +13,11 @@ import numpy as np
 from lookalike.errors import InputError
 from lookalike.store.database import State
 from lookalike.store.faults import damaged
-from lookalike.store.sql import statements
+from lookalike.sql import statements
 from lookalike.types import Item
 from lookalike.vectors import Slots
 
-_SQL = statements("items.sql")
+_SQL = statements("lookalike.store", "items.sql")
 
 Key = tuple[str, str]
 """(project, id)."""

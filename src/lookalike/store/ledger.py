@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lookalike.store.database import Database
-from lookalike.store.sql import statements
+from lookalike.sql import statements
 from lookalike.types import LedgerEntry, Outcome
 
 PAGE = 1000
 """Entries to a transaction when all under a prefix are walked."""
 
-_SQL = statements("ledger.sql")
+_SQL = statements("lookalike.store", "ledger.sql")
 
 
 class SqliteLedger:

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.store.database import State
-from lookalike.store.sql import statements
+from lookalike.sql import statements
 from lookalike.types import Filter
 from lookalike.vectors import Slots
 
-_SQL = statements("items.sql")
+_SQL = statements("lookalike.store", "items.sql")
 
 MAX_FILTERS = 64
 """Filters kept at a time; one over a million items takes 16 MB."""

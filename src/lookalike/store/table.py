@@ -15,11 +15,11 @@ from lookalike.store.database import State
 from lookalike.store.faults import damaged, writing
 from lookalike.store.nearest import Table
 from lookalike.store.segments import Segment, as_bytes, sync_folder
-from lookalike.store.sql import statements
+from lookalike.sql import statements
 from lookalike.types import Rows
 from lookalike.vectors import Codes, Screen, Slots, from_fixed, to_fixed
 
-_SQL = statements("items.sql")
+_SQL = statements("lookalike.store", "items.sql")
 
 SCREEN_WIDTH = 128
 """Bytes to a code. 160 make every search of 624,000 rows 1.5 ms slower, and those that read many high bytes faster."""
