@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookalike.batching import Entry
+from lookalike.batching import Entry, QueueLimits
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.workers import canary, damping, progress
 from lookalike.workers.blame import REMEMBERED, REMEMBERED_S, Convicts, judge
 from lookalike.workers.canary import Canary
 from lookalike.workers.channel import Channel
+from lookalike.workers.child import STEP_IMAGES
 from lookalike.workers.damping import Damping
 from lookalike.workers.progress import POLL_S, Marks, Patience, Place
 
@@ -141,6 +142,11 @@ def test_who_never_came_up_is_tried_again_ever_more_seldom() -> None:
     assert [rule.lost() for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert lost_after(rule, clock, 0.1) == 0
     assert [rule.lost() for _ in range(3)] == [1, 2, 4]
+
+
+def test_no_picture_waits_for_a_step_that_is_not_its_own() -> None:
+    """A batch of pictures is what the model is given at a time: its answers come when it has run, no more at once."""
+    assert QueueLimits().batch("bulk", "image") == STEP_IMAGES
 
 
 def test_marks_tell_where_a_worker_is() -> None:

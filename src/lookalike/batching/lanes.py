@@ -31,7 +31,8 @@ class QueueLimits:
         bulk_jobs: The same of the bulk lane. One caller may hold half of a lane when others use it too, and seven
             eighths when nobody does: there is room for whoever comes next.
         n_bytes: Bytes of all inputs together.
-        batch_images: Pictures in one batch, at most.
+        batch_images: Pictures in one batch, at most: as many as the model is given at a time. Answers of a larger batch
+            would come all at once, and a query waits until the event loop has written them.
         batch_texts: Texts in one batch, at most.
         batch_interactive: Jobs in a batch of the interactive lane, at most: the next query must not wait for many.
         batch_bytes: Bytes in one batch, unless a single input has more.
@@ -41,7 +42,7 @@ class QueueLimits:
     interactive_jobs: int = 512
     bulk_jobs: int = 4096
     n_bytes: int = 512 << 20
-    batch_images: int = 32
+    batch_images: int = 8
     batch_texts: int = 64
     batch_interactive: int = 8
     batch_bytes: int = 32 << 20
