@@ -130,6 +130,17 @@ class Tower:
                 actual=f"{self.space.id}+{self.precision}",
             )
 
+    def to_json(self) -> str:
+        """One line of JSON that `from_json` reads back."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Tower:
+        """The tower that `to_json` wrote."""
+        fields = json.loads(text)
+        space = Space.from_json(json.dumps(fields["space"]))
+        return cls(**{**fields, "space": space, "recipe": tuple((name, value) for name, value in fields["recipe"])})
+
 
 @dataclass(frozen=True, slots=True)
 class PinnedFile:

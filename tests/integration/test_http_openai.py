@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from openai import OpenAI
 from lookalike import Embedder
 from lookalike.config import ServeSettings
 from lookalike.errors import Overloaded
+from lookalike.spaces import Tower
 from tests.integration.test_http_embed import Scripted, tiny_service
 from tests.pictures import noise
 from tests.serving import InlineService, Running, serving
@@ -167,6 +169,7 @@ def test_models_are_listed(client: OpenAI, embedder: Embedder) -> None:
     (model,) = client.models.list().data
     assert (model.id, model.object, model.owned_by) == ("tiny", "model", "lookalike")
     assert model.to_dict()["space"] == embedder.space.id
+    assert Tower.from_json(json.dumps(model.to_dict()["tower"])) == embedder.tower
     assert client.models.retrieve("tiny") == model
 
 

@@ -18,7 +18,7 @@ from lookalike.http.jobs import Outcome, outcomes
 from lookalike.http.keys import Caller
 from lookalike.http.problems import responses
 from lookalike.http.schemas import Embedding, Embeddings
-from lookalike.spaces import Space
+from lookalike.spaces import Space, Tower
 from lookalike.types import Job, Lane
 
 router = APIRouter(prefix="/embed")
@@ -74,8 +74,8 @@ class Call:
         return [entry if isinstance(entry, LookalikeError) else next(found) for entry in inputs.entries]
 
 
-def served_space(shared: Context) -> Space:
-    """The space of every vector.
+def served_tower(shared: Context) -> Tower:
+    """The recipe of every vector.
 
     Raises:
         NotReady: No worker has loaded the model yet.
@@ -83,7 +83,12 @@ def served_space(shared: Context) -> Space:
     status = shared.service.status()
     if status.tower is None:
         raise NotReady(status.reason)
-    return status.tower.space
+    return status.tower
+
+
+def served_space(shared: Context) -> Space:
+    """The space of every vector. Errors as `served_tower`."""
+    return served_tower(shared).space
 
 
 async def call(

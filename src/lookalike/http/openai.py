@@ -7,6 +7,7 @@ input fails the whole request. What differs is said: token ids are refused, sinc
 from __future__ import annotations
 
 import re
+from dataclasses import asdict, replace
 from typing import Any
 
 from fastapi import APIRouter, Depends, Response
@@ -16,13 +17,13 @@ from lookalike.errors import InputError, LookalikeError, ModelNotFound
 from lookalike.http.access import require
 from lookalike.http.answers import JSON_BYTES, encoded, json_answer, public_name
 from lookalike.http.context import Shared
-from lookalike.http.embed import Asked, served_space
+from lookalike.http.embed import Asked, served_space, served_tower
 from lookalike.http.examples import OPENAI
 from lookalike.http.inputs import Inputs, checked_text, names_of, pictures, require_kind, require_room
 from lookalike.http.jobs import off_loop
 from lookalike.http.problems import responses
 from lookalike.http.schemas import Encoding, OpenAIEmbeddings, OpenAIModel, OpenAIModels, OpenAIRequest, Picture, parse
-from lookalike.spaces import Space, known_model
+from lookalike.spaces import Space, Tower, known_model
 from lookalike.types import Embedded
 
 router = APIRouter(prefix="/v1")
@@ -71,7 +72,7 @@ async def create_embeddings(asked: Asked) -> Response:
 )
 async def list_models(shared: Shared) -> Response:
     """The model that is served."""
-    return json_answer({"object": "list", "data": [_facts(served_space(shared))]})
+    return json_answer({"object": "list", "data": [_facts(served_tower(shared))]})
 
 
 @router.get(
@@ -83,9 +84,9 @@ async def list_models(shared: Shared) -> Response:
 )
 async def retrieve_model(model: str, shared: Shared) -> Response:
     """The model of this name, if it is the one that is served; names may have slashes."""
-    space = served_space(shared)
-    _require_model(model, space)
-    return json_answer(_facts(space))
+    tower = served_tower(shared)
+    _require_model(model, tower.space)
+    return json_answer(_facts(tower))
 
 
 def _parsed(body: bytes) -> OpenAIRequest:
@@ -165,14 +166,16 @@ def _document(found: list[Embedded], encoding: Encoding, space: Space) -> dict[s
     }
 
 
-def _facts(space: Space) -> dict[str, Any]:
-    owner, slash, _ = public_name(space).rpartition("/")
+def _facts(tower: Tower) -> dict[str, Any]:
+    space = replace(tower.space, model=public_name(tower.space))
+    owner, slash, _ = space.model.rpartition("/")
     return {
-        "id": public_name(space),
+        "id": space.model,
         "object": "model",
         "created": 0,
         "owned_by": owner if slash else "lookalike",
         "dimensions": space.dim,
         "modalities": list(space.modalities),
         "space": space.id,
+        "tower": asdict(replace(tower, space=space)),
     }

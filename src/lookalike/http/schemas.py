@@ -99,6 +99,22 @@ _MODEL = {
     "dimensions": 512,
     "modalities": ["image", "text"],
     "space": "clip-vit-base-patch32-512@0f3a9c4d21b7",
+    "tower": {
+        "space": {
+            "model": "openai/clip-vit-base-patch32",
+            "weights": "99d28a652e6ec46629ab7047a0ac82c69b1fe11e0ce672c43af65d3a9a3fc05d",
+            "preprocessing": "5d9a31f6b0c2",
+            "pooling": "projection",
+            "dim": 512,
+            "modalities": ["image", "text"],
+            "normalised": True,
+            "orientation": "apply",
+        },
+        "precision": "exact",
+        "runtime": "onnxruntime",
+        "recipe": [["pillow", "13"]],
+        "cosine": 1.0,
+    },
 }
 
 
@@ -206,6 +222,7 @@ class OpenAIModel(BaseModel):
     dimensions: int
     modalities: list[str]
     space: str
+    tower: dict[str, Any] = Field(description="The recipe of the vectors, with all that their space is made of.")
 
 
 class OpenAIModels(BaseModel):
