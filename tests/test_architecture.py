@@ -45,10 +45,11 @@ LADDER = {
         "sql",
     },
     "transforms": {"image", "heic", "pixels", "tokens", "vectors", "confidence", "thumbnails"},
-    "adapters": {"encoders", "providers", "cache", "store", "sources", "weights"},
+    "adapters": {"encoders", "providers", "cache", "metering", "store", "sources", "weights"},
     "pipeline": {
         "embed",
         "caching",
+        "flights",
         "fallback",
         "parity",
         "bridge",

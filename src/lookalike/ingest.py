@@ -20,7 +20,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from lookalike.embed import Embedder
-from lookalike.errors import InputError
+from lookalike.errors import BudgetExceeded, InputError, ProviderError
 from lookalike.ports import Ledger, Source, VectorReader, VectorWriter
 from lookalike.progress import Progress, Report, Tally
 from lookalike.types import Item, LedgerEntry, Outcome, Rows, SourceObject, Vectors
@@ -105,6 +105,8 @@ class Ingest:
         Raises:
             StoreError: The store cannot be written; what it acknowledged before is safe.
             ModelError: The model cannot be used.
+            BudgetExceeded: Going on would cost too much; what was paid for is stored.
+            ProviderError: The provider did not do its part; what it did before is stored.
         """
         target, tally = self._target, Tally(on_progress)
         with ThreadPoolExecutor(target.threads, thread_name_prefix="ingest") as pool:
@@ -112,7 +114,12 @@ class Ingest:
                 for source in sources:
                     seen: set[int] = set()
                     fresh = changed(source, target.ledger, target.project, seen, tally.skip)
-                    _Flow(target, source, pool, tally).run(fresh)
+                    flow = _Flow(target, source, pool, tally)
+                    try:
+                        flow.run(fresh)
+                    except (BudgetExceeded, ProviderError):
+                        flow.keep_paid()
+                        raise
                     self._remove_gone(source, seen, tally)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
@@ -153,6 +160,15 @@ class _Flow:
             self._embed(self._reading.popleft().result())
         while self._embedding:
             self._store(*self._embedding.popleft())
+
+    def keep_paid(self) -> None:
+        """After an error: store what other chunks have been embedded meanwhile, which may have cost money."""
+        for pictures, fresh, future in self._embedding:
+            if future.cancel() or future.exception() is not None:
+                continue
+            # The others of the chunk may rely on the content of a chunk that failed: they are the next run's.
+            own = {picture.content for picture in fresh}
+            self._store([picture for picture in pictures if picture.content in own], fresh, future)
 
     def _embed(self, pictures: list[Picture]) -> None:
         distinct = list(dict.fromkeys(picture.content for picture in pictures if picture.content))

@@ -21,6 +21,7 @@ from lookalike.cli.models import models
 from lookalike.cli.output import shown
 from lookalike.cli.searching import search, similar
 from lookalike.cli.serving import serve
+from lookalike.cli.usage import usage
 from lookalike.config import Config
 from lookalike.errors import LookalikeError
 
@@ -72,5 +73,5 @@ def main(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (index, search, similar, duplicates, embed, serve, forget, stats, doctor, models, cost):
+for command in (index, search, similar, duplicates, embed, serve, forget, stats, doctor, models, cost, usage):
     main.add_command(command)

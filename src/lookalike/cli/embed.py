@@ -11,7 +11,7 @@ import numpy as np
 
 from lookalike.app import Embedder, choose_model
 from lookalike.cli.models import ensure_here
-from lookalike.cli.options import model_option, orientation_option, precision_option, threads_option
+from lookalike.cli.options import max_cost_option, model_option, orientation_option, precision_option, threads_option
 from lookalike.cli.output import shown
 from lookalike.cli.searching import example
 from lookalike.config import Config
@@ -32,6 +32,7 @@ from lookalike.types import Rows, Vectors
 @precision_option
 @orientation_option
 @threads_option
+@max_cost_option
 @click.pass_obj
 def embed(config: Config, inputs: tuple[str, ...], output: str) -> None:
     """Print the vectors of texts and pictures, in the order given.

@@ -16,6 +16,7 @@ from lookalike.cli.models import ensure_here
 from lookalike.cli.options import (
     index_option,
     json_option,
+    max_cost_option,
     model_option,
     orientation_option,
     precision_option,
@@ -48,6 +49,7 @@ fine for a first try, far weaker than CLIP on real photos. For your own photos:
 @precision_option
 @orientation_option
 @threads_option
+@max_cost_option
 @json_option
 @click.pass_obj
 def index(config: Config, folders: tuple[Path, ...], project: str | None, dry_run: bool, as_json: bool) -> None:

@@ -71,6 +71,13 @@ orientation_option = _setting(
     help="Turn photos upright as EXIF says (apply, default), or not (ignore).",
 )
 threads_option = _setting("threads", "--threads", type=WholeNumber(min=1), help="Cores to use; all by default.")
+max_cost_option = _setting(
+    "max_cost_usd",
+    "--max-cost",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="DOLLARS",
+    help="End before a hosted model has cost more; run it again to go on.  [$LOOKALIKE_MAX_COST_USD]",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 project_option = click.option("--project", metavar="NAME", help="Only this project.")
 

@@ -1,0 +1,75 @@
+"""`lookalike usage`: what hosted models were used for, and what that cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from lookalike.cli.options import WholeNumber, json_option
+from lookalike.cli.output import dollars, shown
+from lookalike.config import Config
+from lookalike.metering.log import FILE, Account, read_usage
+from lookalike.metering.meter import today
+from lookalike.usage import Usage
+
+Rows = Sequence[tuple[Account, Usage]]
+
+
+@click.command()
+@click.option(
+    "--days", type=WholeNumber(min=1), default=30, show_default=True, metavar="N", help="Of so many days, today last."
+)
+@json_option
+@click.pass_obj
+def usage(config: Config, days: int, as_json: bool) -> None:
+    """Say what hosted models were used for, and what that cost.
+
+    By day (in UTC), model and key; a key is shown as the first digits of its sha256.
+    """
+    rows = read_usage(config.cache_dir / FILE, since=today() - timedelta(days=days - 1))
+    if as_json:
+        listed = [{**asdict(account), "day": account.day.isoformat(), **asdict(used)} for account, used in rows]
+        click.echo(json.dumps({"usage": listed, "total": asdict(_total(rows))}, ensure_ascii=False, indent=2))
+        return
+    if not rows:
+        click.echo(f"No hosted model was used in the last {days} days.", err=True)
+        return
+    from rich.console import Console
+
+    Console(highlight=False).print(_table(rows))
+
+
+def _total(rows: Rows) -> Usage:
+    return sum((used for _, used in rows), Usage())
+
+
+def _table(rows: Rows) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_footer=True)
+    total = _cells(_total(rows))
+    table.add_column("day", "total", no_wrap=True)
+    table.add_column("model", overflow="fold")
+    table.add_column("key", no_wrap=True, style="dim")
+    names = ("requests", "texts", "pictures", "tokens", "cost", "cached", "saved")
+    for name, cell in zip(names, total, strict=True):
+        table.add_column(name, cell, justify="right", no_wrap=True)
+    previous = None
+    for account, used in rows:
+        day = "" if account.day == previous else account.day.isoformat()
+        previous = account.day
+        model = escape(shown(f"{account.provider}:{account.model}"))
+        table.add_row(day, model, escape(account.key), *_cells(used))
+    return table
+
+
+def _cells(used: Usage) -> list[str]:
+    counts = (used.requests, used.texts, used.images, used.tokens + used.image_tokens)
+    return [*(f"{n:,}" for n in counts), dollars(used.cost_usd), f"{used.cached:,}", dollars(used.saved_usd)]
