@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lookalike.errors import LookalikeError
+from lookalike.errors import InputError, LookalikeError
 from lookalike.messages import Answer, Request
 from lookalike.spaces import Modality, Tower
 from lookalike.types import Rows
@@ -56,6 +56,9 @@ class Limits:
         tokens_per_minute: Of one key.
         concurrency: Requests under way at the same time.
         allows_empty: Whether an empty text has a vector.
+        any_file: Whether a picture is sent as the file that it is, of any kind, since the provider has an image door
+            like ours.
+        timeout_header: The header that tells the provider for how many seconds an answer is worth waiting for.
     """
 
     texts: int
@@ -69,6 +72,8 @@ class Limits:
     tokens_per_minute: int = 0
     concurrency: int = 4
     allows_empty: bool = False
+    any_file: bool = False
+    timeout_header: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,11 +81,13 @@ class Reading:
     """What an answer says, not yet believed.
 
     Attributes:
-        rows: A vector for each input, in the inputs' order, of any length: (n, dim) float32, or n lists of numbers.
+        rows: A vector for each input that has no failure, in the inputs' order, of any length: (n, dim) float32, or n
+            lists of numbers.
         tokens: Tokens of text that the provider billed; 0 if it does not tell.
         image_tokens: The same of pictures, where it bills them by tokens.
         tower: What the answer itself says about who made it, where it does (our own service); else None.
         warnings: Sentences about inputs, as (place in the request, sentence).
+        failures: The inputs that have no vector, where an answer says so of some of them: (place in the request, why).
     """
 
     rows: Rows | Sequence[Sequence[float] | Rows]
@@ -88,6 +95,7 @@ class Reading:
     image_tokens: int = 0
     tower: Tower | None = None
     warnings: tuple[tuple[int, str], ...] = ()
+    failures: tuple[tuple[int, InputError], ...] = ()
 
 
 class Adapter(Protocol):
