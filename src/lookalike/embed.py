@@ -37,7 +37,7 @@ class Embedder:
     """
 
     def __init__(self, vectorizer: Vectorizer) -> None:
-        vectorizer.tower.require_parity()
+        vectorizer.tower.require_use()
         self._vectorizer = vectorizer
 
     @property

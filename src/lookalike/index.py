@@ -114,6 +114,7 @@ class Index:
         """The same model with one core per call: ingest calls it from as many threads as there are cores."""
         embedder = app.Embedder.open(config=self.model_config, threads=1)
         self._require(embedder.space)
+        embedder.tower.require_parity()
         return embedder
 
     @property
@@ -298,7 +299,7 @@ class Index:
         config = config or Config.from_environ()
         config = replace(config, model=app.choose_model(config))
         embedder = app.Embedder.open(config=config)
-        if "image" not in embedder.space.modalities:
+        if "image" not in embedder.tower.modalities:
             raise UnsupportedModel(
                 f"{config.model} embeds no pictures, so there is nothing to index with it. Use {app.CLIP}.",
                 model=config.model,

@@ -15,7 +15,7 @@ from lookalike.confidence import IMAGE_PRIOR, TEXT_PRIOR, Prior
 from lookalike.embed import ImageInput
 from lookalike.errors import InputError, ItemNotFound
 from lookalike.ports import VectorReader
-from lookalike.spaces import Space, Tower
+from lookalike.spaces import Approximation, Space, Tower
 from lookalike.types import Item, QueryKind, Rows, Vectors
 
 LEAST_LENGTH = 0.05
@@ -37,6 +37,7 @@ class Query:
         exclude: (project, id) of items to leave out of the answer: those that were asked with.
         warnings: Sentences about the query itself.
         prior: What it has with unrelated pictures, for a collection too small to measure that on; by `kind` if None.
+        approximation: What read its words, if not the text model of the space.
     """
 
     vector: Rows
@@ -45,6 +46,7 @@ class Query:
     exclude: frozenset[tuple[str, str]] = frozenset()
     warnings: tuple[str, ...] = ()
     prior: Prior | None = None
+    approximation: Approximation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -139,7 +141,9 @@ def require_words(text: str) -> str:
 def text_query(embedder: QueryEmbedder, text: str) -> Query:
     """A query by words."""
     found = embedder.embed_texts([require_words(text)], names=["query"])
-    return Query(found.values[0], found.space, "text", warnings=found.warnings)
+    near = found.tower.approximation
+    warnings = (*found.warnings, near.note) if near else found.warnings
+    return Query(found.values[0], found.space, "text", warnings=warnings, approximation=near)
 
 
 def require_item(store: VectorReader, project: str, item_id: str) -> Item:
@@ -219,8 +223,9 @@ def compose(parts: Sequence[tuple[Query, float]]) -> Query:
         first.space,
         "composed",
         exclude=frozenset().union(*(query.exclude for query, _ in parts)),
-        warnings=tuple(warning for query, _ in parts for warning in query.warnings),
+        warnings=tuple(dict.fromkeys(warning for query, _ in parts for warning in query.warnings)),
         prior=_prior_of_sum(priors, weights / length),
+        approximation=next((query.approximation for query, _ in parts if query.approximation), None),
     )
 
 

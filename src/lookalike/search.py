@@ -69,7 +69,13 @@ class Searcher:
             for found, confidence in zip(kept, confidences, strict=True)
             if confidence >= min_confidence
         )
-        return Hits(hits=hits, space=self._store.space, considered=considered, warnings=query.warnings)
+        return Hits(
+            hits=hits,
+            space=self._store.space,
+            considered=considered,
+            warnings=query.warnings,
+            approximation=query.approximation,
+        )
 
     def _confidences(self, query: Query, scored: list[Scored]) -> tuple[list[Scored], list[float]]:
         if not scored:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from lookalike.errors import SpaceMismatch
 
@@ -94,8 +95,23 @@ def _key_of(space: Space) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Approximation:
+    """That a tower's vectors are only near those of its space's own text model: they may ask, and are never stored.
+
+    Attributes:
+        source: What reads the words in its place ("openai:text-embedding-3-small").
+        note: A sentence for people: what stands in for what, and how well.
+        agreement: (name, value) pairs of what was measured on texts that it had not seen; empty if nothing was.
+    """
+
+    source: str
+    note: str
+    agreement: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tower:
-    """One recipe that writes vectors into a space.
+    """One recipe that writes vectors into a space, or near it.
 
     Attributes:
         space: Where its vectors belong.
@@ -103,6 +119,7 @@ class Tower:
         runtime: The library family that computes ("onnxruntime", "openvino", "fake", a provider's name).
         recipe: sorted (name, value) pairs of all else that can change a bit: tokenizer, token limit, preprocessing.
         cosine: Least cosine to the reference that was measured; 1.0 for the reference itself.
+        approximation: Set if it only comes near the space: it embeds words to search with, and nothing else.
     """
 
     space: Space
@@ -110,17 +127,44 @@ class Tower:
     runtime: str
     recipe: tuple[tuple[str, str], ...] = ()
     cosine: float = 1.0
+    approximation: Approximation | None = None
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """What it embeds: everything that its space has, or words alone if it is an approximation."""
+        return ("text",) if self.approximation else self.space.modalities
 
     @property
     def fingerprint(self) -> str:
         """sha256 (hex) of everything that can change a bit of a vector; keys the cache."""
         fields = asdict(self)
-        del fields["cosine"]  # a measurement of the recipe, not a part of it
+        del fields["cosine"], fields["approximation"]  # what was measured of the recipe is no part of it
         fields["space"] = self.space.key
         return digest_of(fields)
 
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Tower:
+        """The tower that `dataclasses.asdict` took apart, through JSON or not."""
+        near = fields.get("approximation")
+        if near is not None:
+            near = Approximation(**{**near, "agreement": tuple((name, value) for name, value in near["agreement"])})
+        space = {**fields["space"], "modalities": tuple(fields["space"]["modalities"])}
+        recipe = tuple((name, value) for name, value in fields["recipe"])
+        return cls(**{**fields, "space": Space(**space), "recipe": recipe, "approximation": near})
+
     def require_parity(self) -> None:
-        """Raise SpaceMismatch if this tower was measured too far from its space's reference to write into it."""
+        """Raise SpaceMismatch unless what this tower writes may be stored in its space."""
+        if self.approximation:
+            raise SpaceMismatch(
+                f"{self.approximation.source} comes near the space of {self.space.model} without belonging to it: it "
+                f"may search pictures, and not store any. Open {self.space.model} for that.",
+                expected=self.space.id,
+                actual=f"{self.space.id}~{self.approximation.source}",
+            )
+        self.require_use()
+
+    def require_use(self) -> None:
+        """Raise SpaceMismatch if this tower was measured too far from its space's reference and does not say so."""
         if self.cosine < REQUIRED_COSINE:
             raise SpaceMismatch(
                 f"The {self.precision} tower of {self.space.model} on {self.runtime} is too far from the reference to "

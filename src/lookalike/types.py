@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.spaces import Modality, Space, Tower
+from lookalike.spaces import Approximation, Modality, Space, Tower
 from lookalike.usage import Usage
 
 Pixels = NDArray[np.float32]
@@ -67,8 +67,7 @@ class Vectors:
         warnings: Sentences about single items, such as a text that was cut.
         failures: One for each item that has no row.
         positions: (n,) int64: for each row, its place in the caller's sequence.
-        n_tokens: (n,) int64: for each row, the length of its text as the model read it, begin and end included; 0 for
-            a picture.
+        n_tokens: (n,) int64: each row's length in tokens as the model read it, begin and end included; 0 for pictures.
         usage: What making them used.
     """
 
@@ -169,11 +168,13 @@ class HitList:
         hits: What was found and passed the threshold.
         considered: How many items the filter let through.
         warnings: Sentences about the query, such as a text that was cut.
+        approximation: What read the words, and how well, if not the text model of the index.
     """
 
     hits: tuple[Hit, ...]
     considered: int
     warnings: tuple[str, ...] = ()
+    approximation: Approximation | None = None
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -266,7 +267,6 @@ class StoreStats:
 
 QueryKind = Literal["text", "image", "composed"]
 """What the background of a score is drawn from: a text's cosines to pictures lie far below a picture's."""
-
 
 Lane = Literal["interactive", "bulk"]
 """Who waits for an answer: a person, or a job. What is interactive goes first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from lookalike.encoders.fake import COLOURS, FakeEncoder
 from lookalike.errors import InputError, ItemNotFound, SpaceMismatch
 from lookalike.query import Part, Query, QueryMaker, compose
 from lookalike.search import Searcher
+from lookalike.spaces import Approximation, Tower
 from lookalike.store.memory import MemoryStore
 from lookalike.types import Hits, Item
 from tests.pictures import picture
 
+NEAR = Approximation(source="other:text", note="Words are read by other:text, which comes near.")
 EMBEDDER = Embedder(LocalVectorizer(FakeEncoder()))
 DIM = EMBEDDER.space.dim
 
@@ -175,3 +178,24 @@ def test_the_bank_is_embedded_once_and_read_by_the_next(tmp_path: Any) -> None:
     np.testing.assert_array_equal(caption_bank(EMBEDDER, tmp_path / "banks"), bank)
     (tmp_path / "file").touch()
     np.testing.assert_array_equal(caption_bank(EMBEDDER, tmp_path / "file"), bank)
+
+
+class _Nearby(LocalVectorizer):
+    """Words read by a model that only comes near the space."""
+
+    @property
+    def tower(self) -> Tower:
+        return replace(super().tower, approximation=NEAR)
+
+
+def test_every_answer_says_that_its_words_came_near(store: MemoryStore) -> None:
+    """What read the words, and how well, is a field of the answer and one of its warnings, alone or in a sum."""
+    maker = QueryMaker(store, lambda: Embedder(_Nearby(FakeEncoder())), "default")
+    for parts in (
+        [Part(text="a red dress")],
+        [Part(item="red"), Part(text="a red dress"), Part(text="blue", weight=-1)],
+    ):
+        hits = search(store, maker.query(parts))
+        assert hits.approximation == NEAR
+        assert hits.warnings == (NEAR.note,)
+    assert search(store, maker.query([Part(item="red")])).approximation is None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+import json
+from dataclasses import asdict, fields, replace
 
 import pytest
 
 from lookalike.errors import SpaceMismatch
-from lookalike.spaces import KNOWN_MODELS, Space, Tower, known_model
+from lookalike.spaces import KNOWN_MODELS, Approximation, Space, Tower, known_model
 
 SPACE = Space(
     model="owner/name",
@@ -17,6 +18,7 @@ SPACE = Space(
     dim=512,
     modalities=("image", "text"),
 )
+NEAR = Approximation(source="other:text", note="It comes near.", agreement=(("rank_1", 0.6),))
 OTHER = {
     "model": "owner/other",
     "weights": "c" * 64,
@@ -90,6 +92,23 @@ def test_a_tower_too_far_from_the_reference_may_not_write() -> None:
     tower.require_parity()
     with pytest.raises(SpaceMismatch, match=r"0\.99890"):
         replace(tower, cosine=0.9989).require_parity()
+
+
+def test_an_approximation_may_ask_and_never_store() -> None:
+    """A tower that only comes near its space embeds words alone; its vectors may be used, and not be stored."""
+    tower = Tower(space=SPACE, runtime="bridge", approximation=NEAR)
+    assert tower.modalities == ("text",)
+    tower.require_use()
+    with pytest.raises(SpaceMismatch, match="other:text comes near the space"):
+        tower.require_parity()
+    assert tower.fingerprint == replace(tower, approximation=None).fingerprint
+
+
+@pytest.mark.parametrize("near", [None, NEAR])
+def test_a_tower_is_itself_after_json(near: Approximation | None) -> None:
+    """What a worker or a service says of its tower is read back as it was."""
+    tower = Tower(space=SPACE, runtime="bridge", recipe=(("bridge", "abc"),), cosine=0.9995, approximation=near)
+    assert Tower.from_dict(json.loads(json.dumps(asdict(tower)))) == tower
 
 
 def test_names_and_aliases_lead_to_one_model() -> None:

@@ -126,7 +126,7 @@ def _check_encoder(model: str, published: str, config: Config) -> Iterator[Check
     encoder = app.open_encoder(replace(config, model=model))
     encoder.tower.require_parity()
     yield judge_loading(time.perf_counter() - began_s, encoder.tower)
-    modalities = encoder.tower.space.modalities
+    modalities = encoder.tower.modalities
     if "text" in modalities:
         yield from guarded("tokenizer", lambda: [check_tokenizer(encoder, published)])
         yield from guarded("text", lambda: _check_text(encoder, published))

@@ -59,7 +59,7 @@ class Canary:
             tower: The recipe that the worker says it has.
             rows: (m, dim) float32: its vectors for the inputs of the tower's m modalities, in their order.
         """
-        if rows.shape != (len(tower.space.modalities), tower.space.dim) or not np.isfinite(rows).all():
+        if rows.shape != (len(tower.modalities), tower.space.dim) or not np.isfinite(rows).all():
             return "The model's answer to the canary is not made of finite vectors."
         expected = self._expected.get(tower.fingerprint)
         if expected is not None:

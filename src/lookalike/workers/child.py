@@ -137,10 +137,10 @@ class _Worker:
         self._has_worked = True
         # A model's towers are opened side by side: most of that is work of one core.
         with ThreadPoolExecutor() as pool:
-            rows = list(pool.map(self._warm_up, embedder.space.modalities))
+            rows = list(pool.map(self._warm_up, embedder.tower.modalities))
         self.canary = np.concatenate(rows)
         if batches:
-            for modality in embedder.space.modalities:
+            for modality in embedder.tower.modalities:
                 self._embed(modality, [_encoded(canary.INPUTS[modality])] * self._step(modality))
 
     @property

@@ -180,8 +180,8 @@ class WorkerPool:
 
     def _refuse(self, key: Key, job: Job) -> LookalikeError | None:
         tower = self._tower
-        if tower is not None and job.modality not in tower.space.modalities:
-            kinds = " and ".join(f"{modality}s" for modality in tower.space.modalities)
+        if tower is not None and job.modality not in tower.modalities:
+            kinds = " and ".join(f"{modality}s" for modality in tower.modalities)
             return UnsupportedModel(f"{tower.space.model} embeds {kinds} only.", model=tower.space.model)
         return harmful(job.item) if key in self._convicts else None
 

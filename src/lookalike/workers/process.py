@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.context import ForkServerContext
 from threading import Lock
-from typing import Any
 
 import numpy as np
 
-from lookalike.spaces import Modality, Space, Tower
+from lookalike.spaces import Modality, Tower
 from lookalike.types import Rows
 from lookalike.workers import child
 from lookalike.workers.channel import Channel, Header
@@ -183,9 +182,9 @@ class WorkerProcess:
         if "failed" in header:
             raise LoadFailed(str(header["failed"]))
         try:
-            tower = _tower(header["tower"])
+            tower = Tower.from_dict(header["tower"])
             self._stall_s = max(self._stall_s, STEPS_OF_PATIENCE * float(header["step_s"]))
-            rows = np.frombuffer(body, np.float32).reshape(len(tower.space.modalities), tower.space.dim)
+            rows = np.frombuffer(body, np.float32).reshape(len(tower.modalities), tower.space.dim)
         except (ValueError, LookupError, TypeError) as error:
             raise self._babbled() from error
         self._dim = tower.space.dim
@@ -302,9 +301,3 @@ def _doing(place: Place | None) -> str:
     if place is None:
         return ""
     return " while the model ran" if place.inference else " while an input was decoded"
-
-
-def _tower(fields: Mapping[str, Any]) -> Tower:
-    """The tower that was sent as JSON."""
-    space = {**fields["space"], "modalities": tuple(fields["space"]["modalities"])}
-    return Tower(**{**fields, "space": Space(**space), "recipe": tuple(map(tuple, fields["recipe"]))})

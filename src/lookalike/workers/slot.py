@@ -240,7 +240,7 @@ class Slot:
         return private_bytes(worker.pid) > self._ready_bytes + GROWTH_BYTES
 
     def _check_canary(self, worker: WorkerProcess, tower: Tower) -> None:
-        rows = [worker.embed(modality, [canary.INPUTS[modality]]).rows for modality in tower.space.modalities]
+        rows = [worker.embed(modality, [canary.INPUTS[modality]]).rows for modality in tower.modalities]
         self._compare(tower, np.concatenate(rows))
 
     def _compare(self, tower: Tower, rows: Rows) -> None:
