@@ -159,6 +159,18 @@ def decode(data: bytes, policy: ImagePolicy = DEFAULT, *, item: str = "") -> Ima
         raise ImageError(f"The {kind} file is cut off or damaged ({error}).", item=item) from error
 
 
+def is_plain(data: bytes) -> bool:
+    """Whether every reader sees the same picture in a JPEG or PNG file that `decode` has taken.
+
+    It is then upright, opaque, of one frame, in grey or RGB with 8 bits to a level.
+    """
+    kind = media_type(data)
+    image = _open(data, kind or "")
+    is_simple = image.mode in ("RGB", "L") and "transparency" not in image.info and getattr(image, "n_frames", 1) == 1
+    # Of 16-bit colour Pillow says "RGB" too; byte 24 of a PNG is its bit depth (section 11.2.1).
+    return is_simple and (kind != "image/png" or data[24] == 8) and _orientation(image) == 1
+
+
 def _decode(data: bytes, kind: str, policy: ImagePolicy, item: str) -> Image.Image:
     if not _has_end(data, kind):
         raise ImageError(f"The {kind} file is cut off: its end is missing.", item=item)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import httpcore2
 
@@ -25,6 +26,9 @@ KEEP_ALIVE_S = 4.0
 PIECE_BYTES = 64 * 2**10
 """Bytes written between two looks at the clock."""
 
+LOOK_S = 0.25
+"""Seconds of silence between two looks at the clock: whoever asked may have given up before the time was over."""
+
 
 class Wire:
     """Connections to one service, kept for the next call; safe to use from several threads. Redirects are not followed.
@@ -33,9 +37,11 @@ class Wire:
         base_url: Where the service is, without a slash at the end.
         host: What to call it in errors.
         headers: Sent with every request.
+        proxy: The address of a proxy ("http://proxy.example:3128", a user and password before the host if it wants
+            them); empty for none.
     """
 
-    def __init__(self, base_url: str, *, host: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, base_url: str, *, host: str, headers: Mapping[str, str], proxy: str = "") -> None:
         self._base_url = base_url
         self._host = host
         # "identity": what arrives is as long as it says, and no small answer unpacks into a large one.
@@ -44,6 +50,7 @@ class Wire:
             max_connections=None,
             max_keepalive_connections=20,
             keepalive_expiry=KEEP_ALIVE_S,
+            proxy=_proxy(proxy) if proxy else None,
             network_backend=_Network(),
         )
 
@@ -67,7 +74,7 @@ class Wire:
             return self._exchange(request, deadline)
         except httpcore2.TimeoutException as error:
             raise self._too_late() from error
-        except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
+        except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.ProxyError) as error:
             if any(isinstance(reason, ssl.SSLCertVerificationError) for reason in error.args):
                 raise Refused(
                     f"The certificate of {self._host} is not trusted ({error}): set SSL_CERT_FILE to its issuer's.",
@@ -113,6 +120,13 @@ class Wire:
         )
 
 
+def _proxy(address: str) -> httpcore2.Proxy:
+    parts = urlsplit(address)
+    host = parts.netloc.rpartition("@")[2]
+    user = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    return httpcore2.Proxy(f"{parts.scheme}://{host}", auth=user)
+
+
 class _Deadline(float):
     """A timeout in seconds that runs: as a number it is what was left when the call began."""
 
@@ -127,9 +141,11 @@ class _Deadline(float):
 
 def _left(timeout: float | None, error: type[httpcore2.TimeoutException]) -> float | None:
     """The seconds that are left of a timeout; raises `error` if none are, since a socket reads 0 as "do not wait"."""
-    if not isinstance(timeout, _Deadline):
-        return timeout
-    left_s = timeout.left_s()
+    return _require_left(timeout, error) if isinstance(timeout, _Deadline) else timeout
+
+
+def _require_left(deadline: _Deadline, error: type[httpcore2.TimeoutException]) -> float:
+    left_s = deadline.left_s()
     if left_s <= 0:
         raise error("the time is up")
     return left_s
@@ -142,7 +158,12 @@ class _Stream(httpcore2.NetworkStream):
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(timeout, httpcore2.ReadTimeout))
+        while isinstance(timeout, _Deadline):
+            try:
+                return self._stream.read(max_bytes, min(LOOK_S, _require_left(timeout, httpcore2.ReadTimeout)))
+            except httpcore2.ReadTimeout:
+                _require_left(timeout, httpcore2.ReadTimeout)
+        return self._stream.read(max_bytes, timeout)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), PIECE_BYTES):
