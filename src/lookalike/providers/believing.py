@@ -33,7 +33,9 @@ def believed(batch: Batch, reading: Reading, tower: Tower, *, provider: str) -> 
     """
     if reading.tower:
         tower.space.require(reading.tower.space, doing=f"Using this answer of {provider}")
-    values = matrix(reading, len(batch.entries), provider=provider)
+    failed = dict(reading.failures)
+    asked = [entry for place, entry in enumerate(batch.entries) if place not in failed]
+    values = matrix(reading, len(asked), provider=provider) if asked else np.empty((0, tower.space.dim))
     if values.shape[1] != tower.space.dim:
         raise SpaceMismatch(
             f"{provider} answered with vectors of {values.shape[1]} numbers where {tower.space.model} has "
@@ -51,20 +53,27 @@ def believed(batch: Batch, reading: Reading, tower: Tower, *, provider: str) -> 
             provider=provider,
         )
     places = np.flatnonzero(points)
-    positions = np.array([entry.position for entry in batch.entries], np.int64)
+    positions = np.array([entry.position for entry in asked], np.int64)
     return Vectors(
         (values[places] / lengths[places, None]).astype(np.float32),
         reading.tower or tower,
         positions[places],
         warnings=tuple(f"{batch.entries[place].name}: {sentence}" for place, sentence in reading.warnings),
-        failures=tuple(_pointless(entry) for entry, good in zip(batch.entries, points, strict=True) if not good),
+        failures=(
+            *(_pointless(entry) for entry, good in zip(asked, points, strict=True) if not good),
+            *(_failure(batch.entries[place], error) for place, error in reading.failures),
+        ),
         n_tokens=np.zeros(len(places), np.int64),
     )
 
 
 def _pointless(entry: Entry) -> Failure:
     reason = "the provider answered with zeros, or with numbers that are not finite: they point nowhere."
-    return failure_of(entry.position, entry.name, InputError(reason, item=entry.name))
+    return _failure(entry, InputError(reason, item=entry.name))
+
+
+def _failure(entry: Entry, error: InputError) -> Failure:
+    return failure_of(entry.position, entry.name, error)
 
 
 def matrix(reading: Reading, n: int, *, provider: str) -> NDArray[np.float64]:

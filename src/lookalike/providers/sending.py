@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from lookalike.calls import failure_of
 from lookalike.errors import InputError, LookalikeError, RateLimited, Refused
+from lookalike.messages import Request
 from lookalike.providers.adapter import Adapter, Reading
 from lookalike.providers.billing import Bill
 from lookalike.providers.pacing import Breaker, Call, Pace, Patience
@@ -69,7 +70,7 @@ class Sender:
             usage = Usage(requests=1)
             try:
                 with self.breaker.watching(call.left_s()):
-                    answer = self.wire.ask(request, call.left_s)
+                    answer = self.wire.ask(self._hurried(request, call), call.left_s)
                     if not 200 <= answer.status < 300:
                         raise self.adapter.refusal(answer, self.patience.retry.wall_clock())
                     usage = self.bill.of(batch, Reading(()))  # it is paid for, whether or not it can be read
@@ -124,6 +125,11 @@ class Sender:
             else:
                 is_served = True
                 yield part, reading
+
+    def _hurried(self, request: Request, call: Call) -> Request:
+        """The request, with the seconds that are left for it where the provider wants to know."""
+        name = self.adapter.limits.timeout_header
+        return replace(request, headers={**request.headers, name: f"{call.left_s():.3f}"}) if name else request
 
     def _require_served(self, modality: Modality, call: Call, spent: list[Usage], error: Refused) -> None:
         """Raise `error` if a harmless input is refused as well."""

@@ -22,6 +22,7 @@ def upload(data: bytes, policy: ImagePolicy, limits: Limits, *, item: str) -> Up
 
     A JPEG or PNG that is upright, opaque and within the limits goes as it is. Anything else is decoded and written
     anew, upright and on white: as PNG if it is small, else as JPEG; smaller if the provider takes no picture as large.
+    To a provider with an image door like ours every file goes as it is, and what is wrong with it is said there.
 
     Args:
         data: The whole file.
@@ -32,8 +33,10 @@ def upload(data: bytes, policy: ImagePolicy, limits: Limits, *, item: str) -> Up
     Raises:
         InputError: As `image.decode`.
     """
-    image = decode(data, policy, item=item)
     kind = media_type(data)
+    if limits.any_file and kind:
+        return Upload(data, kind)
+    image = decode(data, policy, item=item)
     if kind in ("image/jpeg", "image/png") and _fits(image, len(data), limits) and is_plain(data):
         return Upload(data, kind)
     if limits.image_side_px:
