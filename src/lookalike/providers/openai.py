@@ -165,12 +165,7 @@ def read_embeddings(answer: Answer, n: int, *, who: str) -> Reading:
         raise _stranger(who, "is not of the shape of OpenAI's: check that the address is that of its API") from error
     if n_entries != n or found.keys() != set(range(n)):
         raise _stranger(who, f"has {n_entries} vectors for {n} inputs, or does not say which is whose")
-    shapes = {row.shape for row in found.values()}
-    if len(shapes) != 1 or len(shapes.pop()) != 1:
-        raise _stranger(
-            who, "has not one vector of one length for each input (llama.cpp: start it with --pooling mean)"
-        )
-    return Reading(np.stack([found[place] for place in range(n)]), tokens=tokens)
+    return Reading([found[place] for place in range(n)], tokens=tokens)
 
 
 def _require_usable(ref: ModelRef, key: Secret) -> None:
@@ -184,15 +179,13 @@ def _require_usable(ref: ModelRef, key: Secret) -> None:
         raise ConfigError(f"{ref}: the vectors of {ref.model} have {longest} numbers; leave out dimensions.")
 
 
-def _row(embedding: object) -> Rows:
-    """A vector in base64 of little-endian float32, or in numbers -> float32 of whatever shape was sent."""
-    if isinstance(embedding, str):
-        return np.frombuffer(base64.b64decode(embedding, validate=True), "<f4").astype(np.float32)
-    numbers = np.array(embedding)
-    if numbers.dtype.kind not in "fiu":  # numpy would read the text "0.5" as a number
-        raise TypeError("a vector is base64 or a list of numbers")
-    with np.errstate(over="ignore"):  # an infinity is found where vectors are checked
-        return numbers.astype(np.float32)
+def _row(embedding: object) -> Sequence[float] | Rows:
+    """A vector in base64 of little-endian float32, or in whatever was sent as a list."""
+    if isinstance(embedding, list):
+        return embedding
+    if not isinstance(embedding, str):
+        raise TypeError("a vector is a list of numbers, or base64")
+    return np.frombuffer(base64.b64decode(embedding, validate=True), "<f4").astype(np.float32)
 
 
 def _tokens(said: Mapping[str, object]) -> int:
