@@ -21,7 +21,7 @@ from lookalike.errors import (
 from lookalike.messages import Answer
 from lookalike.providers import azure, openai
 from lookalike.providers.adapter import Upload
-from lookalike.providers.believing import believed
+from lookalike.providers.believing import matrix
 from lookalike.providers.openai import EmbeddingsApi
 from lookalike.providers.reference import ModelRef, ProviderSettings
 from lookalike.secret import Secret
@@ -188,7 +188,7 @@ def test_entries_without_an_index_are_in_order() -> None:
 def test_an_answer_of_another_shape_is_not_believed(answer: Answer) -> None:
     """Too few, too many, twice the same, cut, per token, no numbers: a ProviderError, never a guess."""
     with pytest.raises(ProviderError):
-        believed(opened("openai:text-embedding-3-small").read(answer, "text", 2), 2, None, provider="openai")
+        matrix(opened("openai:text-embedding-3-small").read(answer, "text", 2), 2, provider="openai")
 
 
 def test_a_used_up_quota_is_not_waited_for() -> None:
