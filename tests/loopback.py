@@ -67,6 +67,7 @@ class LoopbackHandler(BaseHTTPRequestHandler):
     """One connection; a subclass says what `respond` does."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # the body follows the headers at once, not after the client's acknowledgement
     server: _Server
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class names it

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lookalike.calls import Inputs
 from lookalike.errors import LookalikeError, ProviderError, RateLimited, Refused, Unavailable
 from lookalike.messages import Answer, Request
 from lookalike.providers.adapter import Limits, Prepared, Reading, Upload
+from lookalike.providers.pacing import Patience
 from lookalike.providers.reference import ModelRef
+from lookalike.providers.remote import RemoteVectorizer
 from lookalike.providers.towers import hosted_tower
-from lookalike.retry import asked_pause_s
+from lookalike.retry import RetryPolicy, asked_pause_s
 from lookalike.secret import Secret
 from lookalike.spaces import Modality, Tower
+from lookalike.wire import Wire
 from tests.doubles.double import Content, Double, Seen
 
 KEY = "sk-never-to-be-seen-0123456789"
 REF = ModelRef(provider="openai", model="simple")
+WALL_S = 1_800_000_000.0
+"""Seconds since the epoch when a Clock starts."""
 
 
 class SimpleDouble(Double):
@@ -78,3 +85,36 @@ class SimpleAdapter:
             return RateLimited(sentence, provider=self.name, retry_after_s=wait_s)
         kind = Unavailable if status >= 500 else Refused
         return kind(sentence, provider=self.name, status=status)
+
+
+class Clock:
+    """Time that passes only by waiting: for a `Patience` whose pauses cost a test nothing.
+
+    Attributes:
+        pauses: The seconds of every pause that was waited for.
+    """
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.pauses: list[float] = []
+
+    def wait(self, event: threading.Event, seconds: float) -> None:
+        if seconds > 0 and not event.is_set():
+            self.pauses.append(seconds)
+            self.now_s += seconds
+
+    def patience(self, **settings: float) -> Patience:
+        """A patience that lives by this clock, without jitter."""
+        times = {"clock": lambda: self.now_s, "wall_clock": lambda: WALL_S + self.now_s, "jitter": lambda: 1.0}
+        return Patience(retry=RetryPolicy(**{**times, **settings}), wait=self.wait)  # type: ignore[arg-type]
+
+
+def remote(double: Double, patience: Patience | None = None, **adapter: Any) -> RemoteVectorizer:
+    """A vectorizer of a SimpleDouble; `adapter` is what its SimpleAdapter has other than usual."""
+    wire = Wire(double.url, host="simple", headers={})
+    return RemoteVectorizer(SimpleAdapter(double.url, **adapter), wire=wire, patience=patience)
+
+
+def texts(*payloads: Any) -> Inputs:
+    """Texts, each named after itself."""
+    return Inputs(modality="text", payloads=payloads, names=[str(payload) for payload in payloads])

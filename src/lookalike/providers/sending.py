@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from lookalike.calls import failure_of
 from lookalike.errors import InputError, LookalikeError, RateLimited, Refused
-from lookalike.messages import Request
+from lookalike.messages import Answer, Request
 from lookalike.providers.adapter import Adapter, Reading
 from lookalike.providers.billing import Bill
 from lookalike.providers.pacing import Breaker, Call, Pace, Patience
@@ -72,7 +72,7 @@ class Sender:
                 with self.breaker.watching(call.left_s()):
                     answer = self.wire.ask(self._hurried(request, call), call.left_s)
                     if not 200 <= answer.status < 300:
-                        raise self.adapter.refusal(answer, self.patience.retry.wall_clock())
+                        raise self._refusal(answer)
                     usage = self.bill.of(batch, Reading(()))  # it is paid for, whether or not it can be read
                     reading = self.adapter.read(answer, batch.modality, len(batch.entries))
                     usage = self.bill.of(batch, reading)
@@ -84,8 +84,6 @@ class Sender:
             self.breaker.require()
             if call.left_s() <= 0:
                 raise error
-            if isinstance(error, RateLimited) and error.retry_after_s is not None:
-                self.pace.hold(error.retry_after_s)
             _log.info("%s It is asked again in %.1f s.", error, pause_s)
 
         retry = replace(self.patience.retry, sleep=call.pause)
@@ -125,6 +123,12 @@ class Sender:
             else:
                 is_served = True
                 yield part, reading
+
+    def _refusal(self, answer: Answer) -> LookalikeError:
+        error = self.adapter.refusal(answer, self.patience.retry.wall_clock())
+        if isinstance(error, RateLimited) and error.retry_after_s is not None:
+            self.pace.hold(error.retry_after_s)
+        return error
 
     def _hurried(self, request: Request, call: Call) -> Request:
         """The request, with the seconds that are left for it where the provider wants to know."""
