@@ -1,0 +1,50 @@
+"""Every provider's double, and the name of a model there: what the contract of vectorizers is run over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+
+from lookalike.providers.reference import ModelRef, ProviderSettings
+from lookalike.providers.remote import RemoteVectorizer
+from lookalike.providers.table import open_vectorizer
+from lookalike.secret import Secret
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """A provider and its double.
+
+    Attributes:
+        double: The module below tests.doubles and the class of the double.
+        model: The model's name; {url} is where the double is.
+    """
+
+    double: str
+    model: str
+
+
+# A provider is a line here; its double's module has its KEY, if it wants one.
+HOSTED: Mapping[str, Hosted] = {
+    "openai": Hosted("openai.OpenAIDouble", "openai:text-embedding-3-small?dimensions=8&base_url={url}/v1"),
+    "compatible": Hosted("openai.CompatibleDouble", "openai:org/clip?images=1&base_url={url}/v1"),
+    "azure": Hosted("azure.AzureDouble", "azure:mine?base_url={url}"),
+}
+
+
+@contextmanager
+def hosted(name: str) -> Iterator[RemoteVectorizer]:
+    """The model of a line of HOSTED, opened as the application opens it."""
+    module_name, _, kind = HOSTED[name].double.partition(".")
+    module = import_module(f"tests.doubles.{module_name}")
+    with getattr(module, kind)() as double:
+        ref = ModelRef.parse(HOSTED[name].model.format(url=double.url))
+        assert ref is not None
+        keys = {ref.provider: Secret(double_key)} if (double_key := getattr(module, "KEY", "")) else {}
+        vectorizer = open_vectorizer(ref, ProviderSettings(keys=keys, timeout_s=20.0))
+        try:
+            yield vectorizer
+        finally:
+            vectorizer.close()
