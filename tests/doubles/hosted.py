@@ -31,6 +31,19 @@ HOSTED: Mapping[str, Hosted] = {
     "openai": Hosted("openai.OpenAIDouble", "openai:text-embedding-3-small?dimensions=8&base_url={url}/v1"),
     "compatible": Hosted("openai.CompatibleDouble", "openai:org/clip?images=1&base_url={url}/v1"),
     "azure": Hosted("azure.AzureDouble", "azure:mine?base_url={url}"),
+    "gemini 001": Hosted("gemini.GeminiDouble", "gemini:gemini-embedding-001?dimensions=128&base_url={url}/v1"),
+    "gemini 2": Hosted("gemini.GeminiDouble", "gemini:gemini-embedding-2?dimensions=128&base_url={url}/v1"),
+    "voyage": Hosted("voyage.VoyageDouble", "voyage:voyage-multimodal-3.5?dimensions=256&base_url={url}/v1"),
+    "voyage texts": Hosted("voyage.VoyageDouble", "voyage:voyage-3.5?dimensions=256&base_url={url}/v1"),
+    "jina": Hosted("jina.JinaDouble", "jina:jina-clip-v2?dimensions=64&base_url={url}/v1"),
+    "titan": Hosted(
+        "bedrock.BedrockDouble",
+        "bedrock:amazon.titan-embed-image-v1?dimensions=256&region=us-east-1&base_url={url}",
+    ),
+    "nova": Hosted(
+        "bedrock.BedrockDouble",
+        "bedrock:amazon.nova-2-multimodal-embeddings-v1:0?dimensions=256&region=us-east-1&base_url={url}",
+    ),
 }
 
 

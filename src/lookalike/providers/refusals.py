@@ -69,7 +69,7 @@ class Said:
             place = detail[0].get("loc")
             return cls(_words(detail[0].get("msg")), field=str(place[-1]) if isinstance(place, list) and place else "")
         named = (body.get(name) for name in ("code", "type", "error_type", "status"))
-        message = next((body[name] for name in ("message", "detail", "error") if body.get(name)), "")
+        message = next((body[name] for name in ("message", "Message", "detail", "error") if body.get(name)), "")
         return cls(_words(message), frozenset(str(name) for name in named if name), _words(body.get("param")))
 
 
