@@ -6,6 +6,7 @@ not load a download client, and `import lookalike` loads no optional library at 
 
 from __future__ import annotations
 
+import atexit
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,12 +19,16 @@ from lookalike.config import Config, ServeSettings
 from lookalike.environment import expanded
 from lookalike.errors import InputError
 from lookalike.policy import ImagePolicy
-from lookalike.ports import Encoder, Recorder, Source
+from lookalike.ports import Encoder, Recorder, Source, VectorCache, Vectorizer
+from lookalike.providers.reference import ModelRef, ProviderSettings
+from lookalike.secret import Secret
 from lookalike.spaces import Space
 from lookalike.weights import local as weights
 from lookalike.weights.local import HubSettings
 
 if TYPE_CHECKING:
+    from lookalike.cache.postgres import PostgresCache
+    from lookalike.cache.sqlite import SqliteCache
     from lookalike.store.embedded import EmbeddedStore
     from lookalike.store.memory import MemoryStore
     from lookalike.workers import WorkerPool
@@ -75,6 +80,40 @@ def open_encoder(config: Config, *, threads: int | None = None) -> Encoder:
     )
 
 
+def open_vectorizer(config: Config, *, threads: int | None = None) -> Vectorizer:
+    """What embeds by the configuration: a model in this process or a hosted one, behind its cache if it has one.
+
+    Raises:
+        ModelError: It cannot be found, fetched or used.
+        ConfigError: A hosted model's key, or another setting of it, is missing or wrong.
+    """
+    policy = ImagePolicy(max_bytes=config.max_bytes, max_pixels=config.max_pixels)
+    ref = ModelRef.parse(choose_model(config))
+    if ref is not None:
+        vectorizer: Vectorizer = _open_hosted(ref, config, policy)
+    else:
+        vectorizer = embed.LocalVectorizer(open_encoder(config, threads=threads), policy=policy)
+    cache = open_cache(config, hosted=ref is not None)
+    if cache is None:
+        return vectorizer
+    from lookalike.caching import CachedVectorizer
+
+    return CachedVectorizer(vectorizer, cache)
+
+
+def _open_hosted(ref: ModelRef, config: Config, policy: ImagePolicy) -> Vectorizer:
+    from lookalike.metering.log import FILE, UsageLog
+    from lookalike.metering.meter import Budget, Meter, key_name
+    from lookalike.providers.prices import price_of
+    from lookalike.providers.table import open_vectorizer
+
+    price, budget = price_of(ref.provider, ref.model), Budget(config.max_cost_usd)
+    budget.require_price(price, model=str(ref))
+    key = key_name(config.providers.keys.get(ref.provider))
+    meter = Meter(ref.provider, ref.model, key=key, log=UsageLog(config.cache_dir / FILE), budget=budget)
+    return open_vectorizer(ref, config.providers, policy=policy, meter=meter, price=price)
+
+
 def available_threads(config: Config) -> int:
     """Cores that bulk work uses: the configured number, or all that the container allows."""
     from lookalike.encoders.cores import available_cores
@@ -103,6 +142,42 @@ def memory_store(space: Space) -> MemoryStore:
     return memory.MemoryStore(space)
 
 
+def open_cache_keeper(config: Config) -> SqliteCache | PostgresCache | None:
+    """Where vectors are kept from one process to the next, by `config.cache`; None if that is "off".
+
+    Raises:
+        ConfigError: The address of a database cannot be read.
+        MissingDependency: It is a PostgreSQL, and psycopg is not installed.
+    """
+    if config.cache == "off":
+        return None
+    if config.cache.startswith(("postgresql://", "postgres://")):
+        from lookalike.cache.postgres import PostgresCache
+
+        return PostgresCache(Secret(config.cache))
+    from lookalike.cache.sqlite import SqliteCache
+
+    place = config.cache_dir / "vectors.sqlite" if config.cache == "auto" else Path(config.cache)
+    return SqliteCache(expanded(place, "LOOKALIKE_CACHE"))
+
+
+def open_cache(config: Config, *, hosted: bool) -> VectorCache | None:
+    """The cache to surround a model with, memory in front; None if there is to be none.
+
+    Args:
+        config: "auto" means one for hosted models only: what a model on this machine computes costs no money.
+        hosted: Whether somebody else runs the model.
+    """
+    keeper = open_cache_keeper(config) if hosted or config.cache != "auto" else None
+    if keeper is None:
+        return None
+    from lookalike.cache.layers import LayeredCache
+    from lookalike.cache.memory import MemoryCache
+
+    atexit.register(keeper.close)  # writes what was noted: hits, and when an entry was used
+    return LayeredCache(MemoryCache(), keeper)
+
+
 def open_sources(places: Sequence[str | Path | Source]) -> list[Source]:
     """A source for each place: a folder or file by its path, or a source as it is.
 
@@ -124,19 +199,20 @@ class Embedder(embed.Embedder):
         """Open a model by name.
 
         Args:
-            model: "tiny", "openai/clip-vit-base-patch32" or an alias, another hub repository, or a folder with its
-                files. Whatever the configuration says if left out.
+            model: "tiny", "openai/clip-vit-base-patch32" or an alias, another hub repository, a folder with its files,
+                or a hosted model ("openai:text-embedding-3-small"). Whatever the configuration says if left out.
             config: Settings; from the environment if left out.
             threads: Cores per call; all that the container allows if left out.
 
         Raises:
             ModelError: It cannot be found, fetched or used.
+            ConfigError: A hosted model's key, or another setting of it, is missing or wrong.
+            ProviderError: A hosted model that has to be asked who it is does not say.
         """
         config = config or Config.from_environ()
         if model is not None:
             config = replace(config, model=model)
-        policy = ImagePolicy(max_bytes=config.max_bytes, max_pixels=config.max_pixels)
-        return cls(embed.LocalVectorizer(open_encoder(config, threads=threads), policy=policy))
+        return cls(open_vectorizer(config, threads=threads))
 
 
 SLOW_IMPORTS = ("lookalike.workers.child", "lookalike.encoders.local", "onnxruntime", "tokenizers")
@@ -165,7 +241,8 @@ def open_service(config: Config, recorder: Recorder) -> WorkerPool:
 
     cores = available_threads(config)
     pool = WorkerPool(
-        partial(_open_embedder, replace(config, serve=ServeSettings())),  # no worker needs to know the API keys
+        # No worker needs to know a key, and the serving process has caches of its own.
+        partial(_open_embedder, replace(config, serve=ServeSettings(), providers=ProviderSettings(), cache="off")),
         WorkerPlan(
             workers=config.serve.workers or max(2, cores + 1),
             cores=cores,

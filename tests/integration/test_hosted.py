@@ -1,0 +1,77 @@
+"""A hosted model from its name to its vectors, with everything that the configuration puts around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lookalike import Config, Embedder
+from lookalike.errors import BudgetExceeded, ConfigError
+from tests.doubles.double import vector_of
+from tests.doubles.openai import OpenAIDouble
+
+DIM = 16
+
+
+@pytest.fixture
+def double() -> Iterator[OpenAIDouble]:
+    """OpenAI on loopback."""
+    with OpenAIDouble() as running:
+        yield running
+
+
+def configured(double: OpenAIDouble, folder: Path, **variables: str) -> Config:
+    """Settings that lead to the double."""
+    usual = {
+        "OPENAI_API_KEY": double.key,
+        "OPENAI_BASE_URL": double.base_url,
+        "EMBEDDINGS_PROVIDER": "openai",
+        "EMBEDDINGS_MODEL": f"text-embedding-3-small?dimensions={DIM}",
+        "LOOKALIKE_CACHE_DIR": str(folder),
+    }
+    return Config.from_environ({**usual, **variables})
+
+
+def test_the_conventional_variables_open_a_hosted_model(double: OpenAIDouble, tmp_path: Path) -> None:
+    """Provider and key are enough; vectors come in the order of the texts, and know their space."""
+    vectors = Embedder.open(config=configured(double, tmp_path)).embed_texts(["a dog", "a cat"])
+    expected = np.array([vector_of("a dog", DIM), vector_of("a cat", DIM)], np.float32)
+    np.testing.assert_allclose(vectors.values, expected, atol=1e-6)
+    assert vectors.space.model.startswith("openai:text-embedding-3-small")
+    assert vectors.usage.cost_usd > 0
+
+
+def test_what_was_paid_for_is_not_paid_again(double: OpenAIDouble, tmp_path: Path) -> None:
+    """Vectors are kept on disk: another process's embedder asks only for what is new, and says what that saved."""
+    config = configured(double, tmp_path)
+    Embedder.open(config=config).embed_texts(["a dog", "a cat"])
+    n_requests = len(double.seen)
+    again = Embedder.open(config=config).embed_texts(["a cat", "a dog"])
+    assert (again.usage.requests, again.usage.cached, len(double.seen)) == (0, 2, n_requests)
+    np.testing.assert_allclose(again.values[0], vector_of("a cat", DIM), atol=1e-6)
+
+
+def test_switched_off_nothing_is_kept(double: OpenAIDouble, tmp_path: Path) -> None:
+    """Without a cache every call asks."""
+    config = configured(double, tmp_path, LOOKALIKE_CACHE="off")
+    for _ in range(2):
+        Embedder.open(config=config).embed_texts(["a dog"])
+    assert len(double.seen) == 2
+
+
+def test_a_limit_is_kept(double: OpenAIDouble, tmp_path: Path) -> None:
+    """A request that would cost more than is left is not sent."""
+    embedder = Embedder.open(config=configured(double, tmp_path, LOOKALIKE_MAX_COST_USD="0.0000001"))
+    with pytest.raises(BudgetExceeded):
+        embedder.embed_texts(["a dog with a very long story " * 20])
+    assert double.seen == []
+
+
+def test_a_missing_key_is_named_before_anything_is_sent(tmp_path: Path) -> None:
+    """Without a key the sentence says which variable to set."""
+    config = Config.from_environ({"EMBEDDINGS_PROVIDER": "openai", "LOOKALIKE_CACHE_DIR": str(tmp_path)})
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
+        Embedder.open(config=config)
