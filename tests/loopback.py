@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 PATIENCE_S = 20.0
 """How long a server holds a client up before the test has failed anyhow."""
@@ -20,15 +20,16 @@ PATIENCE_S = 20.0
 class LoopbackServer:
     """`with SomeServer() as server:`; one thread for each connection.
 
-    Attributes:
+    Args:
         handler: What answers.
         tls: A file with a certificate and its key; None for plain HTTP.
+
+    Attributes:
         released: Set it to end what holds clients up; the end of the server sets it.
     """
 
-    handler: ClassVar[type[LoopbackHandler]]
-
-    def __init__(self, tls: Path | None = None) -> None:
+    def __init__(self, handler: type[LoopbackHandler], *, tls: Path | None = None) -> None:
+        self.handler = handler
         self.tls = tls
         self.released = threading.Event()
 
@@ -136,6 +137,6 @@ class LoopbackHandler(BaseHTTPRequestHandler):
         """Send this and then a byte from time to time, for as long as somebody reads."""
         self.wfile.write(start)
         while not self.owner.released.wait(timeout=0.02):
-            self.wfile.write(b" ")
+            self.wfile.write(b"x")
             self.wfile.flush()
         self.close_connection = True

@@ -82,10 +82,8 @@ class Double(LoopbackServer):
         headers: Sent with every answer.
     """
 
-    handler = _Handler
-
     def __init__(self, *, dim: int = 8, tls: Path | None = None) -> None:
-        super().__init__(tls)
+        super().__init__(_Handler, tls=tls)
         self.dim = dim
         self.seen: list[Seen] = []
         self.faults: list[Fault] = []
@@ -202,7 +200,7 @@ def held(exchange: Exchange) -> None:
 
 
 def drip(exchange: Exchange) -> None:
-    """A byte of blank from time to time, for as long as somebody reads."""
+    """A byte from time to time, for as long as somebody reads."""
     exchange.handler.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
 
 

@@ -7,13 +7,12 @@ import json
 import re
 import socket
 import struct
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Literal
 from urllib.parse import unquote, urlsplit
+
+from tests.loopback import LoopbackHandler, LoopbackServer
 
 COMMIT = "c" * 40
 LFS_BYTES = 10_000
@@ -48,7 +47,7 @@ class Seen:
     headers: Mapping[str, str]
 
 
-class Hub:
+class Hub(LoopbackServer):
     """Serves repositories; `with Hub(...) as hub:`.
 
     Attributes:
@@ -60,32 +59,15 @@ class Hub:
     """
 
     def __init__(self, repositories: Mapping[str, Mapping[str, bytes]], *, states_digests: bool = True) -> None:
+        super().__init__(_Handler)
         self.repositories = repositories
         self.states_digests = states_digests
         self.faults: dict[str, list[Fault]] = {}
         self.seen: list[Seen] = []
-        self.released = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.hub = self  # type: ignore[attr-defined]  # how a handler finds its hub
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self) -> Hub:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def port(self) -> int:
-        return self._server.server_address[1]
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return self.url
 
     @property
     def storage(self) -> str:
@@ -104,22 +86,14 @@ class Hub:
         return [seen for seen in self.seen if re.search(f"{wanted}$", seen.path)]
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class names it
-        pass
-
+class _Handler(LoopbackHandler):
     @property
     def hub(self) -> Hub:
-        return self.server.hub  # type: ignore[attr-defined]  # set by Hub
+        return self.owner
 
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
+    def respond(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        headers = {name.lower(): value for name, value in self.headers.items()}
+        headers = self.named_headers
         self.hub.seen.append(Seen(headers.get("host", "").partition(":")[0], path, headers))
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/(.+)", path):
             self._listing(match[1], match[2])

@@ -29,10 +29,8 @@ class _ProxyHandler(LoopbackHandler):
 class Proxy(LoopbackServer):
     """A proxy that answers by itself, and lets no tunnel through."""
 
-    handler = _ProxyHandler
-
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(_ProxyHandler)
         self.seen: list[tuple[str, str, dict[str, str]]] = []
 
 
