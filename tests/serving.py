@@ -17,11 +17,11 @@ from lookalike import app
 from lookalike.config import Config, ServeSettings
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
-from lookalike.http.access import Gatekeeper
 from lookalike.http.collection import Collection
 from lookalike.http.connections import MAX_DESCRIPTORS
 from lookalike.http.context import Context
 from lookalike.http.fetching import Fetcher
+from lookalike.http.gate import Gatekeeper
 from lookalike.http.opening import open_context
 from lookalike.http.server import Server
 from lookalike.http.sockets import bind, url_of

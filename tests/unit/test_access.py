@@ -8,7 +8,7 @@ import pytest
 
 from lookalike.config import ServeSettings
 from lookalike.errors import AccessDenied, ConfigError, Overloaded
-from lookalike.http.access import ANONYMOUS, MAX_BUCKETS, Gatekeeper, Rate
+from lookalike.http.gate import ANONYMOUS, MAX_BUCKETS, Gatekeeper, Rate
 from lookalike.http.keys import Scope, read_keys
 
 SHOP = "shop-key-0123456789"

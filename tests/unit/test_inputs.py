@@ -14,8 +14,9 @@ from hypothesis.extra.numpy import arrays
 
 from lookalike.config import ServeSettings
 from lookalike.errors import AccessDenied, InputError, TooLarge
-from lookalike.http.answers import encoded, json_answer
-from lookalike.http.inputs import checked_text, picture_bytes, pictures
+from lookalike.http.answers import json_answer
+from lookalike.http.contents import checked_text, encoded, picture_bytes
+from lookalike.http.inputs import pictures
 from lookalike.http.schemas import ImageRequest, OpenAIRequest, Picture, TextRequest, inlined, parse
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)

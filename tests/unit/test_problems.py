@@ -29,7 +29,8 @@ from lookalike.errors import (
     UnsupportedMedia,
     UnsupportedModel,
 )
-from lookalike.http.problems import STATUS, OpenAIProblem, Problem, ProblemFacts, problem, status_of
+from lookalike.http.problems import OpenAIProblem, Problem, ProblemFacts, problem
+from lookalike.http.statuses import STATUS, status_of
 
 CLASSES = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, LookalikeError)]
 

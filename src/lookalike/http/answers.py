@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
-from pathlib import PurePath
 from typing import Any
 
-import numpy as np
 from fastapi import Request, Response
-from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from lookalike.errors import InputError, LookalikeError
+from lookalike.http.contents import encoded, public_name
 from lookalike.http.inputs import Inputs
 from lookalike.http.jobs import Outcome, off_loop
-from lookalike.http.problems import facts_of
-from lookalike.http.schemas import Encoding
+from lookalike.http.statuses import facts_of
 from lookalike.spaces import Space
-from lookalike.types import Embedded, Rows
+from lookalike.types import Embedded
 
 RAW = "application/octet-stream"
-DIGITS = 9
-"""Significant digits that tell every float32 from its neighbours (IEEE 754-2019, 5.12.2: 1 + ceil(24 log10(2)))."""
-
 JSON_BYTES = 32
 """What it costs to write a number as JSON, in units of `jobs.QUICK_BYTES`."""
 
@@ -39,27 +32,6 @@ def wants_raw(request: Request) -> bool:
 def json_answer(document: dict[str, Any]) -> Response:
     """A document as JSON."""
     return Response(to_json(document), media_type="application/json")
-
-
-def public_name(space: Space) -> str:
-    """The model's name for strangers: of a model in a folder of this machine only the folder's name."""
-    path = PurePath(space.model)
-    return path.name if path.is_absolute() else space.model
-
-
-def encoded(vector: Rows, encoding: Encoding) -> list[float] | str:
-    """(dim,) float32 -> what JSON has of it; reads back to the same float32."""
-    if encoding == "base64":
-        return base64.b64encode(vector.astype("<f4", copy=False).tobytes()).decode("ascii")
-    return shortened(vector).tolist()  # type: ignore[no-any-return]
-
-
-def shortened(vector: Rows) -> NDArray[np.float64]:
-    """(dim,) float32 -> float64 near it that are written with nine digits, where float32's own would take seventeen."""
-    values = vector.astype(np.float64)
-    magnitude = np.log10(np.abs(values), out=np.zeros_like(values), where=values != 0)
-    scale = 10.0 ** (DIGITS - 1 - np.floor(magnitude))
-    return np.rint(values * scale) / scale
 
 
 async def answer(request: Request, inputs: Inputs, outcomes: Sequence[Outcome], space: Space) -> Response:

@@ -10,9 +10,9 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from lookalike.config import ServeSettings
-from lookalike.http.access import Gatekeeper
 from lookalike.http.collection import Collection
 from lookalike.http.fetching import Fetcher
+from lookalike.http.gate import Gatekeeper
 from lookalike.metrics import Metrics
 from lookalike.ports import EmbeddingService
 

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from lookalike.errors import LookalikeError, NotReady, UnsupportedModel
 from lookalike.http.access import require
-from lookalike.http.answers import RAW, answer, public_name
+from lookalike.http.answers import RAW, answer
+from lookalike.http.contents import public_name
 from lookalike.http.context import Context, Shared
 from lookalike.http.deadlines import Deadline
 from lookalike.http.examples import EMBED_IMAGE, EMBED_TEXT

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,9 +12,10 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from lookalike.config import ServeSettings
-from lookalike.errors import AccessDenied, InputError, LookalikeError, TooLarge, UnsupportedMedia
+from lookalike.errors import AccessDenied, InputError, LookalikeError, UnsupportedMedia
+from lookalike.http.contents import Encoding, checked_text, names_of, picture_bytes, require_room
 from lookalike.http.jobs import off_loop
-from lookalike.http.schemas import Encoding, ImageRequest, Picture, TextRequest, parse
+from lookalike.http.schemas import ImageRequest, Picture, TextRequest, parse
 from lookalike.http.validation import MAX_NAME
 
 Fetch = Callable[[str], Awaitable[bytes]]
@@ -31,8 +29,6 @@ MAX_FORM_FIELDS = 8
 
 FETCHES_AT_ONCE = 4
 """URLs of one batch that are fetched at the same time."""
-
-_WHITESPACE = re.compile(r"\s+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,41 +95,6 @@ async def read_images(
     return Inputs(entries=(await request.body(),), names=("",), is_batch=False)
 
 
-def names_of(entries: Sequence[object], together: str) -> tuple[str, ...]:
-    """What each is called: "images[0]", "images[1]" ... for "images"; nothing if they have no name together."""
-    return tuple(f"{together}[{index}]" if together else "" for index in range(len(entries)))
-
-
-def picture_bytes(text: str, *, item: str = "") -> bytes:
-    """The bytes that base64 or a data URI stands for; white space between its letters counts for nothing.
-
-    Raises:
-        InputError: It is neither. Foreign letters are not skipped: what is left would be another picture.
-    """
-    if text[:5].lower() == "data:":
-        header, comma, text = text.partition(",")
-        if not comma or not header.lower().endswith(";base64"):
-            raise InputError("is a data URI without base64: write data:image/jpeg;base64,...", item=item)
-    with suppress(ValueError):
-        return binascii.a2b_base64(text, strict_mode=True)
-    try:
-        return binascii.a2b_base64(_WHITESPACE.sub("", text), strict_mode=True)
-    except ValueError as error:
-        raise InputError("is neither base64 nor a data URI, or is cut off.", item=item) from error
-
-
-def checked_text(text: str, settings: ServeSettings, *, item: str = "") -> str | TooLarge:
-    """The text, or the error that it is too long; how much a model reads of it is another matter."""
-    if len(text) <= settings.max_text_chars:
-        return text
-    return TooLarge(
-        f"The text has {len(text):,} characters; {settings.max_text_chars:,} are allowed.",
-        actual=len(text),
-        limit=settings.max_text_chars,
-        item=item,
-    )
-
-
 async def pictures(
     entries: Sequence[str | Picture], names: Sequence[str], fetch: Fetch | None
 ) -> tuple[bytes | LookalikeError, ...]:
@@ -180,14 +141,6 @@ def require_kind(request: Request, *kinds: str) -> None:
     kind = media_type(request)
     if kind not in kinds and f"{kind.partition('/')[0]}/*" not in kinds:
         raise UnsupportedMedia(f"The body must be {' or '.join(kinds)}: say so in the header Content-Type.")
-
-
-def require_room(n: int, limit: int, *, name: str) -> None:
-    """Raise TooLarge if a batch has more entries than are allowed."""
-    if n > limit:
-        raise TooLarge(
-            f"has {n:,} entries; {limit:,} are allowed: send several requests.", item=name, actual=n, limit=limit
-        )
 
 
 async def _json_images(body: bytes, settings: ServeSettings, fetch: Fetch | None) -> Inputs:

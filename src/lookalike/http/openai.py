@@ -15,14 +15,15 @@ from fastapi import APIRouter, Depends, Response
 from lookalike.config import ServeSettings
 from lookalike.errors import InputError, LookalikeError, ModelNotFound
 from lookalike.http.access import require
-from lookalike.http.answers import JSON_BYTES, encoded, json_answer, public_name
+from lookalike.http.answers import JSON_BYTES, json_answer
+from lookalike.http.contents import Encoding, checked_text, encoded, names_of, public_name, require_room
 from lookalike.http.context import Shared
 from lookalike.http.embed import Asked, served_space, served_tower
 from lookalike.http.examples import OPENAI
-from lookalike.http.inputs import Inputs, checked_text, names_of, pictures, require_kind, require_room
+from lookalike.http.inputs import Inputs, pictures, require_kind
 from lookalike.http.jobs import off_loop
 from lookalike.http.problems import responses
-from lookalike.http.schemas import Encoding, OpenAIEmbeddings, OpenAIModel, OpenAIModels, OpenAIRequest, Picture, parse
+from lookalike.http.schemas import OpenAIEmbeddings, OpenAIModel, OpenAIModels, OpenAIRequest, Picture, parse
 from lookalike.spaces import Space, Tower, known_model
 from lookalike.types import Embedded
 

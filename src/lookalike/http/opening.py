@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from lookalike.config import Config
-from lookalike.http.access import Gatekeeper
 from lookalike.http.collection import Collection
 from lookalike.http.context import Context
 from lookalike.http.fetching import Fetcher
+from lookalike.http.gate import Gatekeeper
 from lookalike.metrics import Metrics
 from lookalike.ports import EmbeddingService
 

@@ -14,66 +14,15 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from lookalike.errors import (
-    AccessDenied,
-    BudgetExceeded,
-    ConfigError,
-    DeadlineExceeded,
-    InputError,
-    ItemNotFound,
-    LookalikeError,
-    ModelError,
-    ModelNotFound,
-    NotReady,
-    Overloaded,
-    PictureGone,
-    ProviderError,
-    ServiceError,
-    SpaceMismatch,
-    StoreError,
-    StoreNotFound,
-    TooLarge,
-    UnsupportedMedia,
-    UnsupportedModel,
-)
+from lookalike.errors import InputError, LookalikeError, TooLarge
+from lookalike.http.statuses import RETRY_AFTER_S, facts_of, status_of
 from lookalike.http.validation import invalid
-
-STATUS: Mapping[type[LookalikeError], int] = {
-    InputError: 422,
-    TooLarge: 413,
-    UnsupportedMedia: 415,
-    AccessDenied: 401,
-    BudgetExceeded: 402,
-    ItemNotFound: 404,
-    StoreNotFound: 404,
-    PictureGone: 410,
-    SpaceMismatch: 409,
-    ModelNotFound: 404,
-    UnsupportedModel: 422,
-    Overloaded: 503,
-    NotReady: 503,
-    DeadlineExceeded: 504,
-    ServiceError: 503,
-    StoreError: 503,
-    ModelError: 503,
-    ProviderError: 502,
-    ConfigError: 500,
-    LookalikeError: 500,
-}
-"""The status of a class is its own, or that of the nearest class above it."""
-
-RETRY_AFTER_S = 1
-"""What a caller is asked to wait for if the error does not say."""
 
 DEFECT = HTTPException(500, "Something in the service failed; its log says more under this request's id.")
 """What the caller is told of an error that nobody foresaw."""
 
 RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses, of errors that are not lookalike's own, after which the same request may succeed."""
-
-
-FACTS = ("actual", "limit", "expected", "retry_after_s")
-"""Attributes of errors that their bodies carry. Not the others: some are paths on the service's machine."""
 
 
 class ProblemFacts(BaseModel):
@@ -115,15 +64,6 @@ class OpenAIProblem(BaseModel):
     error: OpenAIFacts
 
 
-def status_of(error: LookalikeError) -> int:
-    """The HTTP status that an error is answered with."""
-    if isinstance(error, AccessDenied) and error.known:
-        return 403
-    if isinstance(error, Overloaded) and error.own:
-        return 429
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-
-
 def problem(
     error: LookalikeError | HTTPException, *, path: str, request_id: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
@@ -147,14 +87,6 @@ def problem(
     else:
         content = {"error": {**facts, "request_id": request_id}}
     return JSONResponse(content, status, headers={**_headers(error, status), **(headers or {})})
-
-
-def facts_of(error: LookalikeError) -> dict[str, Any]:
-    """What an answer says of an error: class, sentence, item, whether to try again, and `FACTS` that it has."""
-    item = getattr(error, "item", "")
-    known = {name: value for name in FACTS if (value := getattr(error, name, None)) is not None}
-    named = {"item": item} if item else {}
-    return {"type": type(error).__name__, "message": str(error), **named, "retryable": error.retryable, **known}
 
 
 def openai_problem(status: int, kind: str, message: str, item: str = "") -> dict[str, Any]:

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.config import ServeSettings
 from lookalike.errors import InputError, LookalikeError
+from lookalike.http.contents import checked_text, picture_bytes
 from lookalike.http.examples import BINARY, PIXEL
-from lookalike.http.inputs import checked_text, media_type, picture_bytes, read_images
+from lookalike.http.inputs import media_type, read_images
 from lookalike.http.jobs import off_loop
 from lookalike.http.schemas import inlined, parse
 from lookalike.query import Part, require_words

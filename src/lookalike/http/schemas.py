@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lookalike.http.contents import Encoding
 from lookalike.http.validation import invalid, place_of
 
-Encoding = Literal["float", "base64"]
 Model = TypeVar("Model", bound=BaseModel)
 
 EncodingFormat = Annotated[

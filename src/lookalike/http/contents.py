@@ -1,0 +1,90 @@
+"""What requests and answers say, whatever carries them; loads nothing of the web framework."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import PurePath
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.config import ServeSettings
+from lookalike.errors import InputError, TooLarge
+from lookalike.spaces import Space
+from lookalike.types import Rows
+
+Encoding = Literal["float", "base64"]
+
+DIGITS = 9
+"""Significant digits that tell every float32 from its neighbours (IEEE 754-2019, 5.12.2: 1 + ceil(24 log10(2)))."""
+
+_WHITESPACE = re.compile(r"\s+", re.ASCII)
+
+
+def names_of(entries: Sequence[object], together: str) -> tuple[str, ...]:
+    """What each is called: "images[0]", "images[1]" ... for "images"; nothing if they have no name together."""
+    return tuple(f"{together}[{index}]" if together else "" for index in range(len(entries)))
+
+
+def picture_bytes(text: str, *, item: str = "") -> bytes:
+    """The bytes that base64 or a data URI stands for; white space between its letters counts for nothing.
+
+    Raises:
+        InputError: It is neither. Foreign letters are not skipped: what is left would be another picture.
+    """
+    if text[:5].lower() == "data:":
+        header, comma, text = text.partition(",")
+        if not comma or not header.lower().endswith(";base64"):
+            raise InputError("is a data URI without base64: write data:image/jpeg;base64,...", item=item)
+    with suppress(ValueError):
+        return binascii.a2b_base64(text, strict_mode=True)
+    try:
+        return binascii.a2b_base64(_WHITESPACE.sub("", text), strict_mode=True)
+    except ValueError as error:
+        raise InputError("is neither base64 nor a data URI, or is cut off.", item=item) from error
+
+
+def checked_text(text: str, settings: ServeSettings, *, item: str = "") -> str | TooLarge:
+    """The text, or the error that it is too long; how much a model reads of it is another matter."""
+    if len(text) <= settings.max_text_chars:
+        return text
+    return TooLarge(
+        f"The text has {len(text):,} characters; {settings.max_text_chars:,} are allowed.",
+        actual=len(text),
+        limit=settings.max_text_chars,
+        item=item,
+    )
+
+
+def require_room(n: int, limit: int, *, name: str) -> None:
+    """Raise TooLarge if a batch has more entries than are allowed."""
+    if n > limit:
+        raise TooLarge(
+            f"has {n:,} entries; {limit:,} are allowed: send several requests.", item=name, actual=n, limit=limit
+        )
+
+
+def public_name(space: Space) -> str:
+    """The model's name for strangers: of a model in a folder of this machine only the folder's name."""
+    path = PurePath(space.model)
+    return path.name if path.is_absolute() else space.model
+
+
+def encoded(vector: Rows, encoding: Encoding) -> list[float] | str:
+    """(dim,) float32 -> what JSON has of it; reads back to the same float32."""
+    if encoding == "base64":
+        return base64.b64encode(vector.astype("<f4", copy=False).tobytes()).decode("ascii")
+    return shortened(vector).tolist()  # type: ignore[no-any-return]
+
+
+def shortened(vector: Rows) -> NDArray[np.float64]:
+    """(dim,) float32 -> float64 near it that are written with nine digits, where float32's own would take seventeen."""
+    values = vector.astype(np.float64)
+    magnitude = np.log10(np.abs(values), out=np.zeros_like(values), where=values != 0)
+    scale = 10.0 ** (DIGITS - 1 - np.floor(magnitude))
+    return np.rint(values * scale) / scale
