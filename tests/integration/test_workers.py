@@ -87,6 +87,14 @@ def test_the_status_tells_who_is_there(pool: WorkerPool) -> None:
     assert all(worker.pid and worker.canary_age_s is not None for worker in status.workers)
 
 
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="a policy of Linux")
+def test_bulk_work_gives_way_at_once(pool: WorkerPool) -> None:
+    """The worker for queries has the usual policy; the others have the one that whatever wakes up goes before."""
+    all_ready(pool)
+    assert os.sched_getscheduler(pid_of(pool, "query")) == os.SCHED_OTHER
+    assert os.sched_getscheduler(pid_of(pool, "bulk-1")) == os.SCHED_IDLE
+
+
 def test_a_bad_picture_gets_its_own_error(pool: WorkerPool) -> None:
     """Each bad item of a call gets the error that the image door has for it, with its name; the others go on."""
     good = noise(1, kind="JPEG")

@@ -52,7 +52,7 @@ class ChildPlan:
 
     Attributes:
         threads: Cores for one call of the model.
-        niceness: What its priority is lowered by; see nice(2).
+        niceness: What its priority is lowered by; see nice(2). If by anything, then on Linux to that of SCHED_IDLE.
         max_memory_bytes: Memory of its own that it may have; see RLIMIT_DATA in getrlimit(2).
         batches: Whether it is going to get many inputs at once, and should be warmed up for that.
         fetch: Brings to this machine what the model needs, before it is opened. It may take any time, as long as it
@@ -97,6 +97,11 @@ def _settle_in(plan: ChildPlan) -> None:
         signal.signal(stop, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
     os.nice(plan.niceness)
+    if plan.niceness and hasattr(os, "SCHED_IDLE"):
+        # Whatever wakes up gets the core of such a process at once (sched(7)); that of a merely nice one only at the
+        # end of its slice, some milliseconds later, and the threads of a query wait for each other at every operator.
+        with suppress(OSError):  # a sandbox that does not let us; nice is what remains
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     limit = plan.max_memory_bytes if most == resource.RLIM_INFINITY else min(plan.max_memory_bytes, most)
     with suppress(OSError, ValueError):  # a bound that the system does not let us have

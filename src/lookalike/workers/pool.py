@@ -26,7 +26,8 @@ from lookalike.workers.process import LoadFailed
 from lookalike.workers.slot import LOADING, STOPPING, Shared, Slot, Timing
 
 BULK_NICENESS = 10
-"""Bulk workers get a tenth of a core that a query wants as well (sched(7): a factor of 1.25 for each step)."""
+"""Where a system has no SCHED_IDLE (see workers.child), bulk workers get a tenth of a core that a query wants as well
+(sched(7): a factor of 1.25 for each step)."""
 
 STOP_S = 10.0
 """How long the end of the workers may take: the system ends a process at once, unless it hangs in the kernel."""
@@ -115,6 +116,7 @@ class WorkerPool:
             admit=self._admit,
             changed=self._on_change,
             only_queries=lambda: self._cannot_load("bulk"),
+            queries_move=lambda: any(slot.moves() for slot in self._slots if not slot.takes_bulk),
         )
         self._slots: list[Slot] = []
         for name, bulk, child in plan.slots():

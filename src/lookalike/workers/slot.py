@@ -26,9 +26,10 @@ from lookalike.workers.process import LoadFailed, WorkerLost, WorkerProcess
 from lookalike.workers.procfs import private_bytes
 from lookalike.workers.progress import Marks
 
-HELP_AFTER_S = 0.1
-"""A worker of low priority takes interactive jobs that have waited for so long: beside bulk work it takes ten times as
-long for them as the worker that they are meant for, so it only helps where that one is late, busy or gone."""
+HELP_AFTER_S, HELP_LATE_S = 0.1, 1.0
+"""A worker of low priority takes interactive jobs that have waited for so long: the first where no worker that is meant
+for them moves, the second where one does. That one is then busy with others, and beside it low priority gets next to
+nothing of a core: what it took would come later still."""
 
 PING_S = 0.25
 """How often a worker with nothing to do is asked whether it is there."""
@@ -72,6 +73,7 @@ class Shared:
         admit: Told the tower of a new worker; raises LoadFailed if it is not the pool's.
         changed: Told that a status has changed.
         only_queries: Whether no worker that takes bulk jobs can come up.
+        queries_move: Whether a worker that takes queries only is there, and moves.
     """
 
     queue: Queue
@@ -84,6 +86,7 @@ class Shared:
     admit: Callable[[Tower], None]
     changed: Callable[[], None]
     only_queries: Callable[[], bool]
+    queries_move: Callable[[], bool]
 
 
 class Slot:
@@ -145,6 +148,11 @@ class Slot:
         if worker is not None and status.state == "busy" and worker.stuck_s >= DOUBTFUL_S:
             status = replace(status, reason=f"It has not moved for {worker.stuck_s:.1f} s.")
         return replace(status, canary_age_s=age_s)
+
+    def moves(self) -> bool:
+        """Whether it has a worker that answers, or is about to."""
+        status = self.status()
+        return status.state in ("ready", "busy") and not status.reason
 
     def _run(self) -> None:
         reason = ""
@@ -214,7 +222,7 @@ class Slot:
             batch = self._shared.queue.take(
                 interactive_only=not self.takes_bulk,
                 suspects=self.takes_bulk or self._shared.only_queries(),
-                help_after_s=HELP_AFTER_S if self._plan.niceness else 0.0,
+                help_after_s=self._help_after_s(),
                 timeout_s=PING_S,
             )
             if self._stopping.is_set():
@@ -231,6 +239,11 @@ class Slot:
                 _log.info("%s: process %d is replaced: its memory has grown", self._status.name, worker.pid)
                 self._count("recycled")
                 return
+
+    def _help_after_s(self) -> float:
+        if not self._plan.niceness:
+            return 0.0
+        return HELP_LATE_S if self._shared.queries_move() else HELP_AFTER_S
 
     def _has_grown(self, worker: WorkerProcess) -> bool:
         """Whether it has too much memory; looks now and then only, since looking takes as long as a short text."""
