@@ -44,6 +44,11 @@ def choose_model(config: Config) -> str:
     return CLIP if weights.locate(CLIP, config.hub) else BUILT_IN
 
 
+def is_hosted(model: str) -> bool:
+    """Whether a model's name is that of a hosted one, which is not on this machine and never will be."""
+    return ModelRef.parse(model) is not None
+
+
 def open_encoder(config: Config, *, threads: int | None = None) -> Encoder:
     """The encoder of `config.model`; weights that are not on this machine are downloaded, unless offline.
 

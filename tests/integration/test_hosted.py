@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +27,27 @@ def double() -> Iterator[OpenAIDouble]:
         yield running
 
 
-def configured(double: OpenAIDouble, folder: Path, **variables: str) -> Config:
-    """Settings that lead to the double."""
-    usual = {
+def variables_for(double: OpenAIDouble, folder: Path) -> Mapping[str, str]:
+    """An environment that leads to the double."""
+    return {
         "OPENAI_API_KEY": double.key,
         "OPENAI_BASE_URL": double.base_url,
         "EMBEDDINGS_PROVIDER": "openai",
         "EMBEDDINGS_MODEL": f"text-embedding-3-small?dimensions={DIM}",
         "LOOKALIKE_CACHE_DIR": str(folder),
     }
-    return Config.from_environ({**usual, **variables})
+
+
+def configured(double: OpenAIDouble, folder: Path, **variables: str) -> Config:
+    """Settings that lead to the double."""
+    return Config.from_environ({**variables_for(double, folder), **variables})
+
+
+def lookalike(environ: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line."""
+    command = [sys.executable, "-m", "lookalike", *arguments]
+    env = {**os.environ, **environ}
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_the_conventional_variables_open_a_hosted_model(double: OpenAIDouble, tmp_path: Path) -> None:
@@ -75,3 +90,29 @@ def test_a_missing_key_is_named_before_anything_is_sent(tmp_path: Path) -> None:
     config = Config.from_environ({"EMBEDDINGS_PROVIDER": "openai", "LOOKALIKE_CACHE_DIR": str(tmp_path)})
     with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
         Embedder.open(config=config)
+
+
+def test_the_command_line_embeds_with_a_hosted_model(double: OpenAIDouble, tmp_path: Path) -> None:
+    """`embed` prints the vectors, `usage` what they cost, and `doctor` sends nothing."""
+    environ = variables_for(double, tmp_path)
+    done = lookalike(environ, "embed", "a dog")
+    assert done.returncode == 0, done.stderr
+    assert "a dog" in done.stdout
+    n_requests = len(double.seen)
+    used = lookalike(environ, "usage", "--json")
+    assert json.loads(used.stdout), used.stderr
+    doctor = lookalike(environ, "doctor", "--json")
+    assert any("is hosted" in check["facts"] for check in json.loads(doctor.stdout)), doctor.stdout
+    assert len(double.seen) == n_requests
+    assert double.key not in done.stdout + done.stderr + used.stdout + doctor.stdout + doctor.stderr
+
+
+@pytest.mark.parametrize(("command", "says"), [("serve", "hosted already"), ("index", "embeds no pictures")])
+def test_what_a_hosted_model_of_texts_cannot_do_is_a_sentence(
+    double: OpenAIDouble, tmp_path: Path, command: str, says: str
+) -> None:
+    """Neither a service nor an index of pictures can be made with it, and both say so."""
+    places = [str(tmp_path)] if command == "index" else []
+    done = lookalike({**variables_for(double, tmp_path), "LOOKALIKE_INDEX": str(tmp_path / "i")}, command, *places)
+    assert done.returncode == 1
+    assert says in " ".join(done.stderr.split())

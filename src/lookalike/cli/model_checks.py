@@ -70,6 +70,8 @@ def model_of(config: Config) -> str:
 
 def weights_bytes(model: str, config: Config) -> int:
     """Size of a model's weights, as far as it is known without fetching it."""
+    if app.is_hosted(model):
+        return 0
     folder = weights.locate(model, config.hub)
     if folder is not None:
         return (folder.path / weights.WEIGHTS_FILE).stat().st_size
@@ -78,7 +80,10 @@ def weights_bytes(model: str, config: Config) -> int:
 
 
 def check_model(model: str, config: Config) -> Iterator[Check]:
-    """Whether the model is here and whole, loads, and computes what it should. Nothing is fetched."""
+    """Whether the model is here and whole, loads, and computes what it should. Nothing is fetched, and nothing sent."""
+    if app.is_hosted(model):
+        yield from guarded("model", lambda: _check_hosted(model, config))
+        return
     folder = weights.locate(model, config.hub)
     if folder is None:
         remedy = f"Fetch it: lookalike models pull {model}"
@@ -89,6 +94,11 @@ def check_model(model: str, config: Config) -> Iterator[Check]:
     yield _integrity(folder, files)
     if all(file.status in ("ok", "unpinned") for file in files):
         yield from guarded("loading", lambda: _check_encoder(model, published_name(files), config))
+
+
+def _check_hosted(model: str, config: Config) -> Iterator[Check]:
+    app.open_vectorizer(replace(config, model=model))
+    yield Check(name="model", verdict="ok", facts=f"{model} is hosted, and what it needs is set; it was not asked")
 
 
 def published_name(files: Sequence[FileCheck]) -> str:

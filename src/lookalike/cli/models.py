@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lookalike.app import is_hosted
 from lookalike.cli.output import amount
 from lookalike.config import Config
 from lookalike.errors import ModelError, ModelNotFound
@@ -108,7 +109,7 @@ def path(config: Config, name: str) -> None:
 
 def ensure_here(name: str, settings: HubSettings) -> None:
     """Fetch a model that is not on this machine, and show how far it is; offline, its user will say that it lacks."""
-    if settings.offline or locate(name, settings) is not None:
+    if settings.offline or is_hosted(name) or locate(name, settings) is not None:
         return
     from lookalike.weights.hub import fetch
 

@@ -14,7 +14,14 @@ import click
 from lookalike import __version__, app
 from lookalike.cli.options import WholeNumber, index_option, model_option, precision_option
 from lookalike.config import LOG_LEVELS, Config
-from lookalike.errors import MissingDependency, ModelError, ModelNotFound, SpaceMismatch, StoreNotFound
+from lookalike.errors import (
+    ConfigError,
+    MissingDependency,
+    ModelError,
+    ModelNotFound,
+    SpaceMismatch,
+    StoreNotFound,
+)
 from lookalike.http import logs, sockets
 from lookalike.http.keys import read_keys
 from lookalike.index import Index
@@ -111,6 +118,11 @@ def _with_model(config: Config) -> tuple[Config, str]:
 
 def _is_here(config: Config) -> bool:
     """Whether the model is on this machine, or else will be fetched."""
+    if app.is_hosted(config.model):
+        raise ConfigError(
+            f"{config.model} is hosted already: `lookalike serve` runs models of this machine. Use the hosted one from "
+            "`lookalike embed`, `index` and `search`, or from Python with Embedder.open."
+        )
     is_here = locate(config.model, config.hub) is not None
     if not is_here and config.hub.offline:
         raise ModelNotFound(absence(hub_model(config.model), config.hub), model=config.model)
