@@ -18,7 +18,7 @@ TASKS = {
 }
 WITH_PICTURES = {"jina-clip-v1", "jina-clip-v2", "jina-embeddings-v4"}
 DIMS = {"jina-clip-v1": 768, "jina-embeddings-v4": 2048}
-CODES = {400: "INPUT_MODEL_NOT_FOUND", 401: "AUTH_INVALID_API_KEY", 429: "RATE_TOKEN_LIMIT_EXCEEDED"}
+CODES = {401: "AUTH_INVALID_API_KEY", 429: "RATE_TOKEN_LIMIT_EXCEEDED"}
 
 
 class JinaDouble(StrictDouble):
@@ -50,7 +50,7 @@ class JinaDouble(StrictDouble):
         if seen.headers.get("authorization") != f"Bearer {KEY}":
             return 401, self.error(401, "Invalid API key.")
         if seen.path != "/v1/embeddings" or body["model"] not in TASKS:
-            return 400, self.error(400, f"Model '{body['model']}' not found.")
+            return 400, self.error(400, f"Model '{body['model']}' not found.", "INPUT_MODEL_NOT_FOUND")
         has_pictures = any(isinstance(content, bytes) for content in self.inputs(seen))
         if "task" in body and body["task"] not in TASKS[body["model"]]:
             return 422, {"detail": [{"loc": ["body", body["model"], "task"], "msg": "Input should be another"}]}

@@ -91,6 +91,7 @@ class RemoteVectorizer:
         call = self._patience.call(until)
         tower = self._known_tower(call)
         if inputs.modality not in tower.space.modalities:
+            self._adapter.request(inputs.modality, ())  # it may know which model can
             raise UnsupportedModel(
                 f"{tower.space.model} embeds no {inputs.modality}s; it embeds {' and '.join(tower.space.modalities)}s.",
                 model=tower.space.model,
