@@ -45,6 +45,13 @@ def test_pictures_are_what_is_found_in_every_role() -> None:
         assert asked(f"{BOTH}?role={role}", PNG, modality="image")[1]["input_type"] == "document"
 
 
+def test_the_fourth_series_shares_a_space() -> None:
+    """What one of its models has indexed another can search, at the same length; the third series has its own."""
+    spaces = [opened(f"voyage:{name}").tower_of(1024).space.key for name in ("voyage-4-large", "voyage-4-lite")]
+    assert spaces[0] == spaces[1]
+    assert spaces[0] != opened(TEXTS).tower_of(1024).space.key
+
+
 def test_a_request_of_pictures_stays_below_the_tokens() -> None:
     """So many pictures of the largest size that is sent are no more tokens than a request may have."""
     largest = MULTIMODAL_LIMITS.image_side_px**2

@@ -10,7 +10,12 @@ from lookalike.spaces import Modality, Space, Tower
 
 
 def hosted_tower(
-    ref: ModelRef, *, dim: int, modalities: tuple[Modality, ...], recipe: Mapping[str, str] | None = None
+    ref: ModelRef,
+    *,
+    dim: int,
+    modalities: tuple[Modality, ...],
+    recipe: Mapping[str, str] | None = None,
+    model: str = "",
 ) -> Tower:
     """The tower of a hosted model, in a space of its own.
 
@@ -22,11 +27,13 @@ def hosted_tower(
         dim: Length of its vectors.
         modalities: What it embeds, sorted.
         recipe: What else can change a bit: the role of texts, a task, a prompt.
+        model: What the space goes by instead of the model's name: that of a family whose models the provider says to
+            share one space, or what a server says of its weights.
     """
     return Tower(
         space=Space(
             model=str(replace(ref, role="query")),
-            weights=f"{ref.provider}:{ref.base_url}:{ref.region}:{ref.model}",
+            weights=f"{ref.provider}:{ref.base_url}:{ref.region}:{model or ref.model}",
             preprocessing=ref.provider if "image" in modalities else "",
             pooling="provider",
             dim=dim,

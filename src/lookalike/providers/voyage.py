@@ -55,9 +55,9 @@ def _texts(request_tokens: int, tokens_per_minute: int = 3_000_000) -> Limits:
 MODELS: Mapping[str, Known] = {
     "voyage-multimodal-3.5": Known(dim=1024, dims=DIMS, modalities=BOTH, limits=MULTIMODAL_LIMITS),
     "voyage-multimodal-3": Known(dim=1024, modalities=BOTH, limits=MULTIMODAL_LIMITS),
-    "voyage-4-large": Known(dim=1024, dims=DIMS, limits=_texts(120_000)),
-    "voyage-4": Known(dim=1024, dims=DIMS, limits=_texts(320_000, 8_000_000)),
-    "voyage-4-lite": Known(dim=1024, dims=DIMS, limits=_texts(1_000_000, 16_000_000)),
+    "voyage-4-large": Known(dim=1024, dims=DIMS, limits=_texts(120_000), space="voyage-4"),
+    "voyage-4": Known(dim=1024, dims=DIMS, limits=_texts(320_000, 8_000_000), space="voyage-4"),
+    "voyage-4-lite": Known(dim=1024, dims=DIMS, limits=_texts(1_000_000, 16_000_000), space="voyage-4"),
     "voyage-3-large": Known(dim=1024, dims=DIMS, limits=_texts(120_000)),
     "voyage-3.5": Known(dim=1024, dims=DIMS, limits=_texts(320_000, 8_000_000)),
     "voyage-3.5-lite": Known(dim=1024, dims=DIMS, limits=_texts(1_000_000, 16_000_000)),
@@ -65,7 +65,8 @@ MODELS: Mapping[str, Known] = {
     "voyage-finance-2": Known(dim=1024, limits=_texts(120_000)),
     "voyage-law-2": Known(dim=1024, limits=_texts(120_000)),
 }
-"""Tokens a minute are those of keys with a payment method (docs.voyageai.com/docs/rate-limits); others get a refusal
+"""The models of the fourth series write into one space, as Voyage states: what one has indexed, another can search.
+Tokens a minute are those of keys with a payment method (docs.voyageai.com/docs/rate-limits); others get a refusal
 that says so, and wait."""
 
 
