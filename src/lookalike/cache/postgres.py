@@ -61,6 +61,11 @@ class PostgresCache:
         self._clock = clock
         self._notes = Notes()
 
+    @property
+    def place(self) -> str:
+        """The database, without user and password."""
+        return self._database.place
+
     def get(self, keys: Sequence[bytes]) -> list[CacheEntry | None]:
         """For each key in order what is kept under it, or None. Raises CacheError."""
         if not keys:

@@ -48,6 +48,11 @@ class SqliteCache:
         self._clock = clock
         self._notes = Notes()
 
+    @property
+    def place(self) -> str:
+        """The file's path."""
+        return str(self._file.path)
+
     def get(self, keys: Sequence[bytes]) -> list[CacheEntry | None]:
         """For each key in order what is kept under it, or None. Raises CacheError."""
         if not self._file.exists:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 import lookalike
+from lookalike.cli.cache import cache
 from lookalike.cli.cost import cost
 from lookalike.cli.doctor import doctor
 from lookalike.cli.embed import embed
@@ -73,5 +74,5 @@ def main(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (index, search, similar, duplicates, embed, serve, forget, stats, doctor, models, cost, usage):
+for command in (index, search, similar, duplicates, embed, serve, forget, stats, doctor, models, cost, usage, cache):
     main.add_command(command)

@@ -78,6 +78,12 @@ max_cost_option = _setting(
     metavar="DOLLARS",
     help="End before a hosted model has cost more; run it again to go on.  [$LOOKALIKE_MAX_COST_USD]",
 )
+cache_option = _setting(
+    "cache",
+    "--cache",
+    metavar="PLACE",
+    help="Where the cache is: auto, a file or a PostgreSQL URL.  [$LOOKALIKE_CACHE]",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 project_option = click.option("--project", metavar="NAME", help="Only this project.")
 
