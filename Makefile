@@ -39,7 +39,8 @@ format: .venv/.dev ## Format the code and fix what ruff can fix
 
 parity: .venv-parity/.ready ## Compare with transformers on torch and across runtimes, in an environment of its own
 	@set -e; for script in pixels_and_tokens encoders; do $(PEER_PY) parity/$$script.py --shared "$(SHARED)"; done
-	@$(PEER_PY) -m pytest --quiet -p no:cacheprovider tests/contract/test_encoder.py tests/contract/test_runtimes.py
+	@$(PEER_PY) -m pytest --quiet -p no:cacheprovider tests/contract/test_encoder.py tests/contract/test_runtimes.py \
+	  tests/integration/test_huggingface_handler.py
 
 bench: .venv-parity/.peers .venv-infinity/.ready .bench/vit-b-32/.ready ## Run the benchmarks beside their peers, write docs/benchmarks.md
 	@$(PEER_PY) benchmarks/engine.py --peer-python $(PEER_PY) --shared "$(SHARED)"
