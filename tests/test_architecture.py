@@ -70,7 +70,10 @@ LADDER = {
 }
 RUNG = {name: number for number, names in enumerate(LADDER.values()) for name in names}
 
-STARTS = {("cli", "http")}  # `lookalike serve` is a command
+STARTS = {
+    ("cli", "http"),  # `lookalike serve` is a command
+    ("serverless", "http"),  # keys, statuses and what requests say: what of http/ needs no web framework
+}
 
 MAX_FILE_LINES = 350
 MAX_FUNCTION_LINES = 60

@@ -20,6 +20,12 @@ from lookalike.types import Rows
 
 Encoding = Literal["float", "base64"]
 
+MAX_PARTS = 16
+"""Parts of one query."""
+
+MAX_HITS = 1_000
+"""What one search may ask for."""
+
 DIGITS = 9
 """Significant digits that tell every float32 from its neighbours (IEEE 754-2019, 5.12.2: 1 + ceil(24 log10(2)))."""
 

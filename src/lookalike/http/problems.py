@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -15,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from lookalike.errors import InputError, LookalikeError, TooLarge
-from lookalike.http.statuses import RETRY_AFTER_S, facts_of, status_of
+from lookalike.http.statuses import facts_of, headers_of, status_of
 from lookalike.http.validation import invalid
 
 DEFECT = HTTPException(500, "Something in the service failed; its log says more under this request's id.")
@@ -152,13 +151,7 @@ async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
 
 
 def _headers(error: LookalikeError | HTTPException, status: int) -> dict[str, str]:
-    headers = dict(getattr(error, "headers", None) or {})
-    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
-        asked_for = getattr(error, "retry_after_s", None)
-        headers.setdefault("Retry-After", str(max(1, math.ceil(asked_for or RETRY_AFTER_S))))
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers.setdefault("WWW-Authenticate", "Bearer")
-    return headers
+    return {**headers_of(status, getattr(error, "retry_after_s", None)), **(getattr(error, "headers", None) or {})}
 
 
 def _sentence(error: HTTPException) -> str:

@@ -11,18 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.config import ServeSettings
 from lookalike.errors import InputError, LookalikeError
-from lookalike.http.contents import checked_text, picture_bytes
+from lookalike.http.contents import MAX_HITS, MAX_PARTS, checked_text, picture_bytes
 from lookalike.http.examples import BINARY, PIXEL
 from lookalike.http.inputs import media_type, read_images
 from lookalike.http.jobs import off_loop
 from lookalike.http.schemas import inlined, parse
 from lookalike.query import Part, require_words
 from lookalike.types import Filter
-
-MAX_PARTS = 16
-"""Parts of one query."""
-
-MAX_HITS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from lookalike.errors import (
@@ -76,3 +78,10 @@ def facts_of(error: LookalikeError) -> dict[str, Any]:
     known = {name: value for name in FACTS if (value := getattr(error, name, None)) is not None}
     named = {"item": item} if item else {}
     return {"type": type(error).__name__, "message": str(error), **named, "retryable": error.retryable, **known}
+
+
+def headers_of(status: int, retry_after_s: float | None) -> dict[str, str]:
+    """The headers that come with a status: when to ask again, and how to say who asks."""
+    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
+        return {"Retry-After": str(max(1, math.ceil(retry_after_s or RETRY_AFTER_S)))}
+    return {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}

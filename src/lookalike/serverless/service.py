@@ -1,0 +1,232 @@
+"""One request to one answer: what the platforms have in common."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from lookalike.calls import error_of
+from lookalike.config import Config
+from lookalike.errors import InputError, LookalikeError, TooLarge, UnsupportedModel
+from lookalike.http.contents import encoded, public_name
+from lookalike.http.gate import Gatekeeper
+from lookalike.http.keys import Scope
+from lookalike.http.statuses import facts_of, headers_of, status_of
+from lookalike.messages import Answer, Request
+from lookalike.serverless.asking import ToEmbed, pictures_of, question_of, texts_of
+from lookalike.types import Hits, Vectors
+
+if TYPE_CHECKING:
+    from lookalike.app import Embedder
+    from lookalike.index import Index
+
+NOT_FOUND = "There is nothing at this path; there are /embed/text, /embed/image, /search/images and /healthz."
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What a platform lets through.
+
+    Attributes:
+        name: For messages.
+        max_body_bytes: Of a request, and of an answer.
+    """
+
+    name: str
+    max_body_bytes: int
+
+
+class Service:
+    """Answers as `lookalike serve` does, with a hosted model and an index, each opened when it is first needed.
+
+    Safe to use from several threads at once. Nothing is read before the first request: not even the settings.
+
+    Args:
+        platform: What carries the requests.
+        configure: Says the settings; the environment's if left out.
+    """
+
+    def __init__(self, platform: Platform, configure: Callable[[], Config] = Config.from_environ) -> None:
+        self.platform = platform
+        self._configure = configure
+        self._lock = threading.RLock()
+
+    def answer(self, request: Request, *, address: str = "") -> Answer:
+        """The answer to a request; every error of lookalike is one.
+
+        Args:
+            request: Header names in lower case.
+            address: Where it came from; counts where there are no keys.
+        """
+        try:
+            status, document = self._routed(request, address)
+            return self._written(status, document)
+        except LookalikeError as error:
+            return self.refuse(error)
+
+    def refuse(self, error: LookalikeError) -> Answer:
+        """An error as an answer."""
+        status = status_of(error)
+        return _answer(status, {"error": facts_of(error)}, headers_of(status, getattr(error, "retry_after_s", None)))
+
+    def require_room(self, n_bytes: int, what: str = "body of the request") -> None:
+        """Raise TooLarge if the platform does not let so many bytes through."""
+        most = self.platform.max_body_bytes
+        if n_bytes > most:
+            raise TooLarge(
+                f"The {what} has {n_bytes:,} bytes; {self.platform.name} lets {most:,} through: send smaller pictures, "
+                "or fewer at a time, or ask for encoding_format 'base64'.",
+                actual=n_bytes,
+                limit=most,
+            )
+
+    @cached_property
+    def config(self) -> Config:
+        """The settings."""
+        return self._configure()
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The model."""
+        from lookalike.app import Embedder
+
+        return Embedder.open(config=self.config)
+
+    @cached_property
+    def index(self) -> Index:
+        """What is searched."""
+        from lookalike.index import Index
+
+        return Index.open(config=self.config, embedder=self.embedder)
+
+    @cached_property
+    def _gatekeeper(self) -> Gatekeeper:
+        return Gatekeeper.of(self.config.serve)
+
+    def _routed(self, request: Request, address: str) -> tuple[int, Mapping[str, Any]]:
+        path = urlsplit(request.path).path.rstrip("/")
+        if path == "/healthz":
+            return 200, {"status": "alive"}
+        routes = _ROUTES.get(path)
+        if routes is None:
+            return 404, {"error": {"type": "NotFound", "message": NOT_FOUND, "retryable": False}}
+        methods, scope, work = routes
+        if request.method not in methods:
+            message = f"This path takes {' and '.join(methods)} only."
+            return 405, {"error": {"type": "MethodNotAllowed", "message": message, "retryable": False}}
+        self.require_room(len(request.body))
+        with self._lock:  # opened once; and callers are counted one after another
+            self._admit(request, scope, address)
+            _ = self.index if scope == "search" else self.embedder
+        return 200, work(self, request)
+
+    def _admit(self, request: Request, scope: Scope, address: str) -> None:
+        kind, _, bearer = request.headers.get("authorization", "").partition(" ")
+        key = bearer if kind.lower() == "bearer" else request.headers.get("x-api-key")
+        self._gatekeeper.admit(self._gatekeeper.identify(key), scope, address=address)
+
+    def _texts(self, request: Request) -> Mapping[str, Any]:
+        asked = texts_of(request, self.config.serve)
+        return self._embedded(asked, self.embedder.embed_texts)
+
+    def _images(self, request: Request) -> Mapping[str, Any]:
+        if "image" not in self.embedder.space.modalities:
+            name = public_name(self.embedder.space)
+            raise UnsupportedModel(f"The model {name!r} embeds texts only.", model=name)
+        asked = pictures_of(request, self.config.serve)
+        return self._embedded(asked, self.embedder.embed_images)
+
+    def _embedded(self, asked: ToEmbed, embed: Callable[..., Vectors]) -> Mapping[str, Any]:
+        errors = {place: one for place, one in enumerate(asked.payloads) if isinstance(one, InputError)}
+        usable = [place for place in range(len(asked.payloads)) if place not in errors]
+        names = [asked.names[place] for place in usable]
+        vectors = embed(
+            [asked.payloads[place] for place in usable],
+            names=names,
+            on_error="collect",
+            timeout_s=self.config.serve.request_timeout_s,
+        )
+        errors |= {usable[failure.position]: error_of(failure) for failure in vectors.failures}
+        if errors and not asked.is_batch:
+            raise errors[0]
+        rows = {usable[place]: row for place, row in zip(vectors.positions.tolist(), vectors.values, strict=True)}
+        facts = {
+            "dimensions": self.embedder.space.dim,
+            "space": self.embedder.space.id,
+            "model": public_name(self.embedder.space),
+        }
+        if not asked.is_batch:
+            warning = {"warning": vectors.warnings[0].removeprefix(": ")} if vectors.warnings else {}
+            return {"embedding": encoded(rows[0], asked.encoding), **warning, **facts}
+        return {
+            "embeddings": [
+                encoded(rows[place], asked.encoding) if place in rows else None for place in range(len(asked.payloads))
+            ],
+            "errors": [{"index": place, **facts_of(errors[place])} for place in sorted(errors)],
+            "warnings": _warnings(vectors.warnings, asked.names),
+            **facts,
+        }
+
+    def _search(self, request: Request) -> Mapping[str, Any]:
+        begun_s = time.perf_counter()
+        asked = question_of(request, self.config.serve)
+        hits = self.index.find(
+            self.index.query(asked.parts, project=asked.where.project),
+            limit=asked.limit,
+            where=asked.where,
+            min_confidence=asked.min_confidence,
+        )
+        took_ms = round((time.perf_counter() - begun_s) * 1e3, 2)
+        return {**_found(hits), "took_ms": {"total": took_ms}}
+
+    def _written(self, status: int, document: Mapping[str, Any]) -> Answer:
+        answer = _answer(status, document)
+        self.require_room(len(answer.body), "answer")
+        return answer
+
+
+_ROUTES: Mapping[str, tuple[Sequence[str], Scope, Callable[[Service, Request], Mapping[str, Any]]]] = {
+    "/embed/text": (("POST",), "embed", Service._texts),
+    "/embed/image": (("POST",), "embed", Service._images),
+    "/search/images": (("GET", "POST"), "search", Service._search),
+}
+
+
+def _answer(status: int, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Answer:
+    request_id = uuid.uuid4().hex
+    if "error" in document:
+        document = {"error": {**document["error"], "request_id": request_id}}
+    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    named = {"Content-Type": "application/json", "X-Request-ID": request_id, **(headers or {})}
+    return Answer(status, {name.lower(): value for name, value in named.items()}, body)
+
+
+def _warnings(sentences: Sequence[str], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Each warning with the place of the input that it begins with."""
+    places = {name: place for place, name in enumerate(names)}
+    found = [(places.get(sentence.partition(": ")[0]), sentence) for sentence in sentences]
+    return [{"index": place, "message": sentence} for place, sentence in found if place is not None]
+
+
+def _found(hits: Hits) -> dict[str, Any]:
+    return {
+        "hits": [
+            {
+                "item": {**asdict(hit.item), "picture": None, "thumbnail": None},
+                "similarity": round(hit.similarity, 6),
+                "confidence": round(hit.confidence, 4),
+            }
+            for hit in hits
+        ],
+        "space": hits.space.id,
+        "model": public_name(hits.space),
+        "considered": hits.considered,
+        "warnings": list(hits.warnings),
+    }
