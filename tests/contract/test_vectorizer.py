@@ -18,6 +18,7 @@ from lookalike.calls import Inputs, joined
 from lookalike.embed import LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import UnsupportedModel
+from lookalike.fallback import Chain
 from lookalike.ports import Vectorizer
 from lookalike.spaces import Modality
 from lookalike.types import Vectors
@@ -28,7 +29,7 @@ from tests.pictures import noise
 PATIENCE_S = 20.0
 
 
-@pytest.fixture(scope="module", params=["local", "simple", "cached", *HOSTED])
+@pytest.fixture(scope="module", params=["local", "simple", "cached", "chain", *HOSTED])
 def vectorizer(request: pytest.FixtureRequest) -> Iterator[Vectorizer]:
     """What is under test."""
     with ExitStack() as stack:
@@ -39,7 +40,8 @@ def vectorizer(request: pytest.FixtureRequest) -> Iterator[Vectorizer]:
         else:
             simple = remote(stack.enter_context(SimpleDouble()))
             stack.callback(simple.close)
-            yield simple if request.param == "simple" else CachedVectorizer(simple, MemoryCache())
+            cached = CachedVectorizer(simple, MemoryCache())
+            yield {"simple": simple, "cached": cached, "chain": Chain([simple])}[request.param]
 
 
 @pytest.fixture(params=["text", "image"])
