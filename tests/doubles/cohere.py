@@ -7,19 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.doubles.double import Content, Double, Exchange, Seen, vector_of
+from tests.doubles.double import Content, Seen, vector_of
+from tests.doubles.strict import StrictDouble
 
 KEY = "co-never-to-be-seen-0123456789"
 FIELDS = {"model", "input_type", "texts", "images", "embedding_types", "output_dimension", "truncate"}
 IMAGE_TOKENS = 260
 
 
-class CohereDouble(Double):
+class CohereDouble(StrictDouble):
     """POST /v2/embed: strict about the key, the fields and how many inputs there are."""
-
-    def __init__(self, *, dim: int = 8, tls: Path | None = None) -> None:
-        super().__init__(dim=dim, tls=tls)
-        self.rule = as_specified
 
     def inputs(self, seen: Seen) -> Sequence[Content]:
         if "texts" in seen.body:
@@ -67,14 +64,3 @@ class CohereV3Double(CohereDouble):
 
     def __init__(self, *, dim: int = 384, tls: Path | None = None) -> None:
         super().__init__(dim=dim, tls=tls)
-
-
-def as_specified(exchange: Exchange) -> None:
-    """The right answer, or the complaint that Cohere would have."""
-    double = exchange.double
-    assert isinstance(double, CohereDouble)
-    complaint = double.complaint(exchange.seen)
-    if complaint is None:
-        exchange.succeed()
-    else:
-        exchange.say(complaint[1], complaint[0])

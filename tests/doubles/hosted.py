@@ -11,6 +11,7 @@ from lookalike.providers.reference import ModelRef, ProviderSettings
 from lookalike.providers.remote import RemoteVectorizer
 from lookalike.providers.table import open_vectorizer
 from lookalike.secret import Secret
+from tests.doubles.double import Double
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,22 @@ HOSTED: Mapping[str, Hosted] = {
 
 
 @contextmanager
-def hosted(name: str) -> Iterator[RemoteVectorizer]:
-    """The model of a line of HOSTED, opened as the application opens it."""
+def doubled(name: str) -> Iterator[tuple[Double, ModelRef, ProviderSettings]]:
+    """The double of a line of HOSTED, its model, and settings with its key."""
     module_name, _, kind = HOSTED[name].double.partition(".")
     module = import_module(f"tests.doubles.{module_name}")
     with getattr(module, kind)() as double:
         ref = ModelRef.parse(HOSTED[name].model.format(url=double.url))
         assert ref is not None
         keys = {ref.provider: Secret(double_key)} if (double_key := getattr(module, "KEY", "")) else {}
-        vectorizer = open_vectorizer(ref, ProviderSettings(keys=keys, timeout_s=20.0))
+        yield double, ref, ProviderSettings(keys=keys, timeout_s=20.0)
+
+
+@contextmanager
+def hosted(name: str) -> Iterator[RemoteVectorizer]:
+    """The model of a line of HOSTED, opened as the application opens it."""
+    with doubled(name) as (_, ref, settings):
+        vectorizer = open_vectorizer(ref, settings)
         try:
             yield vectorizer
         finally:

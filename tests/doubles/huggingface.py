@@ -14,7 +14,8 @@ from typing import Any
 
 from PIL import Image
 
-from tests.doubles.double import Content, Double, Exchange, Seen, vector_of
+from tests.doubles.double import Content, Seen, vector_of
+from tests.doubles.strict import StrictDouble
 
 KEY = "hf_never_to_be_seen_0123456789"
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -25,12 +26,8 @@ NOT_AN_IMAGE = (
 )
 
 
-class HuggingFaceDouble(Double):
+class HuggingFaceDouble(StrictDouble):
     """What they have in common: a key, errors that are a string, and a complaint before an answer."""
-
-    def __init__(self, *, dim: int = 8, tls: Path | None = None) -> None:
-        super().__init__(dim=dim, tls=tls)
-        self.rule = as_specified
 
     def error(self, status: int, message: str, code: str = "") -> object:
         return {"error": message}
@@ -168,14 +165,3 @@ class ClassifierDouble(SentenceTransformersDouble):
     def complaint(self, seen: Seen) -> tuple[int, object] | None:
         denied = HuggingFaceDouble.complaint(self, seen)
         return denied or ((404, b"Not Found") if seen.method == "GET" else (400, self.error(400, NOT_AN_IMAGE)))
-
-
-def as_specified(exchange: Exchange) -> None:
-    """The right answer, or the complaint that there is."""
-    double = exchange.double
-    assert isinstance(double, HuggingFaceDouble)
-    complaint = double.complaint(exchange.seen)
-    if complaint is None:
-        exchange.succeed()
-    else:
-        exchange.say(complaint[1], complaint[0])
