@@ -80,7 +80,7 @@ class RetryPolicy:
 
 
 def asked_pause_s(headers: Mapping[str, str], now_s: float) -> float | None:
-    """The seconds that an answer asks us to wait: its Retry-After-Ms (OpenAI, Azure), else its Retry-After; None if none.
+    """The seconds that an answer asks for, in Retry-After-Ms (OpenAI, Azure) or Retry-After; None if it does not.
 
     Args:
         headers: With lower-case names.

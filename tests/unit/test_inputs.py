@@ -84,7 +84,10 @@ def test_numbers_are_short() -> None:
         (b'{"texts": ["a", null]}', "texts[1]: must be a text."),
         (b'{"texts": []}', "texts: has 0 entries: send 1 or more."),
         (b'{"text": "a", "encoding_format": "int8"}', "encoding_format: must be 'float' or 'base64'."),
-        (b'{"text": "a", "' + b"x" * 5_000 + b'": 1}', f"{'x' * 60}: is not known here: correct its name, or leave it out."),
+        (
+            b'{"text": "a", "' + b"x" * 5_000 + b'": 1}',
+            f"{'x' * 60}: is not known here: correct its name, or leave it out.",
+        ),
     ],
 )
 def test_a_bad_request_is_one_sentence(body: bytes, complaint: str) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from lookalike.errors import StoreError, StoreNotFound, StoreReadOnly, StoreTooNew
 from lookalike.spaces import Space
+from lookalike.sql import statements
 from lookalike.store.faults import speaking_sql
 from lookalike.store.faults import writing as writing_files
-from lookalike.sql import statements
 
 FILE = "items.sqlite"
 FORMAT = 1

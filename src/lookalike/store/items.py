@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.errors import InputError
+from lookalike.sql import statements
 from lookalike.store.database import State
 from lookalike.store.faults import damaged
-from lookalike.sql import statements
 from lookalike.types import Item
 from lookalike.vectors import Slots
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from lookalike.store.database import Database
 from lookalike.sql import statements
+from lookalike.store.database import Database
 from lookalike.types import LedgerEntry, Outcome
 
 PAGE = 1000

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.store.database import State
 from lookalike.sql import statements
+from lookalike.store.database import State
 from lookalike.types import Filter
 from lookalike.vectors import Slots
 

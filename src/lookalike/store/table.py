@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from lookalike.sql import statements
 from lookalike.store import items
 from lookalike.store.database import State
 from lookalike.store.faults import damaged, writing
 from lookalike.store.nearest import Table
 from lookalike.store.segments import Segment, as_bytes, sync_folder
-from lookalike.sql import statements
 from lookalike.types import Rows
 from lookalike.vectors import Codes, Screen, Slots, from_fixed, to_fixed
 
