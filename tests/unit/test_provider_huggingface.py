@@ -28,6 +28,7 @@ from lookalike.providers.reference import ModelRef, ProviderSettings
 from lookalike.providers.remote import RemoteVectorizer
 from lookalike.providers.table import open_vectorizer
 from lookalike.secret import Secret
+from lookalike.spaces import digest_of
 from lookalike.types import Vectors
 from tests.doubles.double import Exchange, altered, broken, says, vector_of
 from tests.doubles.huggingface import (
@@ -129,7 +130,7 @@ def test_our_handler_is_known_by_its_name() -> None:
     assert adapter.tower is not None
     assert adapter.tower.space.modalities == ("image", "text")
     assert dict(adapter.tower.recipe) == {"dtype": "float32", "orientation": "apply"}
-    assert "shortest_edge" in adapter.tower.space.preprocessing
+    assert adapter.tower.space.preprocessing == digest_of(double.facts["preprocessing"])
     assert adapter.tower.space.model == f"huggingface:{double.url}"
 
 

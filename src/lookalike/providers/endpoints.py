@@ -26,7 +26,7 @@ from lookalike.providers.refusals import Asked, Said, error_of
 from lookalike.providers.sight import eye_chart, is_seen
 from lookalike.providers.towers import hosted_tower
 from lookalike.secret import Secret
-from lookalike.spaces import Modality, Tower
+from lookalike.spaces import Modality, Tower, digest_of
 
 SHIPPED = "deploy/huggingface/handler.py"
 
@@ -161,7 +161,7 @@ def tower_in(answer: Answer, door: Door) -> Tower:
             f"{ByHandler.NAME!r}: deploy {SHIPPED} as it came with it.",
             model=str(door.ref),
         )
-    digest, preprocessing = str(said["weights"]), json.dumps(said["preprocessing"], sort_keys=True)
+    digest, preprocessing = str(said["weights"]), digest_of(said["preprocessing"])
     recipe = {"dtype": str(said["dtype"]), "orientation": str(said["orientation"])}
     dim = int(said["dimensions"])
     tower = hosted_tower(door.ref, dim=dim, modalities=("image", "text"), recipe=recipe, model=digest)
