@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules
 SHARED := $(or $(LOOKALIKE_SHARED),../shared)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test client check format parity bench report lock clean
+.PHONY: help demo test client check format parity peers bench report lock clean
 
 help: ## List the targets
 	@echo "make <target>:"
@@ -42,18 +42,22 @@ parity: .venv-parity/.ready ## Compare with transformers on torch and across run
 	@$(PEER_PY) -m pytest --quiet -p no:cacheprovider tests/contract/test_encoder.py tests/contract/test_runtimes.py \
 	  tests/integration/test_huggingface_handler.py
 
+peers: .venv/.dev .venv-infinity/.ready .venv-llama/.ready ## Test hosted models against infinity and llama.cpp (a gigabyte; llama.cpp is compiled, minutes)
+	@$(PY) -m pytest --quiet tests/integration/test_provider_peers.py
+
 bench: .venv-parity/.peers .venv-infinity/.ready .bench/vit-b-32/.ready ## Run the benchmarks beside their peers, write docs/benchmarks.md
 	@$(PEER_PY) benchmarks/engine.py --peer-python $(PEER_PY) --shared "$(SHARED)"
 	@$(PEER_PY) benchmarks/store.py --work-dir .bench/store --peer-python $(PEER_PY)
 	@$(PEER_PY) benchmarks/ingest.py --model .bench/vit-b-32 --peer-python $(PEER_PY)
 	@$(PEER_PY) benchmarks/serve.py --model .bench/vit-b-32 --peer-python $(PEER_PY) --infinity .venv-infinity/bin/python
+	@$(PEER_PY) benchmarks/cache.py
 	@$(PEER_PY) benchmarks/report.py
 
 report: .venv/.runtime ## Write docs/benchmarks.md from benchmarks/results
 	@$(PY) benchmarks/report.py
 
 clean: ## Remove environments, caches and build outputs
-	rm -rf .venv .venv-parity .venv-infinity .venv-lock .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist demo-output \
+	rm -rf .venv .venv-parity .venv-infinity .venv-llama .venv-lock .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis dist demo-output \
 	  clients/typescript/node_modules clients/typescript/dist clients/typescript/build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -106,6 +110,12 @@ clients/typescript/node_modules/.package-lock.json: clients/typescript/package-l
 .venv-infinity/.ready: benchmarks/infinity.txt | .venv-infinity/.created
 	@echo "Installing infinity into .venv-infinity (more than a gigabyte)"
 	@.venv-infinity/bin/python $(PIP_INSTALL) --requirement benchmarks/infinity.txt
+	@touch $@
+
+# Needs a compiler: llama.cpp comes as its source.
+.venv-llama/.ready: benchmarks/llama.txt | .venv-llama/.created
+	@echo "Compiling llama.cpp into .venv-llama"
+	@.venv-llama/bin/python $(PIP_INSTALL) --requirement benchmarks/llama.txt
 	@touch $@
 
 # Random weights in the shape of CLIP ViT-B/32: speed does not depend on them.

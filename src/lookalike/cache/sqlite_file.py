@@ -22,7 +22,7 @@ PAGE_BYTES = 16_384
 """Seven vectors of 512 numbers to a page, two of 1,536, one of 3,072: an eighth to a quarter is left empty."""
 
 BUSY_TIMEOUT_S = 5.0
-CONNECTION_CACHE_KIB = 8_192
+CONNECTION_CACHE_KIB = 32_768
 
 _PRIMARY = 0xFF  # the low byte of an extended SQLite result code
 _FULL = {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR_SHMSIZE"}
