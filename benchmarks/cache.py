@@ -3,8 +3,9 @@
     python benchmarks/cache.py [--work-dir scratch] [--entries 50000] [--out results/cache.json]
 
 Entries of 512 numbers, all looked up in random order, 256 to a call. The peers take one key to a call:
-cachetools.LRUCache, bounded by bytes, behind the lock that its documentation asks for; and diskcache.Cache, which is SQLite too, and checks no
-sums. Both keep a vector as bytes and make an array of it. Best of several rounds, in turns; one thread.
+cachetools.LRUCache, bounded by bytes, behind the lock that its documentation asks for; and diskcache.Cache, which is
+SQLite too, and checks no sums. Both keep a vector as bytes and make an array of it. Best of several rounds, in turns;
+one thread.
 """
 
 from __future__ import annotations
