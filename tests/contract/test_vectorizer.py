@@ -40,8 +40,9 @@ def vectorizer(request: pytest.FixtureRequest) -> Iterator[Vectorizer]:
         else:
             simple = remote(stack.enter_context(SimpleDouble()))
             stack.callback(simple.close)
-            cached = CachedVectorizer(simple, MemoryCache())
-            yield {"simple": simple, "cached": cached, "chain": Chain([simple])}[request.param]
+            cached, chain = CachedVectorizer(simple, MemoryCache()), Chain([simple])
+            choices: dict[str, Vectorizer] = {"simple": simple, "cached": cached, "chain": chain}
+            yield choices[request.param]
 
 
 @pytest.fixture(params=["text", "image"])

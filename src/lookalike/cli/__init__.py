@@ -20,6 +20,7 @@ from lookalike.cli.indexing import index
 from lookalike.cli.inspecting import duplicates, stats
 from lookalike.cli.models import models
 from lookalike.cli.output import shown
+from lookalike.cli.parity import parity
 from lookalike.cli.searching import search, similar
 from lookalike.cli.serving import serve
 from lookalike.cli.usage import usage
@@ -74,5 +75,20 @@ def main(ctx: click.Context) -> None:
         ctx.color = False
 
 
-for command in (index, search, similar, duplicates, embed, serve, forget, stats, doctor, models, cost, usage, cache):
+for command in (
+    index,
+    search,
+    similar,
+    duplicates,
+    embed,
+    serve,
+    forget,
+    stats,
+    doctor,
+    models,
+    cost,
+    usage,
+    cache,
+    parity,
+):
     main.add_command(command)
