@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from lookalike.cli import main
 from lookalike.embed import Embedder
 from lookalike.errors import ConfigError, InputError, LookalikeError, Refused, UnsupportedModel
 from lookalike.messages import Answer
@@ -105,6 +108,17 @@ def test_bad_inputs_fail_alone(double: OpenAIDouble, embedder: Embedder) -> None
     ]
     with pytest.raises(InputError, match=r"texts\[11\]"):
         embedder.embed_texts(["a", *texts[1:10], "b", "bad"])
+
+
+def test_the_command_prints_the_vectors_of_the_others(double: OpenAIDouble) -> None:
+    """A text that is refused is named on standard error with its reason; what was paid for is printed."""
+    double.rule = poison("bad")
+    command = ["embed", "one", "bad", "three", "--model", f"openai:{SMALL}?base_url={double.base_url}"]
+    ended = CliRunner().invoke(main, command, env={"OPENAI_API_KEY": KEY})
+    assert ended.exit_code == 1
+    assert [found["input"] for found in json.loads(ended.stdout)["results"]] == ["one", "three"]
+    assert "bad: " in ended.stderr
+    assert KEY not in ended.output
 
 
 def test_a_pause_is_waited_for_and_a_used_up_quota_is_not(double: OpenAIDouble, embedder: Embedder) -> None:

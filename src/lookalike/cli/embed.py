@@ -48,9 +48,10 @@ def embed(config: Config, inputs: tuple[str, ...], output: str) -> None:
     rows = np.empty((len(inputs), embedder.space.dim), np.float32)
     failed = False
     done: list[int] = []
+    words = list(texts.values())
     for places, vectors in (
         (list(images), embedder.embed_images(list(images.values()), on_error="collect") if images else None),
-        (list(texts), embedder.embed_texts(list(texts.values()), names=list(texts.values())) if texts else None),
+        (list(texts), embedder.embed_texts(words, names=words, on_error="collect") if words else None),
     ):
         if vectors is None:
             continue
