@@ -59,7 +59,8 @@ class Space:
     @property
     def id(self) -> str:
         """A short name that is equal if and only if the geometry is: "clip-vit-base-patch32-512@0f3a9c4d21b7"."""
-        return f"{self.model.rsplit('/', 1)[-1]}-{self.dim}@{self.key}"
+        # Behind "?" are the options of a hosted model, such as an address with slashes.
+        return f"{self.model.partition('?')[0].rsplit('/', 1)[-1]}-{self.dim}@{self.key}"
 
     @property
     def key(self) -> str:

@@ -62,6 +62,8 @@ def test_a_tower_survives_json() -> None:
 def test_the_id_names_model_dimension_and_geometry() -> None:
     """The id is short, readable, and ends in the geometry's key."""
     assert SPACE.id == f"name-512@{SPACE.key}"
+    hosted = replace(SPACE, model="openai:bge-m3?base_url=http://localhost:11434/v1")
+    assert hosted.id == f"openai:bge-m3-512@{SPACE.key}"
     assert len(SPACE.key) == 12
 
 
