@@ -19,7 +19,7 @@ from lookalike.config import Config, ServeSettings
 from lookalike.environment import expanded
 from lookalike.errors import InputError
 from lookalike.policy import ImagePolicy
-from lookalike.ports import Encoder, Recorder, Source, VectorCache, Vectorizer
+from lookalike.ports import Encoder, Meter, Recorder, Source, VectorCache, Vectorizer
 from lookalike.providers.reference import ModelRef, ProviderSettings
 from lookalike.secret import Secret
 from lookalike.spaces import Space
@@ -94,8 +94,9 @@ def open_vectorizer(config: Config, *, threads: int | None = None) -> Vectorizer
     """
     policy = ImagePolicy(max_bytes=config.max_bytes, max_pixels=config.max_pixels)
     ref = ModelRef.parse(choose_model(config))
+    meter = None if ref is None else _open_meter(ref, config)
     if ref is not None:
-        vectorizer: Vectorizer = _open_hosted(ref, config, policy)
+        vectorizer: Vectorizer = _open_hosted(ref, config, policy, meter)
     else:
         vectorizer = embed.LocalVectorizer(open_encoder(config, threads=threads), policy=policy)
     cache = open_cache(config, hosted=ref is not None)
@@ -103,20 +104,29 @@ def open_vectorizer(config: Config, *, threads: int | None = None) -> Vectorizer
         return vectorizer
     from lookalike.caching import CachedVectorizer
 
-    return CachedVectorizer(vectorizer, cache)
+    return CachedVectorizer(vectorizer, cache, meter=meter)
 
 
-def _open_hosted(ref: ModelRef, config: Config, policy: ImagePolicy) -> Vectorizer:
-    from lookalike.metering.log import FILE, UsageLog
-    from lookalike.metering.meter import Budget, Meter, key_name
+def _open_hosted(ref: ModelRef, config: Config, policy: ImagePolicy, meter: Meter | None) -> Vectorizer:
     from lookalike.providers.prices import price_of
     from lookalike.providers.table import open_vectorizer
 
-    price, budget = price_of(ref.provider, ref.model), Budget(config.max_cost_usd)
-    budget.require_price(price, model=str(ref))
-    key = key_name(config.providers.keys.get(ref.provider))
-    meter = Meter(ref.provider, ref.model, key=key, log=UsageLog(config.cache_dir / FILE), budget=budget)
+    price = price_of(ref.provider, ref.model)
     return open_vectorizer(ref, config.providers, policy=policy, meter=meter, price=price)
+
+
+def _open_meter(ref: ModelRef, config: Config) -> Meter:
+    """What counts a hosted model's use, within the run's budget."""
+    from lookalike.metering.log import FILE, UsageLog
+    from lookalike.metering.meter import Budget, ModelMeter, key_name
+    from lookalike.providers.prices import price_of
+
+    budget, log = Budget(config.max_cost_usd), UsageLog(config.cache_dir / FILE)
+    budget.require_price(price_of(ref.provider, ref.model), model=str(ref))
+    atexit.register(log.close)  # writes what could not be written before
+    return ModelMeter(
+        ref.provider, ref.model, key=key_name(config.providers.keys.get(ref.provider)), log=log, budget=budget
+    )
 
 
 def available_threads(config: Config) -> int:

@@ -15,7 +15,7 @@ from lookalike.errors import InputError
 from lookalike.files import picture_bytes
 from lookalike.flights import Flight, Flights, awaited
 from lookalike.policy import ImagePolicy
-from lookalike.ports import VectorCache, Vectorizer
+from lookalike.ports import Meter, VectorCache, Vectorizer
 from lookalike.spaces import Modality, Tower
 from lookalike.types import Vectors
 from lookalike.usage import Usage
@@ -43,11 +43,13 @@ class CachedVectorizer:
     Args:
         inner: What computes. Vectors that another tower than its own made are handed on and not kept.
         cache: Where vectors are kept.
+        meter: Counts what was saved; None if nobody does.
     """
 
-    def __init__(self, inner: Vectorizer, cache: VectorCache) -> None:
+    def __init__(self, inner: Vectorizer, cache: VectorCache, *, meter: Meter | None = None) -> None:
         self._inner = inner
         self._cache = cache
+        self._meter = meter
         self._flights: Flights[CacheEntry] = Flights()
 
     @property
@@ -99,6 +101,8 @@ class CachedVectorizer:
         if found:
             part = _answer(chunk, found, tower or chunk.tower)
             self._cache.count(hits=part.usage.cached, saved_usd=part.usage.saved_usd)
+            if self._meter is not None:
+                self._meter.record(part.usage)
             yield part
 
     def _compute(

@@ -19,7 +19,7 @@ from lookalike.cli import main
 from lookalike.config import Config
 from lookalike.errors import BudgetExceeded, ConfigError, StoreCorrupt
 from lookalike.metering.log import FILE, RETRY_AFTER_S, Account, UsageLog, read_usage
-from lookalike.metering.meter import Budget, Meter, key_name, today
+from lookalike.metering.meter import Budget, ModelMeter, key_name, today
 from lookalike.secret import Secret
 from lookalike.usage import Price, Usage
 
@@ -33,8 +33,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "cache" / FILE
 
 
-def meter(log: UsageLog, budget: Budget | None = None, *, model: str = "m") -> Meter:
-    return Meter("openai", model, key=key_name(KEY), log=log, budget=budget or Budget(), day=lambda: DAY)
+def meter(log: UsageLog, budget: Budget | None = None, *, model: str = "m") -> ModelMeter:
+    return ModelMeter("openai", model, key=key_name(KEY), log=log, budget=budget or Budget(), day=lambda: DAY)
 
 
 def test_usage_adds_up_by_day_model_and_key(path: Path) -> None:
@@ -125,12 +125,12 @@ def test_a_full_disk_does_not_stop_a_job_nor_break_its_budget(path: Path) -> Non
         from pathlib import Path
         from lookalike.errors import BudgetExceeded
         from lookalike.metering.log import UsageLog
-        from lookalike.metering.meter import Budget, Meter
+        from lookalike.metering.meter import Budget, ModelMeter
         from lookalike.usage import Usage
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         log = UsageLog(Path(sys.argv[1]))
-        meter = Meter("openai", "m", key="", log=log, budget=Budget(1.0))
+        meter = ModelMeter("openai", "m", key="", log=log, budget=Budget(1.0))
         done = 0
         try:
             while True:

@@ -80,7 +80,7 @@ class Budget:
             self._spent_usd += cost_usd
 
 
-class Meter:
+class ModelMeter:
     """Counts what one model uses; see `ports.Meter`.
 
     Args:

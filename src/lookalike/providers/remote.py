@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 from lookalike.calls import Inputs, joined
-from lookalike.errors import DeadlineExceeded, LookalikeError, UnsupportedModel
+from lookalike.errors import BudgetExceeded, DeadlineExceeded, LookalikeError, UnsupportedModel
 from lookalike.policy import ImagePolicy
 from lookalike.providers.adapter import Adapter
 from lookalike.providers.believing import believed, matrix
@@ -86,7 +86,7 @@ class RemoteVectorizer:
         """One part for each request, as soon as it is answered, in whatever order; see `ports.Vectorizer`.
 
         Inputs are read while earlier requests are under way. When the caller stops asking for parts, or a request
-        fails for good, the others are given up.
+        fails for good, the others are given up; where the budget is used up, those under way are answered first.
         """
         call = self._patience.call(until)
         tower = self._known_tower(call)
@@ -104,6 +104,9 @@ class RemoteVectorizer:
                     yield from self._answered(running, call)
             while running:
                 yield from self._answered(running, call)
+        except BudgetExceeded:
+            yield from self._under_way(running, call)
+            raise
         finally:
             call.given_up.set()
             for future in running:
@@ -141,6 +144,12 @@ class RemoteVectorizer:
         for found in sent:
             if found.error:
                 raise found.error
+
+    def _under_way(self, running: set[Future[_Sent]], call: Call) -> Iterator[Vectors]:
+        """The parts of requests that were sent: they are paid for."""
+        sent = [future for future in running if not future.cancel()]
+        done, _ = wait(sent, timeout=max(0.0, call.left_s()))
+        yield from (future.result().part for future in done if len(future.result().part))
 
     def _send(self, batch: Batch, call: Call, tower: Tower) -> _Sent:
         """Ask about a batch; runs in a thread."""

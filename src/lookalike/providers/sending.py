@@ -65,8 +65,8 @@ class Sender:
 
         def attempt() -> Reading:
             self.breaker.require()
-            self.bill.require(batch)
             self.pace.await_turn(batch.tokens, call)
+            self.bill.require(batch)  # last: what it sets aside is free again when the request's usage is recorded
             usage = Usage(requests=1)
             try:
                 with self.breaker.watching(call.left_s()):
