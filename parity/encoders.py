@@ -34,6 +34,7 @@ import torch  # noqa: E402
 import transformers  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from PIL import Image  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 
 from lookalike.encoders.local import EngineOptions, LocalEncoder, open_encoder  # noqa: E402
 from lookalike.encoders.runtimes import PRECISIONS  # noqa: E402
@@ -49,7 +50,11 @@ LIMIT = 1e-4
 
 SAMPLES = (*TEXTS, *checkpoints.TEXTS)
 
-NO_POOLER = {"add_pooling_layer": False}
+MODELS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "clip": (transformers.CLIPModel, {}),
+    "bert": (transformers.BertModel, {"add_pooling_layer": False}),
+    "distilbert": (transformers.DistilBertModel, {}),
+}
 
 Rows = NDArray[np.float32]
 
@@ -74,14 +79,16 @@ class Line:
 
 
 class Reference:
-    """transformers' vectors of a CLIP or a BERT-type folder."""
+    """transformers' vectors of a CLIP or a BERT-type folder, pooled and projected as sentence-transformers does."""
 
     def __init__(self, folder: Path) -> None:
         kind = json.loads((folder / "config.json").read_bytes())["model_type"]
-        model, more = (transformers.CLIPModel, {}) if kind == "clip" else (transformers.BertModel, NO_POOLER)
+        model, more = MODELS[kind]
         settings = {"dtype": torch.float32, "attn_implementation": "eager", **more}
         self._model: Any = model.from_pretrained(folder, **settings).eval()
         self._kind = kind
+        dense = folder / "2_Dense" / "model.safetensors"
+        self._dense = load_file(dense)["linear.weight"] if dense.is_file() else None
 
     @torch.inference_mode()
     def images(self, pixels: Rows) -> Rows:
@@ -100,7 +107,8 @@ class Reference:
             return _unit(_pooled(self._model.get_text_features(input_ids=ids, attention_mask=mask)))
         states = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
         kept = torch.ones_like(ids) if mask is None else mask
-        return _unit((states * kept[..., None]).sum(1) / kept.sum(1, keepdim=True))
+        means = (states * kept[..., None]).sum(1) / kept.sum(1, keepdim=True)
+        return _unit(means if self._dense is None else means @ self._dense.T)
 
 
 def compare(what: str, folder: Path, cache: Path) -> Iterator[Line]:
@@ -153,6 +161,24 @@ def full_size(folder: Path, shared: Path, activation: str) -> Path:
     transformers.CLIPModel(config).save_pretrained(folder)
     for name in ("tokenizer.json", "preprocessor_config.json"):
         shutil.copyfile(shared / "golden" / "tokenizer" / f"clip_{name}", folder / name)
+    return folder
+
+
+def full_size_multilingual(folder: Path, shared: Path) -> Path:
+    """CLIP's multilingual text model in its shape with random weights: DistilBERT, and a dense layer on its means."""
+    folder.mkdir()
+    vocabulary = (shared / "golden" / "tokenizer" / "minilm_vocab.txt").read_text(encoding="utf-8").splitlines()
+    vocabulary += [f"[more{number}]" for number in range(119_547 - len(vocabulary))]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False}))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 128}))
+    torch.manual_seed(0)
+    config = transformers.DistilBertConfig(vocab_size=len(vocabulary))
+    transformers.DistilBertModel(config).save_pretrained(folder)
+    (folder / "2_Dense").mkdir()
+    layer = {"in_features": config.dim, "out_features": 512, "bias": False}
+    (folder / "2_Dense" / "config.json").write_text(json.dumps(layer))
+    save_file({"linear.weight": torch.randn(512, config.dim) / 28}, folder / "2_Dense" / "model.safetensors")
     return folder
 
 
@@ -240,6 +266,11 @@ def all_lines(options: argparse.Namespace, scratch: Path) -> Iterator[Line]:
         yield from compare_runtimes(f"ViT-B/32 shape, {activation}", folder, cache)
         shutil.rmtree(folder)
         shutil.rmtree(cache)
+    folder = full_size_multilingual(scratch / "multilingual", shared)
+    yield from compare("multilingual CLIP text shape", folder, cache)
+    yield from compare_runtimes("multilingual CLIP text shape", folder, cache)
+    shutil.rmtree(folder)
+    shutil.rmtree(cache)
     if options.minilm is None:
         yield Line("MiniLM", None, note="no folder with its model.safetensors; see --minilm")
     else:

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 WIDTH, INNER, HEADS, LAYERS, DIM = 64, 128, 4, 3, 32
 EDGE, PATCH = 32, 8
-CLIP_TOKENS, BERT_TOKENS = 24, 40
+CLIP_TOKENS, BERT_TOKENS, MULTILINGUAL_TOKENS = 24, 40, 32
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789!?.,-"
 END_ID = 2 * len(LETTERS) + 1
 """Of the CLIP tokenizer below; also the greatest id, as in the published one."""
@@ -111,6 +111,35 @@ def write_bert(folder: Path, *, seed: int = 0, config: Mapping[str, Any] | None 
     return folder
 
 
+def write_multilingual(folder: Path, *, seed: int = 0, dim: int = DIM) -> Path:
+    """A DistilBERT sentence model with a cased character tokenizer and a dense layer, as CLIP's multilingual one."""
+    letters = LETTERS + LETTERS[:26].upper() + "אבגד"
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = {"dim": WIDTH, "hidden_dim": INNER, "n_heads": HEADS, "n_layers": LAYERS}
+    more = {"vocab_size": len(tokens), "max_position_embeddings": BERT_TOKENS, "activation": "gelu"}
+    _write_json(folder, "config.json", {"model_type": "distilbert", **sizes, **more})
+    _write_json(folder, "tokenizer_config.json", {"do_lower_case": False})
+    _write_json(folder, "sentence_bert_config.json", {"max_seq_length": MULTILINGUAL_TOKENS})
+    for part in ("1_Pooling", "2_Dense"):
+        (folder / part).mkdir(exist_ok=True)
+    _write_json(folder / "1_Pooling", "config.json", {"pooling_mode_mean_tokens": True})
+    identity = {"bias": False, "activation_function": "torch.nn.modules.linear.Identity"}
+    _write_json(folder / "2_Dense", "config.json", {"in_features": WIDTH, "out_features": dim, **identity})
+    (folder / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    random = _Random(seed)
+    arrays = {
+        "embeddings.word_embeddings.weight": random(len(tokens), WIDTH),
+        "embeddings.position_embeddings.weight": random(BERT_TOKENS, WIDTH),
+        **random.norm("embeddings.LayerNorm"),
+    }
+    for number in range(LAYERS):
+        arrays |= random.distilbert_block(f"transformer.layer.{number}")
+    save_file(arrays, folder / "model.safetensors")
+    save_file({"linear.weight": random(dim, WIDTH)}, folder / "2_Dense" / "model.safetensors")
+    return folder
+
+
 def random_pixels(n: int, *, edge: int = EDGE, seed: int = 1) -> NDArray[np.float32]:
     """(n, 3, edge, edge) float32, as prepared pictures are spread."""
     return np.random.default_rng(seed).standard_normal((n, 3, edge, edge), dtype=np.float32)
@@ -147,6 +176,14 @@ class _Random:
             arrays |= self.linear(f"{prefix}.attention.{part}", WIDTH, WIDTH)
         arrays |= self.linear(f"{prefix}.intermediate.dense", INNER, WIDTH)
         return arrays | self.linear(f"{prefix}.output.dense", WIDTH, INNER)
+
+    def distilbert_block(self, prefix: str) -> Arrays:
+        arrays = self.norm(f"{prefix}.sa_layer_norm") | self.norm(f"{prefix}.output_layer_norm")
+        for part in ("q_lin", "k_lin", "v_lin", "out_lin"):
+            arrays |= self.linear(f"{prefix}.attention.{part}", WIDTH, WIDTH)
+        return (
+            arrays | self.linear(f"{prefix}.ffn.lin1", INNER, WIDTH) | self.linear(f"{prefix}.ffn.lin2", WIDTH, INNER)
+        )
 
 
 def _write_json(folder: Path, name: str, content: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ from lookalike.policy import ImagePolicy
 from lookalike.ports import Encoder, Meter, Recorder, Source, VectorCache, Vectorizer
 from lookalike.providers.reference import ModelRef, ProviderSettings
 from lookalike.secret import Secret
-from lookalike.spaces import Space
+from lookalike.spaces import Space, known_model
 from lookalike.weights import local as weights
 from lookalike.weights.local import HubSettings
 
@@ -82,7 +82,15 @@ def open_encoder(config: Config, *, threads: int | None = None) -> Encoder:
         weights_sha256=folder.weights_sha256,
         cache_dir=config.cache_dir / "compiled",
         options=options,
+        space=_space_read_for(folder.name, config) if is_named else None,
     )
+
+
+def _space_read_for(name: str, config: Config) -> Space | None:
+    """The space that a model of texts was trained to agree with; None for a model with a space of its own."""
+    known = known_model(name)
+    read_for = known_model(known.reads_for) if known and known.reads_for else None
+    return read_for.space(config.orientation) if read_for else None
 
 
 def open_vectorizer(config: Config, *, threads: int | None = None) -> Vectorizer:

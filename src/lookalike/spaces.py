@@ -217,6 +217,8 @@ class KnownModel:
         modalities: What it embeds.
         licence: SPDX id of the weights.
         note: One sentence for `lookalike models list`.
+        preprocessing: Digest of how its pictures are prepared, for models of texts that search them; see `space`.
+        reads_for: The model whose pictures its texts were trained to find; empty if its space is its own.
     """
 
     name: str
@@ -227,6 +229,21 @@ class KnownModel:
     modalities: tuple[Modality, ...]
     licence: str
     note: str
+    preprocessing: str = ""
+    reads_for: str = ""
+
+    def space(self, orientation: Orientation) -> Space:
+        """The space of a model of pictures, without opening it."""
+        (weights,) = (file.sha256 for file in self.files if file.name == "model.safetensors")
+        return Space(
+            model=self.name,
+            weights=weights or "",
+            preprocessing=self.preprocessing,
+            pooling="projection",
+            dim=self.dim,
+            modalities=self.modalities,
+            orientation=orientation,
+        )
 
     @property
     def n_bytes(self) -> int:
@@ -265,6 +282,7 @@ KNOWN_MODELS: tuple[KnownModel, ...] = (
         modalities=("image", "text"),
         licence="MIT",
         note="CLIP ViT-B/32: text finds pictures, pictures find pictures. The default for your own photos.",
+        preprocessing="7094c35b7b5edc59926d5577b97c693b891a71ddf35c017eaad0971b891a1837",
     ),
     KnownModel(
         name="sentence-transformers/all-MiniLM-L6-v2",
@@ -287,6 +305,25 @@ KNOWN_MODELS: tuple[KnownModel, ...] = (
         modalities=("text",),
         licence="Apache-2.0",
         note="Sentences to 384-d vectors: text to text only.",
+    ),
+    KnownModel(
+        name="sentence-transformers/clip-ViT-B-32-multilingual-v1",
+        revision="58edf8cada9e398793dca955574a48cbb7f18be2",
+        files=(
+            PinnedFile("config.json"),
+            PinnedFile("tokenizer.json"),
+            PinnedFile("sentence_bert_config.json"),
+            PinnedFile("1_Pooling/config.json"),
+            PinnedFile("2_Dense/config.json"),
+            PinnedFile("2_Dense/model.safetensors"),
+            PinnedFile("model.safetensors"),
+        ),
+        aliases=("clip-multilingual", "clip-vit-b-32-multilingual-v1"),
+        dim=512,
+        modalities=("text",),
+        licence="Apache-2.0",
+        note="Searches an index of CLIP ViT-B/32 in 50 languages, Hebrew among them; embeds no pictures.",
+        reads_for="openai/clip-vit-base-patch32",
     ),
 )
 

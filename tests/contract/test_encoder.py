@@ -17,7 +17,7 @@ from lookalike.errors import UnsupportedModel
 from lookalike.ports import Encoder
 from lookalike.spaces import Orientation, Precision, Runtime, Space
 from lookalike.types import Rows
-from tests.checkpoints import write_bert, write_clip
+from tests.checkpoints import write_bert, write_clip, write_multilingual
 
 TEXTS = [
     "a red dress",
@@ -27,7 +27,7 @@ TEXTS = [
     "green green green black, and then much more than a small model reads",
     "7 cats",
 ]
-KINDS = {"clip": write_clip, "bert": write_bert}
+KINDS = {"clip": write_clip, "bert": write_bert, "multilingual": write_multilingual}
 Open = Callable[[Orientation], Encoder]
 
 

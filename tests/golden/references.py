@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.checkpoints import write_bert, write_clip
+from tests.checkpoints import write_bert, write_clip, write_multilingual
 
 DATA = Path(__file__).parent / "data" / "encoders"
 
@@ -28,4 +28,5 @@ CASES = (
     Case("clip_original_end_id", partial(write_clip, seed=2, end_id=2)),
     Case("clip_float16", partial(write_clip, seed=3, dtype="float16")),
     Case("bert", write_bert, has_images=False),
+    Case("multilingual", write_multilingual, has_images=False),
 )

@@ -17,7 +17,7 @@ from lookalike.encoders.local import LocalEncoder, open_encoder
 from lookalike.encoders.quantise import weight_levels
 from lookalike.errors import CorruptModel, InputError, LookalikeError, ModelNotFound, UnsupportedModel
 from lookalike.types import Tokens
-from tests.checkpoints import CLIP_TOKENS, END_ID, write_bert, write_clip
+from tests.checkpoints import CLIP_TOKENS, END_ID, write_bert, write_clip, write_multilingual
 
 
 def open_model(folder: Path) -> LocalEncoder:
@@ -79,6 +79,39 @@ def test_the_length_of_a_sentence_model(tmp_path: Path) -> None:
     change_json(folder / "sentence_bert_config.json", {"max_seq_length": 12})
     assert read_architecture(folder).text.max_tokens == 12
     assert len(open_model(folder).prepare_text("a long text that goes on and on").ids) == 12
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "says"),
+    [
+        ("2_Dense/config.json", {"bias": True}, "'bias'.*without a bias"),
+        ("2_Dense/config.json", {"activation_function": "torch.nn.modules.activation.Tanh"}, "Tanh.*identity"),
+        ("2_Dense/config.json", {"in_features": 9}, "'in_features'"),
+        ("config.json", {"activation": "relu"}, "'activation' in config.json is 'relu'"),
+        ("config.json", {"n_heads": 5}, "'n_heads'.*not a multiple"),
+    ],
+)
+def test_an_unsupported_dense_layer_is_refused(
+    file: str, changes: Mapping[str, Any], says: str, tmp_path: Path
+) -> None:
+    """A dense layer without bias and activation is built in; what differs names its file and DistilBERT's own key."""
+    folder = write_multilingual(tmp_path / "model")
+    change_json(folder / file, changes)
+    with pytest.raises(UnsupportedModel, match=says) as caught:
+        open_model(folder)
+    assert caught.value.file == file
+
+
+def test_the_dense_layer_is_part_of_the_model(tmp_path: Path) -> None:
+    """Other weights in it are another space; without its file there is no model."""
+    folder = write_multilingual(tmp_path / "model")
+    first = open_model(folder).tower.space
+    assert first.dim == 32
+    save_file({"linear.weight": np.ones((32, 64), np.float32)}, folder / "2_Dense" / "model.safetensors")
+    assert open_model(folder).tower.space.key != first.key
+    (folder / "2_Dense" / "model.safetensors").unlink()
+    with pytest.raises(ModelNotFound, match=r"holds no 2_Dense/model\.safetensors"):
+        open_model(folder)
 
 
 def test_positions_are_not_stretched(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from lookalike.encoders.checkpoint import DENSE, FILE
 from lookalike.errors import CorruptModel, ModelNotFound, UnsupportedModel
 
 Activation = Literal["quick_gelu", "gelu", "gelu_tanh"]
@@ -77,26 +79,27 @@ class ClipText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BertText:
-    """A sentence model: BERT, its last states averaged.
+    """A sentence model: BERT or DistilBERT, its last states averaged, and projected if a dense layer says so.
 
     Attributes:
+        family: By whose names its tensors are called.
         stack: Its blocks.
         vocabulary: Number of token ids.
         max_tokens: Most tokens of a text, begin and end included.
         positions: Rows of the position table, at least `max_tokens`.
-        token_types: Rows of the token type table; only the first is used.
+        token_types: Rows of the token type table; only the first is used. 0 for DistilBERT, which has none.
+        dim: Length of a vector.
+        dense_sha256: sha256 (hex) of the dense layer's file; empty if there is none.
     """
 
+    family: Literal["bert", "distilbert"]
     stack: Stack
     vocabulary: int
     max_tokens: int
     positions: int
     token_types: int
-
-    @property
-    def dim(self) -> int:
-        """Length of a vector."""
-        return self.stack.width
+    dim: int
+    dense_sha256: str
 
 
 TextArchitecture = ClipText | BertText
@@ -126,7 +129,8 @@ def read_architecture(folder: Path) -> Architecture:
     Raises:
         ModelNotFound: `config.json` is missing.
         CorruptModel: A file cannot be read, or contradicts itself.
-        UnsupportedModel: Neither CLIP nor a BERT-type sentence model with mean pooling, or an option not built in.
+        UnsupportedModel: Neither CLIP nor a sentence model of BERT's or DistilBERT's kind with mean pooling, or an
+            option not built in.
     """
     settings = Settings.of(folder, "config.json")
     match settings.value("model_type"):
@@ -134,8 +138,12 @@ def read_architecture(folder: Path) -> Architecture:
             return _clip(settings)
         case "bert":
             return Architecture(vision=None, text=_bert(settings, folder))
+        case "distilbert":
+            return Architecture(vision=None, text=_distilbert(settings, folder))
         case other:
-            raise settings.unsupported("model_type", other, "Supported: 'clip', and 'bert' sentence models.")
+            raise settings.unsupported(
+                "model_type", other, "Supported: 'clip', and sentence models of 'bert' and 'distilbert'."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,19 +246,68 @@ _CLIP: dict[str, Any] = {"activation": "quick_gelu", "epsilon": 1e-5}
 def _bert(settings: Settings, folder: Path) -> BertText:
     settings.require("position_embedding_type", "absolute", "Only absolute positions are built in.")
     settings.require("is_decoder", False, "A decoder attends in another way.")
+    stack = _stack(settings, Stack(width=768, layers=12, heads=12, inner=3072, activation="gelu", epsilon=1e-12))
+    token_types = settings.count("type_vocab_size", 2)
+    return _sentence_model(settings, folder, family="bert", stack=stack, token_types=token_types)
+
+
+def _distilbert(settings: Settings, folder: Path) -> BertText:
+    default = Stack(width=768, layers=6, heads=12, inner=3072, activation="gelu", epsilon=1e-12)
+    stack = _stack(settings, default, names=_DISTILBERT)
+    return _sentence_model(settings, folder, family="distilbert", stack=stack, token_types=0)
+
+
+_DISTILBERT = {
+    "hidden_size": "dim",
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "intermediate_size": "hidden_dim",
+    "hidden_act": "activation",
+}
+"""What DistilBERT's config.json calls the sizes (transformers, configuration_distilbert.py)."""
+
+
+def _sentence_model(
+    settings: Settings, folder: Path, *, family: Literal["bert", "distilbert"], stack: Stack, token_types: int
+) -> BertText:
     _require_mean_pooling(folder)
     positions = settings.count("max_position_embeddings", DEFAULT_BERT_TOKENS)
     longest = positions
     if (folder / "sentence_bert_config.json").is_file():
         sentence = Settings.of(folder, "sentence_bert_config.json")
         longest = sentence.count("max_seq_length", positions)
+    dim, dense_sha256 = _dense(folder, stack.width)
     return BertText(
-        stack=_stack(settings, Stack(width=768, layers=12, heads=12, inner=3072, activation="gelu", epsilon=1e-12)),
+        family=family,
+        stack=stack,
         vocabulary=settings.count("vocab_size", 30522),
         max_tokens=min(longest, positions),
         positions=positions,
-        token_types=settings.count("type_vocab_size", 2),
+        token_types=token_types,
+        dim=dim,
+        dense_sha256=dense_sha256,
     )
+
+
+def _dense(folder: Path, width: int) -> tuple[int, str]:
+    """The length of a vector, and the digest of the layer that makes it; the state's own, and none, without one."""
+    if not (folder / DENSE / "config.json").is_file():
+        return width, ""
+    layer = Settings.of(folder, f"{DENSE}/config.json")
+    layer.require("in_features", width, "It must be the length of the model's states.")
+    layer.require("bias", False, "Only a dense layer without a bias is built in.")
+    activation = layer.value("activation_function", "Identity")
+    if str(activation).rsplit(".", 1)[-1] != "Identity":
+        raise layer.unsupported("activation_function", activation, "Only the identity is built in.")
+    try:
+        weights = (folder / DENSE / FILE).read_bytes()
+    except OSError as error:
+        raise ModelNotFound(
+            f"{folder} holds no {DENSE}/{FILE}, which its {DENSE}/config.json asks for: fetch the model again.",
+            model=folder.name,
+            file=f"{DENSE}/{FILE}",
+        ) from error
+    return layer.count("out_features", width), hashlib.sha256(weights).hexdigest()
 
 
 def _require_mean_pooling(folder: Path) -> None:
@@ -264,21 +321,23 @@ def _require_mean_pooling(folder: Path) -> None:
         raise pooling.unsupported("pooling_mode", mode or modes, "Only the mean of the tokens is built in.")
 
 
-def _stack(settings: Settings, default: Stack) -> Stack:
-    activation = settings.value("hidden_act", default.activation)
+def _stack(settings: Settings, default: Stack, *, names: Mapping[str, str] | None = None) -> Stack:
+    """The blocks; `names` are those of the settings that are not called as in BERT and CLIP."""
+    name = {key: key for key in _DISTILBERT} | dict(names or {})
+    activation = settings.value(name["hidden_act"], default.activation)
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
-        raise settings.unsupported("hidden_act", activation, f"Supported: {', '.join(ACTIVATIONS)}.")
+        raise settings.unsupported(name["hidden_act"], activation, f"Supported: {', '.join(ACTIVATIONS)}.")
     epsilon = settings.value("layer_norm_eps", default.epsilon)
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
         raise settings.unsupported("layer_norm_eps", epsilon, "It must be a small number above 0.")
     stack = Stack(
-        width=settings.count("hidden_size", default.width),
-        layers=settings.count("num_hidden_layers", default.layers),
-        heads=settings.count("num_attention_heads", default.heads),
-        inner=settings.count("intermediate_size", default.inner),
+        width=settings.count(name["hidden_size"], default.width),
+        layers=settings.count(name["num_hidden_layers"], default.layers),
+        heads=settings.count(name["num_attention_heads"], default.heads),
+        inner=settings.count(name["intermediate_size"], default.inner),
         activation=ACTIVATIONS[activation],
         epsilon=float(epsilon),
     )
     if stack.width % stack.heads:
-        raise settings.unsupported("num_attention_heads", stack.heads, f"{stack.width} is not a multiple of it.")
+        raise settings.unsupported(name["num_attention_heads"], stack.heads, f"{stack.width} is not a multiple of it.")
     return stack

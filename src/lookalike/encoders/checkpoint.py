@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,27 @@ from lookalike.errors import CorruptModel, MissingDependency, ModelNotFound, Uns
 
 FILE = "model.safetensors"
 
+DENSE = "2_Dense"
+"""Where sentence-transformers keeps the dense layer behind the pooling: a folder with a file of its own."""
+
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """An open `model.safetensors`.
+    """An open `model.safetensors`, and the dense layer's beside it.
 
     Attributes:
         model: The model's name, for messages.
-        names: The tensors in it.
     """
 
     model: str
-    names: frozenset[str]
-    _file: Any  # safetensors.safe_open, whose methods are not annotated
+    _tensors: Mapping[str, tuple[Any, str]]  # safetensors.safe_open, whose methods are not annotated, and its own name
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The tensors in it; that of the dense layer is "2_Dense/linear.weight"."""
+        return frozenset(self._tensors)
 
     def array(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """One tensor as float32; smaller floats are widened, which changes no value.
@@ -40,7 +46,8 @@ class Checkpoint:
         """
         if name not in self.names:
             raise self._corrupt(f"lacks the tensor {name!r} that its config.json asks for")
-        stored = self._file.get_slice(name)
+        file, own_name = self._tensors[name]
+        stored = file.get_slice(own_name)
         if tuple(stored.get_shape()) != shape:
             raise self._corrupt(f"has {name!r} of shape {tuple(stored.get_shape())} where config.json says {shape}")
         if stored.get_dtype() not in _FLOATS:
@@ -50,7 +57,7 @@ class Checkpoint:
                 model=self.model,
                 file=FILE,
             )
-        array = np.ascontiguousarray(self._file.get_tensor(name), dtype=np.float32)
+        array = np.ascontiguousarray(file.get_tensor(own_name), dtype=np.float32)
         if not np.isfinite(array).all():
             raise self._corrupt(f"has values in {name!r} that are not finite")
         return array
@@ -73,18 +80,24 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
         import safetensors
     except ImportError as error:
         raise MissingDependency("safetensors", extra="local") from error
-    path = folder / FILE
-    if not path.is_file():
+    if not (folder / FILE).is_file():
         raise _no_weights(folder)
-    try:
-        # Opening reads the header and compares the file's length with it.
-        file: Any = safetensors.safe_open(path, framework="np")
-    except (safetensors.SafetensorError, OSError) as error:
-        raise CorruptModel(
-            f"{path} is damaged or cut short ({error}): fetch the model again.", model=folder.name, file=FILE
-        ) from error
-    with file:
-        yield Checkpoint(folder.name, frozenset(file.keys()), file)
+    paths = {"": folder / FILE, f"{DENSE}/": folder / DENSE / FILE}
+    with ExitStack() as stack:
+        tensors: dict[str, tuple[Any, str]] = {}
+        for prefix, path in paths.items():
+            if path.is_file():
+                try:
+                    # Opening reads the header and compares the file's length with it.
+                    file: Any = stack.enter_context(safetensors.safe_open(path, framework="np"))
+                except (safetensors.SafetensorError, OSError) as error:
+                    raise CorruptModel(
+                        f"{path} is damaged or cut short ({error}): fetch the model again.",
+                        model=folder.name,
+                        file=FILE,
+                    ) from error
+                tensors |= {f"{prefix}{name}": (file, name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        yield Checkpoint(folder.name, tensors)
 
 
 def _no_weights(folder: Path) -> ModelNotFound | UnsupportedModel:

@@ -8,14 +8,14 @@ neither the checkpoint nor the libraries that are needed to build.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import PIL
 from PIL import Image
 
-from lookalike.encoders.architecture import Architecture, Settings, read_architecture
+from lookalike.encoders.architecture import Architecture, ClipText, Settings, read_architecture
 from lookalike.encoders.batches import Feed, plan, pooled_part, text_feed
 from lookalike.encoders.compiled import processor
 from lookalike.encoders.cores import available_cores
@@ -24,9 +24,9 @@ from lookalike.encoders.runtimes import require_runnable
 from lookalike.encoders.samples import TEXTS, pictures
 from lookalike.encoders.tokenizer import LazyTokenizer
 from lookalike.encoders.towers import GRAPH_VERSION, LazyTower, Recipe, cosine_of
-from lookalike.errors import InputError, UnsupportedModel
+from lookalike.errors import CorruptModel, InputError, UnsupportedModel
 from lookalike.pixels import PixelSpec, prepare
-from lookalike.spaces import Modality, Orientation, Precision, Runtime, Space, Tower
+from lookalike.spaces import Approximation, Modality, Orientation, Precision, Runtime, Space, Tower, digest_of
 from lookalike.types import Pixels, Rows, Tokens
 
 PICTURES_PER_RUN = 8
@@ -57,7 +57,13 @@ class EngineOptions:
 
 
 def open_encoder(
-    folder: Path, *, name: str, weights_sha256: str, cache_dir: Path, options: EngineOptions | None = None
+    folder: Path,
+    *,
+    name: str,
+    weights_sha256: str,
+    cache_dir: Path,
+    options: EngineOptions | None = None,
+    space: Space | None = None,
 ) -> LocalEncoder:
     """Open a model from a Hugging Face folder.
 
@@ -68,6 +74,8 @@ def open_encoder(
         weights_sha256: sha256 (hex) of model.safetensors.
         cache_dir: Where compiled graphs are kept.
         options: How it runs.
+        space: The space whose texts it was trained to agree with, if that is another model's: its words may then
+            search what is stored there.
 
     Raises:
         ModelNotFound: A file is missing.
@@ -80,9 +88,6 @@ def open_encoder(
     architecture = read_architecture(folder)
     spec = _pixel_spec(folder, architecture)
     tokenizer = LazyTokenizer(folder, architecture.text)
-    samples: dict[Modality, Callable[[], Sequence[Feed]]] = {"text": lambda: _sample_texts(architecture, tokenizer)}
-    if spec is not None:
-        samples["image"] = lambda: _sample_pictures(spec)
     recipes = {
         modality: Recipe(
             folder=folder,
@@ -95,21 +100,18 @@ def open_encoder(
             samples=make,
             cache_dir=cache_dir,
         )
-        for modality, make in samples.items()
+        for modality, make in _samples(architecture, tokenizer, spec).items()
     }
-    space = _space(name, weights_sha256, architecture, spec=spec, orientation=options.orientation)
+    texts = (("tokenizer", tokenizer.digest), ("graph", str(GRAPH_VERSION)))
     tower = Tower(
-        space=space,
+        space=_space(name, weights_sha256, architecture, spec=spec, orientation=options.orientation),
         precision=options.precision,
         runtime=options.runtime,
-        recipe=(
-            *_rounding(options.precision),
-            *_resizing(spec),
-            ("tokenizer", tokenizer.digest),
-            ("graph", str(GRAPH_VERSION)),
-        ),
+        recipe=(*_rounding(options.precision), *_resizing(spec), *texts),
         cosine=min(cosine_of(recipe) for recipe in recipes.values()),
     )
+    if space is not None:
+        tower = _reading_for(space, tower)
     threads = options.threads or available_cores()
     towers = {modality: LazyTower(recipe, threads=threads) for modality, recipe in recipes.items()}
     return LocalEncoder(tower, architecture, towers, spec=spec, tokenizer=tokenizer)
@@ -206,14 +208,37 @@ def _space(
     name: str, weights_sha256: str, architecture: Architecture, *, spec: PixelSpec | None, orientation: Orientation
 ) -> Space:
     """What the vectors mean. A model of texts alone has no orientation, so all of its spaces have the same."""
+    dense = "" if isinstance(architecture.text, ClipText) else architecture.text.dense_sha256
     return Space(
         model=name,
-        weights=weights_sha256,
+        weights=digest_of([weights_sha256, dense]) if dense else weights_sha256,
         preprocessing=spec.digest if spec else "",
         pooling=architecture.pooling,
         dim=architecture.dim,
         modalities=("image", "text") if spec else ("text",),
         orientation=orientation if spec else "apply",
+    )
+
+
+def _reading_for(space: Space, tower: Tower) -> Tower:
+    """The tower of a model of texts as one that searches the pictures of another model's space."""
+    own = tower.space
+    if "image" in own.modalities or own.dim != space.dim:
+        raise CorruptModel(
+            f"{own.model} should embed texts alone, in {space.dim} numbers as {space.model} does, and does not: fetch "
+            "the model again.",
+            model=own.model,
+            file="config.json",
+        )
+    note = (
+        f"Words are read by {own.model}, which was trained to agree with the text model of {space.model}: near, "
+        "and not equal."
+    )
+    return replace(
+        tower,
+        space=space,
+        recipe=(*tower.recipe, ("weights", own.weights)),
+        approximation=Approximation(source=own.model, note=note),
     )
 
 
@@ -225,6 +250,14 @@ def _rounding(precision: Precision) -> tuple[tuple[str, str], ...]:
 def _resizing(spec: PixelSpec | None) -> tuple[tuple[str, str], ...]:
     """What resizes: Pillow 13 does tall pictures in another order than 12, and another major version may again."""
     return () if spec is None else (("pillow", PIL.__version__.split(".")[0]),)
+
+
+def _samples(
+    architecture: Architecture, tokenizer: LazyTokenizer, spec: PixelSpec | None
+) -> dict[Modality, Callable[[], Sequence[Feed]]]:
+    """What makes the inputs that each tower is measured on."""
+    texts: dict[Modality, Callable[[], Sequence[Feed]]] = {"text": lambda: _sample_texts(architecture, tokenizer)}
+    return texts if spec is None else {**texts, "image": lambda: _sample_pictures(spec)}
 
 
 def _sample_pictures(spec: PixelSpec) -> list[Feed]:

@@ -41,6 +41,8 @@ UNKNOWN_MODEL_FILES = (
             "preprocessor_config.json",
             "sentence_bert_config.json",
             "1_Pooling/config.json",
+            "2_Dense/config.json",
+            "2_Dense/model.safetensors",
             "vocab.json",
             "vocab.txt",
         )
