@@ -25,7 +25,7 @@ from lookalike.errors import (
     UnsupportedMedia,
     UnsupportedModel,
 )
-from lookalike.image import ImagePolicy
+from lookalike.policy import ImagePolicy
 from lookalike.workers import WorkerPool
 from lookalike.workers.pool import WorkerPlan
 from tests.checkpoints import write_bert

@@ -59,10 +59,9 @@ class Server(uvicorn.Server):
         max_connections: int = connections.MAX_DESCRIPTORS,
     ) -> None:
         settings = context.settings
-        self._app = create_app(context)
         super().__init__(
             uvicorn.Config(
-                self._app,
+                create_app(context),
                 http=GuardedProtocol,
                 ws="none",
                 lifespan="off",
@@ -82,11 +81,10 @@ class Server(uvicorn.Server):
         self._told: tuple[bool, str, bool] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen; and make what FastAPI would make, for a tenth of a second, when it is first asked."""
+        """Listen."""
         await super().startup([])
         make = partial(GuardedProtocol, self.config, self.server_state, {}, connections=self._connections)
         self.servers = [connections.Door(listener, make, self._connections) for listener in sockets or ()]  # type: ignore[misc]
-        self._app.openapi()
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: tell what is new; whether to stop."""
