@@ -18,7 +18,7 @@ CHARS_PER_TOKEN = 4
 """Of English (OpenAI's rule of thumb, help.openai.com/en/articles/4936856); other scripts have more tokens."""
 
 SENT_BYTES_PER_PIXEL = 0.25
-"""Of a JPEG: 150 photos of clothing had 0.21 as they came, and 0.29 written anew at quality 90."""
+"""Of a JPEG, which mostly goes as it is: 150 small photos had 0.21, and 0.36 written anew at quality 95."""
 
 BASE64 = 4 / 3
 """What a picture weighs within JSON (RFC 4648)."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -137,6 +138,14 @@ def test_the_command_as_json_has_sources_and_dates() -> None:
     assert all(row["source"] and date.fromisoformat(row["dated"]) for row in hosted)
     assert document["local"]["images_per_s"] > 0
     assert document["job"]["images"] == 10
+
+
+def test_a_cache_does_not_make_this_machine_look_fast(tmp_path: Path) -> None:
+    """The model itself is measured: with a cache configured, nothing is looked up in it or kept."""
+    config = replace(Config.from_environ({}), model="tiny", cache=str(tmp_path / "vectors.sqlite"))
+    result = CliRunner().invoke(main, ["cost", "--images", "10", "--picture-side", "64"], obj=config)
+    assert result.exit_code == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_to_estimate_is_said() -> None:

@@ -13,6 +13,8 @@ import pytest
 import lookalike
 from lookalike.compat import EmbeddingsService, get_embeddings_service
 from lookalike.config import Config
+from tests.doubles.double import vector_of
+from tests.doubles.openai import KEY, OpenAIDouble
 
 
 def loaded_after(code: str) -> set[str]:
@@ -67,3 +69,19 @@ def test_the_configured_service_is_opened_once(monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(service, EmbeddingsService)
     assert service.embedder.space.model == "tiny"
     assert get_embeddings_service() is service
+
+
+def test_the_conventional_variables_choose_a_provider() -> None:
+    """EMBEDDINGS_PROVIDER, EMBEDDINGS_MODEL and the provider's own variables are all that a web application sets."""
+    with OpenAIDouble(dim=1536) as double:
+        variables = {
+            "EMBEDDINGS_PROVIDER": "openai",
+            "EMBEDDINGS_MODEL": "text-embedding-3-small",
+            "OPENAI_API_KEY": KEY,
+            "OPENAI_BASE_URL": double.base_url,
+            "LOOKALIKE_CACHE": "off",
+            "HOME": "/nowhere",
+        }
+        service = get_embeddings_service(Config.from_environ(variables))
+        several = asyncio.run(service.get_embeddings_batch(["a red dress", "a blue shoe"]))
+    assert np.allclose(several, [vector_of(text, 1536) for text in ("a red dress", "a blue shoe")], atol=1e-6)

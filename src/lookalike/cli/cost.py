@@ -83,6 +83,7 @@ def cost(config: Config, /, as_json: bool, picture_side: int, **numbers: int) ->
 
 def _measured(config: Config, job: Job, warnings: list[str]) -> LocalSpeed | None:
     """How fast this machine is; without a model that runs here, a warning."""
+    config = replace(config, cache="off")  # it is the model that is measured
     if ModelRef.parse(config.model):
         config = replace(config, model="auto")
     try:

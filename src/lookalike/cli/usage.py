@@ -54,22 +54,21 @@ def _table(rows: Rows) -> Any:
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_footer=True)
-    total = _cells(_total(rows))
-    table.add_column("day", "total", no_wrap=True)
-    table.add_column("model", overflow="fold")
-    table.add_column("key", no_wrap=True, style="dim")
-    names = ("requests", "texts", "pictures", "tokens", "cost", "cached", "saved")
-    for name, cell in zip(names, total, strict=True):
+    table.add_column("model", "total", overflow="fold")
+    names = ("requests", "texts", "pictures", "tokens", "cost", "saved")
+    for name, cell in zip(names, _cells(_total(rows)), strict=True):
         table.add_column(name, cell, justify="right", no_wrap=True)
     previous = None
     for account, used in rows:
-        day = "" if account.day == previous else account.day.isoformat()
+        if account.day != previous:
+            table.add_section()
+            table.add_row(f"[bold]{account.day}[/]")
         previous = account.day
-        model = escape(shown(f"{account.provider}:{account.model}"))
-        table.add_row(day, model, escape(account.key), *_cells(used))
+        key = f"\n [dim]key {escape(account.key)}[/]" if account.key else ""
+        table.add_row(f"{escape(shown(f'{account.provider}:{account.model}'))}{key}", *_cells(used))
     return table
 
 
 def _cells(used: Usage) -> list[str]:
     counts = (used.requests, used.texts, used.images, used.tokens + used.image_tokens)
-    return [*(f"{n:,}" for n in counts), dollars(used.cost_usd), f"{used.cached:,}", dollars(used.saved_usd)]
+    return [*(f"{n:,}" for n in counts), dollars(used.cost_usd), dollars(used.saved_usd)]
