@@ -266,7 +266,7 @@ def all_lines(options: argparse.Namespace, scratch: Path) -> Iterator[Line]:
         yield from compare_runtimes(f"ViT-B/32 shape, {activation}", folder, cache)
         shutil.rmtree(folder)
         shutil.rmtree(cache)
-    folder = full_size_multilingual(scratch / "multilingual", shared)
+    folder = full_size_multilingual(scratch / "multilingual-full", shared)
     yield from compare("multilingual CLIP text shape", folder, cache)
     yield from compare_runtimes("multilingual CLIP text shape", folder, cache)
     shutil.rmtree(folder)
