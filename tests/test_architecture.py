@@ -43,6 +43,7 @@ LADDER = {
         "memory",
         "files",
         "sql",
+        "postgres",
     },
     "transforms": {"image", "heic", "pixels", "tokens", "vectors", "confidence", "thumbnails"},
     "adapters": {"encoders", "providers", "cache", "metering", "store", "sources", "weights"},

@@ -1,43 +1,32 @@
-"""The cache in a PostgreSQL table, `embedding_cache`: for many machines that share what one has paid for.
-
-No session state is used (no prepared statements, settings or session locks), so that a transaction pooler may stand
-between: github.com/supabase/supavisor and pgbouncer.org/features.html, "transaction pooling".
-"""
+"""The cache in a PostgreSQL table, `embedding_cache`: for many machines that share what one has paid for."""
 
 from __future__ import annotations
 
-import os
-import re
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from lookalike.cache.rows import RECENT_S, ROW_BYTES, Notes, entry_of, row_of
 from lookalike.cached import CacheEntry, CacheStats, Holding, Pruning, TowerName
-from lookalike.errors import CacheError, ConfigError, MissingDependency
+from lookalike.errors import CacheError
+from lookalike.postgres import Database, apply_migrations
 from lookalike.secret import Secret
 from lookalike.sql import statements
 
 if TYPE_CHECKING:
-    from psycopg import Connection
+    from lookalike.postgres import Connection
 
 VERSION = 1
 """The last of the numbered files in `migrations`; tables of a later version are left alone."""
 
-CONNECT_TIMEOUT_S = 5
 TIMEOUT_S = 10.0
 HOUSEKEEPING_TIMEOUT_S = 600.0
 PAGE = 500
 
 _SQL = statements("lookalike.cache", "postgres.sql")
-
-Answer = TypeVar("Answer")
 
 
 class PostgresCache:
@@ -57,7 +46,9 @@ class PostgresCache:
     """
 
     def __init__(self, url: Secret, *, timeout_s: float = TIMEOUT_S, clock: Callable[[], float] = time.time) -> None:
-        self._database = _Database(url, timeout_s=timeout_s)
+        self._database = Database(
+            url, setting="The address of the cache's database", failed=_failed, prepare=self._make, timeout_s=timeout_s
+        )
         self._clock = clock
         self._notes = Notes()
 
@@ -156,6 +147,18 @@ class PostgresCache:
             self._write_notes_if(not self._notes.is_empty)
         self._database.close()
 
+    def _make(self, connection: Connection) -> None:
+        """Make the tables, unless they are there; whoever comes second waits, and finds them."""
+        if not _one(connection, "is_made")[0]:
+            with connection.transaction():
+                connection.execute(_SQL["lock_migration"])
+                apply_migrations(connection, "lookalike.cache")
+        (version,) = _one(connection, "version")
+        if version != VERSION:
+            raise self._database.failure(
+                f"its tables have version {version} and this version of lookalike knows {VERSION}"
+            )
+
     def _write_notes_if(self, wanted: bool) -> None:
         if not wanted:
             return
@@ -172,124 +175,8 @@ class PostgresCache:
         return datetime.fromtimestamp(self._clock() - ago_s, UTC)
 
 
-class _Database:
-    """Connections, each lent to one thread at a time; what their errors mean."""
-
-    def __init__(self, url: Secret, *, timeout_s: float) -> None:
-        try:
-            import psycopg
-        except ImportError as error:
-            raise MissingDependency("psycopg", extra="postgres") from error
-        self._psycopg = psycopg
-        self._url = url
-        self._timeout_s = timeout_s
-        self._lock = threading.Lock()
-        self._idle: list[Connection] = []
-        self._is_made = False
-        try:
-            settings = psycopg.conninfo.conninfo_to_dict(url.reveal())
-        except psycopg.Error:  # its sentence would repeat the password
-            raise ConfigError(
-                "The address of the cache's database cannot be read: write postgresql://user:password@host/database."
-            ) from None
-        self.place = f"postgresql://{settings.get('host', '')}/{settings.get('dbname', '')}"
-
-    def run(self, work: Callable[[Connection], Answer], *, timeout_s: float | None = None) -> Answer:
-        """Do this with a connection, once more with a new one if it had been closed meanwhile. Raises CacheError."""
-        limit_s = timeout_s or self._timeout_s
-        try:
-            with self._lock:
-                connection = self._idle.pop() if self._idle else None
-            if connection is not None:
-                with suppress(_ClosedMeanwhile):
-                    return self._attempt(connection, work, limit_s)
-            return self._attempt(self._connect(), work, limit_s)
-        except _ClosedMeanwhile as error:
-            raise self._failed(str(error)) from error
-        except self._psycopg.Error as error:
-            raise self._failed(str(error)) from error
-
-    def close(self) -> None:
-        """Close the connections that are not lent; others may be opened again."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
-
-    def _attempt(self, connection: Connection, work: Callable[[Connection], Answer], limit_s: float) -> Answer:
-        began = time.monotonic()
-        try:
-            with _cut_after(connection, limit_s):
-                answer = work(connection)
-        except BaseException as error:
-            is_broken = connection.broken
-            connection.close()
-            if is_broken and isinstance(error, self._psycopg.OperationalError):
-                if time.monotonic() - began >= limit_s:
-                    raise self._failed(f"it did not answer within {limit_s:g} seconds") from error
-                raise _ClosedMeanwhile(str(error)) from error
-            raise
-        with self._lock:
-            self._idle.append(connection)
-        return answer
-
-    def _connect(self) -> Connection:
-        connection = self._psycopg.connect(
-            self._url.reveal(), autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_TIMEOUT_S
-        )
-        if not self._is_made:
-            try:
-                with _cut_after(connection, self._timeout_s):
-                    self._make(connection)
-            except BaseException:
-                connection.close()
-                raise
-        return connection
-
-    def _make(self, connection: Connection) -> None:
-        """Make the tables, unless they are there; whoever comes second waits, and finds them."""
-        if not _one(connection, "is_made")[0]:
-            with connection.transaction():
-                connection.execute(_SQL["lock_migration"])
-                for migration in sorted(
-                    files("lookalike.cache").joinpath("migrations").iterdir(), key=lambda f: f.name
-                ):
-                    connection.execute(migration.read_text(encoding="utf-8").encode())
-        (version,) = _one(connection, "version")
-        if version != VERSION:
-            raise self._failed(f"its tables have version {version} and this version of lookalike knows {VERSION}")
-        self._is_made = True
-
-    def _failed(self, reason: str) -> CacheError:
-        sentence = re.sub(r"\s+", " ", reason).strip().rstrip(".")
-        return CacheError(f"The cache in {self.place} failed: {sentence}.", cache=self.place)
-
-
-class _ClosedMeanwhile(Exception):
-    """The connection is lost: a restart, or a pooler's patience with an idle one."""
-
-
-@contextmanager
-def _cut_after(connection: Connection, limit_s: float) -> Iterator[None]:
-    """Cut the line if this takes longer: a database that is frozen would be waited for until the kernel gives up."""
-    lock, is_over = threading.Lock(), False
-
-    def cut() -> None:
-        with lock, suppress(OSError):
-            if not is_over:  # afterwards, the number may be that of another's socket
-                line = socket.socket(fileno=os.dup(connection.fileno()))
-                line.shutdown(socket.SHUT_RDWR)
-                line.close()
-
-    timer = threading.Timer(limit_s, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        with lock:
-            is_over = True
-        timer.cancel()
+def _failed(place: str, reason: str) -> CacheError:
+    return CacheError(f"The cache in {place} failed: {reason}.", cache=place)
 
 
 def _one(connection: Connection, name: str) -> tuple[int, ...]:

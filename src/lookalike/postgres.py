@@ -1,0 +1,172 @@
+"""PostgreSQL: connections, each lent to one thread at a time, and what their errors mean.
+
+No session state is used (no prepared statements, settings or session locks), so that a transaction pooler may stand
+between: github.com/supabase/supavisor and pgbouncer.org/features.html, "transaction pooling".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib.resources import files
+from typing import TYPE_CHECKING, TypeVar
+
+from lookalike.errors import ConfigError, LookalikeError, MissingDependency
+from lookalike.secret import Secret
+
+if TYPE_CHECKING:
+    from psycopg import Connection as Connection
+
+CONNECT_TIMEOUT_S = 5
+
+Answer = TypeVar("Answer")
+
+
+class Database:
+    """Connections to one database, opened when they are needed.
+
+    Args:
+        url: "postgresql://user:password@host/database", or a connection string of libpq.
+        setting: What the address is called where it was set, for errors ("LOOKALIKE_CACHE").
+        failed: Makes the error that its owner raises, of (place, reason).
+        prepare: What each process does once, with its first connection: see that the tables are there.
+        timeout_s: How long a piece of work may take before its connection is cut; a database that has stopped
+            answering would be waited for until the kernel gives up.
+
+    Raises:
+        ConfigError: The address cannot be read.
+        MissingDependency: psycopg is not installed.
+    """
+
+    def __init__(
+        self,
+        url: Secret,
+        *,
+        setting: str,
+        failed: Callable[[str, str], LookalikeError],
+        prepare: Callable[[Connection], None] | None = None,
+        timeout_s: float,
+    ) -> None:
+        try:
+            import psycopg
+        except ImportError as error:
+            raise MissingDependency("psycopg", extra="postgres") from error
+        self._psycopg = psycopg
+        self._url = url
+        self._make_failed = failed
+        self._prepare = prepare
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._idle: list[Connection] = []
+        try:
+            settings = psycopg.conninfo.conninfo_to_dict(url.reveal())
+        except psycopg.Error:  # its sentence would repeat the password
+            raise ConfigError(f"{setting} cannot be read: write postgresql://user:password@host/database.") from None
+        self._place = f"postgresql://{settings.get('host', '')}/{settings.get('dbname', '')}"
+
+    @property
+    def place(self) -> str:
+        """The database, without user and password."""
+        return self._place
+
+    def run(self, work: Callable[[Connection], Answer], *, timeout_s: float | None = None) -> Answer:
+        """Do this with a connection in autocommit mode, once more with a new one if it had been closed meanwhile.
+
+        So `work` is all in one transaction, or can be done twice.
+
+        Raises:
+            LookalikeError: What `failed` makes: the database cannot be reached, was too slow or refused.
+        """
+        limit_s = timeout_s or self._timeout_s
+        try:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is not None:
+                with suppress(_ClosedMeanwhile):
+                    return self._attempt(connection, work, limit_s)
+            return self._attempt(self._connect(), work, limit_s)
+        except _ClosedMeanwhile as error:
+            raise self.failure(str(error)) from error
+        except self._psycopg.Error as error:
+            raise self.failure(str(error)) from error
+
+    def close(self) -> None:
+        """Close the connections that are not lent; others may be opened again."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def failure(self, reason: str) -> LookalikeError:
+        """The owner's error with this reason, in one line."""
+        return self._make_failed(self.place, re.sub(r"\s+", " ", reason).strip().rstrip("."))
+
+    def _attempt(self, connection: Connection, work: Callable[[Connection], Answer], limit_s: float) -> Answer:
+        began = time.monotonic()
+        try:
+            with _cut_after(connection, limit_s):
+                answer = work(connection)
+        except BaseException as error:
+            is_broken = connection.broken
+            connection.close()
+            if is_broken and isinstance(error, self._psycopg.OperationalError):
+                if time.monotonic() - began >= limit_s:
+                    raise self.failure(f"it did not answer within {limit_s:g} seconds") from error
+                raise _ClosedMeanwhile(str(error)) from error
+            raise
+        with self._lock:
+            self._idle.append(connection)
+        return answer
+
+    def _connect(self) -> Connection:
+        connection = self._psycopg.connect(
+            self._url.reveal(), autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_TIMEOUT_S
+        )
+        if self._prepare is not None:
+            try:
+                with _cut_after(connection, self._timeout_s):
+                    self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._prepare = None
+        return connection
+
+
+def apply_migrations(connection: Connection, package: str, *, above: int = 0) -> None:
+    """Run the numbered `migrations/*.sql` of a package that come after number `above`, in the caller's transaction."""
+    for migration in sorted(files(package).joinpath("migrations").iterdir(), key=lambda file: file.name):
+        if migration.name.endswith(".sql") and int(migration.name.partition("_")[0]) > above:
+            connection.execute(migration.read_text(encoding="utf-8").encode())
+
+
+class _ClosedMeanwhile(Exception):
+    """The connection is lost: a restart, or a pooler's patience with an idle one."""
+
+
+@contextmanager
+def _cut_after(connection: Connection, limit_s: float) -> Iterator[None]:
+    """Cut the line if this takes longer."""
+    lock, is_over = threading.Lock(), False
+
+    def cut() -> None:
+        with lock, suppress(OSError):
+            if not is_over:  # afterwards, the number may be that of another's socket
+                line = socket.socket(fileno=os.dup(connection.fileno()))
+                line.shutdown(socket.SHUT_RDWR)
+                line.close()
+
+    timer = threading.Timer(limit_s, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        with lock:
+            is_over = True
+        timer.cancel()
