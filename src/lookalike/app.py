@@ -27,6 +27,7 @@ from lookalike.weights import local as weights
 from lookalike.weights.local import HubSettings
 
 if TYPE_CHECKING:
+    from lookalike.bridge import Bridge
     from lookalike.cache.postgres import PostgresCache
     from lookalike.cache.sqlite import SqliteCache
     from lookalike.store.embedded import EmbeddedStore
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 CLIP = "openai/clip-vit-base-patch32"
 BUILT_IN = "tiny"
+BRIDGE = "bridge:"
+"""What the name of a model begins with that is a bridge; the rest is the path of its file."""
 
 
 def choose_model(config: Config) -> str:
@@ -96,10 +99,14 @@ def _space_read_for(name: str, config: Config) -> Space | None:
 def open_vectorizer(config: Config, *, threads: int | None = None) -> Vectorizer:
     """What embeds by the configuration: a model in this process or a hosted one, behind its cache if it has one.
 
+    "bridge:FILE" is the model that the bridge was fitted from, taken across it.
+
     Raises:
         ModelError: It cannot be found, fetched or used.
         ConfigError: A hosted model's key, or another setting of it, is missing or wrong.
     """
+    if config.model.startswith(BRIDGE):
+        return _open_bridged(config, threads)
     policy = ImagePolicy(max_bytes=config.max_bytes, max_pixels=config.max_pixels)
     ref = ModelRef.parse(choose_model(config))
     meter = None if ref is None else _open_meter(ref, config)
@@ -113,6 +120,24 @@ def open_vectorizer(config: Config, *, threads: int | None = None) -> Vectorizer
     from lookalike.caching import CachedVectorizer
 
     return CachedVectorizer(vectorizer, cache, meter=meter)
+
+
+def _open_bridged(config: Config, threads: int | None) -> Vectorizer:
+    from lookalike.bridge import BridgedVectorizer
+
+    bridge = load_bridge(config.model)
+    return BridgedVectorizer(open_vectorizer(replace(config, model=bridge.source.model), threads=threads), bridge)
+
+
+def load_bridge(model: str) -> Bridge:
+    """The bridge that "bridge:FILE" names.
+
+    Raises:
+        ModelError: There is no such file, or it is damaged.
+    """
+    from lookalike.bridge import load
+
+    return load(expanded(Path(model.removeprefix(BRIDGE)), "model"))
 
 
 def _open_hosted(ref: ModelRef, config: Config, policy: ImagePolicy, meter: Meter | None) -> Vectorizer:

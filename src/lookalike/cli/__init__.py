@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 import lookalike
+from lookalike.cli.bridge import bridge
 from lookalike.cli.cache import cache
 from lookalike.cli.cost import cost
 from lookalike.cli.doctor import doctor
@@ -90,5 +91,6 @@ for command in (
     usage,
     cache,
     parity,
+    bridge,
 ):
     main.add_command(command)

@@ -1,0 +1,175 @@
+"""`lookalike bridge`: let one model's words search another model's pictures, and say how well that goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import click
+
+from lookalike.app import BRIDGE, Embedder
+from lookalike.bridge import Agreement, Bridge, built_in_captions, fit, load, save
+from lookalike.cli.models import ensure_here
+from lookalike.cli.options import json_option, max_cost_option
+from lookalike.cli.output import shown
+from lookalike.config import Config
+from lookalike.errors import InputError, UnsupportedModel
+from lookalike.sources.folder import PICTURE_SUFFIXES
+from lookalike.types import Rows, Vectors
+
+MOST_IMAGES = 1_000
+"""Of more pictures an even sample is enough: the figures then move by a hundredth at most."""
+
+
+@click.group()
+def bridge() -> None:
+    """Search pictures of one model with the words of another: images by CLIP here, queries by an API.
+
+    A bridge is an approximation: it may search and stores nothing, and every answer names it.
+    """
+
+
+@bridge.command("fit")
+@click.option("--from", "source", required=True, metavar="MODEL", help="Reads the words: openai:..., minilm, ...")
+@click.option("--to", "target", required=True, metavar="MODEL", help="Made the vectors of the pictures; runs here.")
+@click.option("--captions", type=click.Path(path_type=Path), metavar="FILE", help="Texts of yours too, one a line.")
+@click.option("--images", type=click.Path(path_type=Path), metavar="FOLDER", help="Measure on your pictures too.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("bridge.npz"), show_default=True, metavar="FILE")
+@max_cost_option
+@json_option
+@click.pass_obj
+def fit_bridge(
+    config: Config, source: str, target: str, captions: Path | None, images: Path | None, out: Path, as_json: bool
+) -> None:
+    """Fit a bridge to texts that both models embed, and write it unless it does too badly.
+
+    The texts are several thousand captions that lookalike carries, after yours.
+
+    \b
+      lookalike bridge fit --from openai:text-embedding-3-small --to clip --images ~/Pictures
+      lookalike search --model bridge:bridge.npz "a red dress"
+    """
+    texts = list(dict.fromkeys([*(_lines(captions) if captions else []), *built_in_captions()]))
+    there, here = _opened(config, target), _opened(config, source)
+    if "image" not in there.tower.modalities:
+        raise UnsupportedModel(f"{target} embeds no pictures: --to is the model of an index.", model=target)
+    pictures = _pictures(there, images) if images else None
+    _tell(f"{len(texts):,} texts are embedded with {target} ...")
+    true = there.embed_texts(texts, on_error="collect")
+    _tell(f"... and with {source} ...")
+    found = fit(texts, _complete(here, texts, source), true, images=pictures)
+    click.echo(_json(found) if as_json else report_of(found))
+    save(found, out)
+    _tell(f"Written to {shown(str(out))}. Search with it: lookalike search --model {BRIDGE}{shown(str(out))} WORDS")
+
+
+@bridge.command("report")
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def report_bridge(file: Path, as_json: bool) -> None:
+    """Show how well a bridge does on texts that it had not seen, and what that means."""
+    found = load(file)
+    click.echo(_json(found) if as_json else report_of(found))
+
+
+def report_of(found: Bridge) -> str:
+    """A bridge for people: what it joins, the figures beside those of ignorance, and what they mean."""
+    method, agreement = found.method, found.agreement
+    spelling = " and spelling" if method.spelling else ""
+    how = f"{method.kernel} kernel{spelling}, ridge {method.ridge:g}, stretched by {method.stretch:g}"
+    rows = list(_rows(agreement))
+    width = max(len(name) for name, *_ in rows)
+    return "\n".join(
+        [
+            f"words     {shown(found.source.model)}",
+            f"pictures  {shown(found.target.model)}",
+            f"fitted    to {len(found.mapping.anchors):,} texts: {how}",
+            f"measured  on {agreement.n_texts} texts that it had not seen",
+            "",
+            f"{'':{width}}  {'bridge':>7}  {'ignorance':>9}",
+            *(f"{name:{width}}  {value:>7}  {ignorant:>9}" for name, value, ignorant in rows),
+            "",
+            *meaning(agreement),
+        ]
+    )
+
+
+def _rows(agreement: Agreement) -> Iterator[tuple[str, str, str]]:
+    """Each figure: its name, its value, and what it would be without any knowledge."""
+    n, images = agreement.n_texts, agreement.n_images
+    yield f"the right text comes first of {n}", f"{agreement.rank_1:.0%}", f"{1 / n:.1%}"
+    yield "it is among the first ten", f"{agreement.rank_10:.0%}", f"{min(1, 10 / n):.1%}"
+    if images:
+        yield f"the same among the best 5 of {images:,} pictures", f"{agreement.top_5:.0%}", f"{min(1, 5 / images):.1%}"
+        yield "the same among the best 10", f"{agreement.top_10:.0%}", f"{min(1, 10 / images):.1%}"
+    yield (
+        "mean cosine to the pictures' own text model",
+        f"{agreement.cosine_mean:.3f}",
+        f"{agreement.cosine_of_mean:.3f}",
+    )
+    yield "95 % of the texts have more than", f"{agreement.cosine_p5:.3f}", ""
+
+
+def meaning(agreement: Agreement) -> Iterator[str]:
+    """What the figures mean, in sentences."""
+    if agreement.complaints:
+        yield f"Too little to search with: {'; '.join(agreement.complaints)}."
+        return
+    if agreement.rank_1 >= 0.9:
+        yield "Nearly as good as the pictures' own text model."
+    else:
+        n_wrong = round(10 * (1 - agreement.rank_1))
+        yield f"Of ten texts, about {n_wrong} are taken for another that means nearly the same."
+        yield "Good for kinds of things and for scenes; poor at rare names, counts, and telling like things apart."
+    if not agreement.n_images:
+        yield "How your own pictures are found was not measured: fit it with --images FOLDER."
+
+
+def _json(found: Bridge) -> str:
+    document = {
+        "source": found.source.id,
+        "target": found.target.id,
+        "texts": len(found.mapping.anchors),
+        "method": asdict(found.method),
+        "agreement": asdict(found.agreement),
+        "complaints": found.agreement.complaints,
+        "digest": found.digest,
+    }
+    return json.dumps(document, ensure_ascii=False, indent=2)
+
+
+def _opened(config: Config, model: str) -> Embedder:
+    ensure_here(model, config.hub)
+    return Embedder.open(config=replace(config, model=model))
+
+
+def _complete(embedder: Embedder, texts: list[str], model: str) -> Vectors:
+    """The texts' vectors; those that failed are said to be left out."""
+    vectors = embedder.embed_texts(texts, on_error="collect")
+    if vectors.failures:
+        _tell(f"{len(vectors.failures):,} texts are left out by {model}, first: {shown(vectors.failures[0].reason)}")
+    return vectors
+
+
+def _pictures(embedder: Embedder, folder: Path) -> Rows:
+    """The vectors of an even sample of the pictures below a folder."""
+    paths = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(PICTURE_SUFFIXES))
+    if not paths:
+        raise InputError("there is no picture below this folder.", item=str(folder))
+    paths = paths[:: -(-len(paths) // MOST_IMAGES)]
+    _tell(f"{len(paths):,} pictures are embedded ...")
+    return embedder.embed_images(paths, on_error="collect").values
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read as text, one caption a line: {error}.", item=str(path)) from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _tell(sentence: str) -> None:
+    click.echo(sentence, err=True)
