@@ -36,7 +36,14 @@ def bridge() -> None:
 @click.option("--to", "target", required=True, metavar="MODEL", help="Made the vectors of the pictures; runs here.")
 @click.option("--captions", type=click.Path(path_type=Path), metavar="FILE", help="Texts of yours too, one a line.")
 @click.option("--images", type=click.Path(path_type=Path), metavar="FOLDER", help="Measure on your pictures too.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("bridge.npz"), show_default=True, metavar="FILE")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("bridge.npz"),
+    show_default=True,
+    metavar="FILE",
+    help="Where it is written.",
+)
 @max_cost_option
 @json_option
 @click.pass_obj
