@@ -180,6 +180,36 @@ def test_what_does_not_end_ends_at_the_deadline(fault: Fault, double: SimpleDoub
     assert time.monotonic() < until + PATIENCE_S / 4
 
 
+@pytest.mark.parametrize("fault", [hang, drip], ids=["hang", "drip"])
+def test_silence_is_asked_again_before_the_time_is_up(fault: Fault, double: SimpleDouble, clock: Clock) -> None:
+    """A request without an answer is given up at half of its time, and the next try is answered in the other half."""
+    double.faults = [fault]
+
+    def jump() -> None:
+        double.arrived(1)
+        clock.now_s = 31.0
+
+    jumper = threading.Thread(target=jump)
+    jumper.start()
+    found = embedded(remote(double, clock.patience()), texts("a"), until=60)
+    jumper.join()
+    assert np.allclose(found.values, right("a"), atol=1e-6)
+    assert (len(double.seen), found.usage.requests) == (2, 2)
+    assert clock.now_s < 60
+
+
+def test_each_request_has_its_own_time_where_the_call_has_none(double: SimpleDouble, clock: Clock) -> None:
+    """A long call without a deadline takes as long as it must; a request that is never answered rightly still ends."""
+    vectorizer = remote(double, clock.patience(), limits=Limits(texts=1, concurrency=1, requests_per_minute=6))
+    assert len(embedded(vectorizer, texts(*map(str, range(20))))) == 20
+    assert clock.now_s > vectorizer._patience.timeout_s
+    began_s = clock.now_s
+    double.rule = limited(retry_after="25")
+    with pytest.raises(RateLimited):
+        embedded(vectorizer, texts("a"))
+    assert clock.now_s - began_s <= vectorizer._patience.timeout_s
+
+
 def test_a_longer_pause_than_there_is_time_is_not_waited_for(double: SimpleDouble, clock: Clock) -> None:
     """A Retry-After beyond the deadline is an error at once, and says how long it would have been."""
     double.rule = limited(retry_after="90")

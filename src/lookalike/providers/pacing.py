@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lookalike.errors import DeadlineExceeded, ProviderError, RateLimited, Unavailable
 from lookalike.providers.adapter import Limits
@@ -24,6 +24,12 @@ OPEN_S = 30.0
 PATIENT_S = 10.0
 """A deadline that was missed after no less than this counts as a failure; an impatient caller's does not."""
 
+TRY_SHARE = 0.5
+"""Of the time that a request has left: so much of it a try may take, so that silence leaves time for another one ..."""
+
+SHORTEST_TRY_S = 1.0
+"""... but no less than this, as far as there is so much: answers take a second."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -33,17 +39,29 @@ class Call:
         until: When it is over, on `clock`.
         clock: A clock in seconds that only moves forward.
         wait: Waits for an event, or so many seconds.
+        request_s: How long each of its requests may take, where the call has no end.
         given_up: Set when nobody wants the answer any more.
     """
 
     until: float
     clock: Callable[[], float]
     wait: Callable[[threading.Event, float], object] = threading.Event.wait
+    request_s: float = float("inf")
     given_up: threading.Event = field(default_factory=threading.Event)
 
     def left_s(self) -> float:
         """The seconds that are left; less than none once it is given up."""
         return -1.0 if self.given_up.is_set() else self.until - self.clock()
+
+    def request(self) -> Call:
+        """One of its requests, which begins now: that has an end even where the call has none."""
+        return replace(self, until=min(self.until, self.clock() + self.request_s))
+
+    def one_try(self) -> Call:
+        """One try of a request, which begins now: silence ends it while there is time for another."""
+        now_s = self.clock()
+        left_s = self.until - now_s
+        return replace(self, until=now_s + min(left_s, max(TRY_SHARE * left_s, SHORTEST_TRY_S)))
 
     def pause(self, seconds: float) -> None:
         """Wait, but no longer than somebody waits for the answer."""
@@ -55,7 +73,8 @@ class Patience:
     """How long an answer is waited for, and how often it is asked for again.
 
     Attributes:
-        timeout_s: How long a call may take where the caller does not say.
+        timeout_s: How long each request of a call may take, all its tries included, where the caller does not say how
+            long the call may.
         retry: When a request is tried again, and the clocks of everything.
         wait: Waits for an event, or so many seconds.
     """
@@ -65,9 +84,9 @@ class Patience:
     wait: Callable[[threading.Event, float], object] = threading.Event.wait
 
     def call(self, until: float) -> Call:
-        """A call that starts now; `until` may be infinite."""
-        clock = self.retry.clock
-        return Call(clock() + self.timeout_s if until == float("inf") else until, clock, self.wait)
+        """A call that starts now; `until` may be infinite: then it lasts as long as its requests do."""
+        request_s = self.timeout_s if until == float("inf") else float("inf")
+        return Call(until, self.retry.clock, self.wait, request_s)
 
 
 class _Bucket:

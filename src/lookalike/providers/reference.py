@@ -106,7 +106,8 @@ class ProviderSettings:
         keys: The key of each provider, by its name.
         base_urls: Where a provider is, instead of its usual place, by its name.
         region: Of Bedrock.
-        timeout_s: How long a call may take, all its retries included, where the caller does not say.
+        timeout_s: How long one request may take, all its tries included, where the caller does not say how long the
+            call may; see `pacing.Patience`.
         proxy: The proxy for https addresses; empty for none.
     """
 

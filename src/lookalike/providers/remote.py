@@ -5,6 +5,7 @@ splitting (inputs to requests) -> sending (a request until it is answered) -> be
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from collections.abc import Iterator
@@ -29,7 +30,8 @@ from lookalike.wire import Wire
 class RemoteVectorizer:
     """A hosted model; see `ports.Vectorizer`. Safe to use from several threads at once.
 
-    Every call ends by its deadline, with the right vectors or with an error of lookalike. Redirects are not followed.
+    Every call ends by its deadline, with the right vectors or with an error of lookalike; in a call that has none, each
+    request has one. Redirects are not followed.
 
     Args:
         adapter: The provider's wire shapes.
@@ -133,7 +135,7 @@ class RemoteVectorizer:
 
     def _answered(self, running: set[Future[_Sent]], call: Call) -> Iterator[Vectors]:
         """The parts that are there, one at least; then the error, if there is one among them."""
-        done, _ = wait(running, timeout=max(0.0, call.left_s()), return_when=FIRST_COMPLETED)
+        done, _ = wait(running, timeout=_patience_s(call), return_when=FIRST_COMPLETED)
         if not done:
             raise DeadlineExceeded(
                 f"{self._adapter.name} did not answer in time: give the call more seconds (timeout_s) or less to do."
@@ -148,7 +150,7 @@ class RemoteVectorizer:
     def _under_way(self, running: set[Future[_Sent]], call: Call) -> Iterator[Vectors]:
         """The parts of requests that were sent: they are paid for."""
         sent = [future for future in running if not future.cancel()]
-        done, _ = wait(sent, timeout=max(0.0, call.left_s()))
+        done, _ = wait(sent, timeout=_patience_s(call))
         yield from (future.result().part for future in done if len(future.result().part))
 
     def _send(self, batch: Batch, call: Call, tower: Tower) -> _Sent:
@@ -166,6 +168,11 @@ class RemoteVectorizer:
         except LookalikeError as raised:
             error = raised
         return _Sent(replace(joined(parts, tower), usage=sum(spent, Usage())), error)
+
+
+def _patience_s(call: Call) -> float | None:
+    """How long to wait for requests; None where each of them has its own end."""
+    return max(0.0, call.left_s()) if math.isfinite(call.until) else None
 
 
 @dataclass(frozen=True, slots=True)

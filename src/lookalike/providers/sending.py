@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from lookalike.calls import failure_of
-from lookalike.errors import InputError, LookalikeError, RateLimited, Refused
+from lookalike.errors import DeadlineExceeded, InputError, LookalikeError, RateLimited, Refused, Unavailable
 from lookalike.messages import Answer, Request
 from lookalike.providers.adapter import Adapter, Reading
 from lookalike.providers.billing import Bill
@@ -55,28 +55,33 @@ class Sender:
 
         Args:
             batch: What is asked.
-            call: How long it may take.
+            call: How long it may take; no try takes all of that.
             spent: Gets what each attempt used, those that failed included.
 
         Raises:
             LookalikeError: The last attempt's error.
         """
         request = self.adapter.request(batch.modality, [entry.prepared for entry in batch.entries])
+        call = call.request()
 
         def attempt() -> Reading:
             self.breaker.require()
             self.pace.await_turn(batch.tokens, call)
             self.bill.require(batch)  # last: what it sets aside is free again when the request's usage is recorded
-            usage = Usage(requests=1)
+            usage, one_try = Usage(requests=1), call.one_try()
             try:
-                with self.breaker.watching(call.left_s()):
-                    answer = self.wire.ask(self._hurried(request, call), call.left_s)
+                with self.breaker.watching(one_try.left_s()):
+                    answer = self.wire.ask(self._hurried(request, one_try), one_try.left_s)
                     if not 200 <= answer.status < 300:
                         raise self._refusal(answer)
                     usage = self.bill.of(batch, Reading(()))  # it is paid for, whether or not it can be read
                     reading = self.adapter.read(answer, batch.modality, len(batch.entries))
                     usage = self.bill.of(batch, reading)
                     return reading
+            except DeadlineExceeded as error:
+                if call.left_s() > 0:
+                    raise self._silent() from error
+                raise
             finally:
                 spent.append(self.bill.record(usage))
 
@@ -129,6 +134,13 @@ class Sender:
         if isinstance(error, RateLimited) and error.retry_after_s is not None:
             self.pace.hold(error.retry_after_s)
         return error
+
+    def _silent(self) -> Unavailable:
+        return Unavailable(
+            f"{self.adapter.name} did not answer within the time of one try, which is half of what was left: give the "
+            "call more seconds (timeout_s, LOOKALIKE_PROVIDER_TIMEOUT_S) or less to do.",
+            provider=self.adapter.name,
+        )
 
     def _hurried(self, request: Request, call: Call) -> Request:
         """The request, with the seconds that are left for it where the provider wants to know."""
