@@ -140,6 +140,15 @@ def load_bridge(model: str) -> Bridge:
     return load(expanded(Path(model.removeprefix(BRIDGE)), "model"))
 
 
+def model_behind(model: str) -> str:
+    """The model that computes where this one is asked for: of a bridge the one that reads the words.
+
+    Raises:
+        ModelError: It is a bridge whose file is not there, or damaged.
+    """
+    return load_bridge(model).source.model if model.startswith(BRIDGE) else model
+
+
 def _open_hosted(ref: ModelRef, config: Config, policy: ImagePolicy, meter: Meter | None) -> Vectorizer:
     from lookalike.providers.prices import price_of
     from lookalike.providers.table import open_vectorizer
@@ -294,7 +303,7 @@ def open_service(config: Config, recorder: Recorder) -> WorkerPool:
         WorkerPlan(
             workers=config.serve.workers or max(2, cores + 1),
             cores=cores,
-            fetch=partial(_fetch, choose_model(config), config.hub),
+            fetch=partial(_fetch, model_behind(choose_model(config)), config.hub),
             preload=SLOW_IMPORTS,
         ),
         canaries=config.cache_dir / "canaries",

@@ -141,9 +141,14 @@ def require_words(text: str) -> str:
 def text_query(embedder: QueryEmbedder, text: str) -> Query:
     """A query by words."""
     found = embedder.embed_texts([require_words(text)], names=["query"])
-    near = found.tower.approximation
-    warnings = (*found.warnings, near.note) if near else found.warnings
-    return Query(found.values[0], found.space, "text", warnings=warnings, approximation=near)
+    return made_query(found.values[0], found.tower, "text", warnings=found.warnings)
+
+
+def made_query(vector: Rows, tower: Tower, kind: QueryKind, *, warnings: Sequence[str] = ()) -> Query:
+    """A query by a vector that a tower has just made; it tells if that tower only comes near its space."""
+    near = tower.approximation
+    told = [*warnings, near.note] if near else warnings
+    return Query(vector, tower.space, kind, warnings=tuple(told), approximation=near)
 
 
 def require_item(store: VectorReader, project: str, item_id: str) -> Item:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import PurePath
 from typing import Any, Literal
 
 from lookalike.errors import SpaceMismatch
@@ -63,6 +64,13 @@ class Space:
         return f"{self.model.partition('?')[0].rsplit('/', 1)[-1]}-{self.dim}@{self.key}"
 
     @property
+    def name(self) -> str:
+        """The model's name for people: without a hosted model's options, and of a folder without the way there."""
+        plain = self.model.partition("?")[0]
+        path = PurePath(plain)
+        return path.name if path.is_absolute() else plain
+
+    @property
     def key(self) -> str:
         """The part of the id that decides equality, without the model's name."""
         return _key_of(self)
@@ -108,6 +116,17 @@ class Approximation:
     source: str
     note: str
     agreement: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """It as JSON-able values, for an answer."""
+        return {"source": self.source, "note": self.note, "agreement": dict(self.agreement)}
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Approximation:
+        """What `document` says, from elsewhere. LookupError, TypeError or ValueError if it says something else."""
+        agreement = tuple((str(name), float(value)) for name, value in dict(document["agreement"]).items())
+        return cls(source=str(document["source"]), note=str(document["note"]), agreement=agreement)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import type {
   SearchQuery,
   SearchResult,
 } from "./types.js";
-import { embeddingOf, embeddingsOf } from "./vectors.js";
+import { approximationOf, embeddingOf, embeddingsOf } from "./vectors.js";
 
 /** Inputs in one request: two of the service's batches, so that one waits while the other is computed. */
 const PART_ITEMS = 64;
@@ -134,7 +134,15 @@ export class LookalikeClient {
     deadline: Deadline,
     questionOf: (part: T[]) => Promise<Question>,
   ): Promise<Embeddings> {
-    const all: Embeddings = { vectors: [], failures: [], warnings: [], dimensions: 0, space: "", model: "" };
+    const all: Embeddings = {
+      vectors: [],
+      failures: [],
+      warnings: [],
+      dimensions: 0,
+      space: "",
+      model: "",
+      approximation: undefined,
+    };
     for (const batch of batches) {
       const start = all.vectors.length;
       const answer = await this.#transport.ask(await questionOf(batch), deadline);
@@ -143,7 +151,8 @@ export class LookalikeClient {
       all.vectors.push(...found.vectors);
       all.failures.push(...found.failures.map((failure) => ({ ...failure, index: failure.index + start })));
       all.warnings.push(...found.warnings.map((warning) => ({ ...warning, index: warning.index + start })));
-      Object.assign(all, { dimensions: found.dimensions, space: found.space, model: found.model });
+      const { dimensions, space, model, approximation } = found;
+      Object.assign(all, { dimensions, space, model, approximation });
     }
     return all;
   }
@@ -214,10 +223,11 @@ function jsonOf(body: ArrayBuffer): Record<string, unknown> {
 
 function searchResultOf(document: Record<string, unknown>): SearchResult {
   const { hits, space, considered, warnings } = document as Partial<SearchResult>;
+  const approximation = approximationOf(document["approximation"]);
   if (!Array.isArray(hits) || !hits.every(isHit) || typeof space !== "string") {
     throw stranger("does not answer with hits of a space");
   }
-  return { hits, space, considered: considered ?? 0, warnings: warnings ?? [] };
+  return { hits, space, considered: considered ?? 0, warnings: warnings ?? [], approximation };
 }
 
 function isHit(value: Hit | null): boolean {

@@ -9,6 +9,16 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** That words were read by another model than the pictures' own: the answer is near, and not exact. */
+export interface Approximation {
+  /** What read the words. */
+  source: string;
+  /** A sentence for people. */
+  note: string;
+  /** What was measured on texts that it had not seen, by name; empty if nothing was. */
+  agreement: Record<string, number>;
+}
+
 /** One vector, and who it is. */
 export interface Embedding {
   /** `dimensions` numbers, of unit length. */
@@ -19,6 +29,8 @@ export interface Embedding {
   model: string;
   /** A sentence if there is something to know, such as a text that was cut; else undefined. */
   warning: string | undefined;
+  /** What read the text, if not the model of the space. */
+  approximation: Approximation | undefined;
 }
 
 /** Why one input of a batch has no vector. */
@@ -49,6 +61,8 @@ export interface Embeddings {
   space: string;
   /** Empty if nothing was asked. */
   model: string;
+  /** What read the texts, if not the model of the space. */
+  approximation: Approximation | undefined;
 }
 
 /** One thing to look for. A picture is the bytes of its file; an item is named by its id. */
@@ -98,4 +112,6 @@ export interface SearchResult {
   /** How many items the filter let through. */
   considered: number;
   warnings: string[];
+  /** What read the words, if not the text model of the index; its note is among the warnings. */
+  approximation: Approximation | undefined;
 }

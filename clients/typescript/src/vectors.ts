@@ -1,5 +1,5 @@
 import { ConnectionError, stranger } from "./errors.js";
-import type { Embedding, Embeddings, ItemFailure, ItemWarning } from "./types.js";
+import type { Approximation, Embedding, Embeddings, ItemFailure, ItemWarning } from "./types.js";
 
 /** How far from 1 the length of a unit vector may be: what bfloat16 arithmetic leaves. */
 const UNIT_TOLERANCE = 1e-3;
@@ -13,7 +13,8 @@ export function embeddingOf(headers: Headers, body: ArrayBuffer): Embedding {
   });
   if (headers.get("x-count") !== "1") throw stranger("does not say that it answers with one vector");
   const vector = checked(body, dimensions);
-  return { vector, dimensions, space, model, warning: headers.get("x-warning") ?? undefined };
+  const approximation = approximationOf(jsonOf(headers.get("x-approximation")));
+  return { vector, dimensions, space, model, warning: headers.get("x-warning") ?? undefined, approximation };
 }
 
 /** The vectors of a batch of `count` inputs, from JSON with base64. */
@@ -29,7 +30,27 @@ export function embeddingsOf(document: Record<string, unknown>, count: number): 
   if (vectors.some((vector, index) => (vector === null) !== failed.has(index))) {
     throw stranger("leaves inputs without a vector and without an error");
   }
-  return { vectors, failures, warnings: entries(document["warnings"]).map(warningOf), dimensions, space, model };
+  const warnings = entries(document["warnings"]).map(warningOf);
+  const approximation = approximationOf(document["approximation"]);
+  return { vectors, failures, warnings, dimensions, space, model, approximation };
+}
+
+/** What an answer says of who read the words; undefined if that is the model of its space. */
+export function approximationOf(said: unknown): Approximation | undefined {
+  if (said === undefined || said === null) return undefined;
+  const { source, note, agreement } = said as Partial<Approximation>;
+  if (typeof source !== "string" || typeof note !== "string" || typeof agreement !== "object" || agreement === null) {
+    throw stranger("does not say what read the words");
+  }
+  return { source, note, agreement };
+}
+
+function jsonOf(text: string | null): unknown {
+  try {
+    return text === null ? undefined : JSON.parse(text);
+  } catch {
+    throw stranger("does not say what read the words");
+  }
 }
 
 /** Little-endian float32 to numbers, whatever the order of this machine; unit length or an error. */

@@ -8,6 +8,6 @@ from lookalike.bridge.agreement import Agreement
 from lookalike.bridge.bridge import Bridge, BridgedVectorizer
 from lookalike.bridge.captions import built_in_captions
 from lookalike.bridge.files import load, save
-from lookalike.bridge.fitting import fit
+from lookalike.bridge.fitting import fit, require_ends
 
-__all__ = ["Agreement", "Bridge", "BridgedVectorizer", "built_in_captions", "fit", "load", "save"]
+__all__ = ["Agreement", "Bridge", "BridgedVectorizer", "built_in_captions", "fit", "load", "require_ends", "save"]

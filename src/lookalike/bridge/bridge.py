@@ -57,8 +57,8 @@ class Bridge:
     def approximation(self) -> Approximation:
         """What every answer through it says."""
         return Approximation(
-            source=self.source.model,
-            note=f"Words are read by {self.source.model} through a bridge to {self.target.model}, which is not exact: "
+            source=self.source.name,
+            note=f"Words are read by {self.source.name} through a bridge to {self.target.name}, which is not exact: "
             f"{self.agreement}.",
             agreement=self.agreement.pairs,
         )

@@ -13,8 +13,8 @@ from lookalike.bridge.choosing import choose
 from lookalike.bridge.files import arrays_digest
 from lookalike.bridge.mapping import fit_mapping
 from lookalike.bridge.spelling import subject_of
-from lookalike.errors import InputError
-from lookalike.spaces import digest_of
+from lookalike.errors import InputError, UnsupportedModel
+from lookalike.spaces import Tower, digest_of
 from lookalike.types import Rows, Vectors
 
 LEAST_SUBJECTS = 400
@@ -38,11 +38,10 @@ def fit(texts: Sequence[str], source: Vectors, target: Vectors, *, images: Rows 
         seed: Of which texts are held out.
 
     Raises:
-        InputError: The texts are too few, or about too few things.
-        SpaceMismatch: The target's vectors are approximations themselves.
+        InputError: The texts are too few, or about too few things; or as `require_ends`.
+        SpaceMismatch, UnsupportedModel: As `require_ends`.
     """
-    source.tower.require_parity()
-    target.tower.require_parity()
+    require_ends(source.tower, target.tower)
     chance = np.random.default_rng(seed)
     texts, rows, true = _usable(texts, source, target, chance)
     out, tests = _held_out(texts, chance)
@@ -61,6 +60,27 @@ def fit(texts: Sequence[str], source: Vectors, target: Vectors, *, images: Rows 
         arrays_digest=arrays_digest(mapping),
         mapping=mapping,
     )
+
+
+def require_ends(source: Tower, target: Tower) -> None:
+    """Nothing, if a bridge from one to the other makes sense.
+
+    Raises:
+        SpaceMismatch: One of them only comes near its space.
+        UnsupportedModel: The target embeds no pictures: there is nothing to search.
+        InputError: Both are of one space.
+    """
+    source.require_parity()
+    target.require_parity()
+    if "image" not in target.modalities:
+        raise UnsupportedModel(
+            f"{target.space.model} embeds no pictures: a bridge leads to the model of an index.",
+            model=target.space.model,
+        )
+    if source.space.key == target.space.key:
+        raise InputError(
+            f"Both models are of one space, {target.space.id}: its words find its pictures without a bridge."
+        )
 
 
 def _usable(

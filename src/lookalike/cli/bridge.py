@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 
 from lookalike.app import BRIDGE, Embedder
-from lookalike.bridge import Agreement, Bridge, built_in_captions, fit, load, save
+from lookalike.bridge import Agreement, Bridge, built_in_captions, fit, load, require_ends, save
 from lookalike.cli.models import ensure_here
 from lookalike.cli.options import json_option, max_cost_option
 from lookalike.cli.output import shown
 from lookalike.config import Config
-from lookalike.errors import InputError, UnsupportedModel
+from lookalike.errors import InputError
 from lookalike.sources.folder import PICTURE_SUFFIXES
 from lookalike.types import Rows, Vectors
 
@@ -60,13 +60,10 @@ def fit_bridge(
     """
     texts = list(dict.fromkeys([*(_lines(captions) if captions else []), *built_in_captions()]))
     there, here = _opened(config, target), _opened(config, source)
-    if "image" not in there.tower.modalities:
-        raise UnsupportedModel(f"{target} embeds no pictures: --to is the model of an index.", model=target)
+    require_ends(here.tower, there.tower)
     pictures = _pictures(there, images) if images else None
-    _tell(f"{len(texts):,} texts are embedded with {target} ...")
-    true = there.embed_texts(texts, on_error="collect")
-    _tell(f"... and with {source} ...")
-    found = fit(texts, _complete(here, texts, source), true, images=pictures)
+    true, read = _embedded(there, texts), _embedded(here, texts)
+    found = fit(texts, read, true, images=pictures)
     click.echo(_json(found) if as_json else report_of(found))
     save(found, out)
     _tell(f"Written to {shown(str(out))}. Search with it: lookalike search --model {BRIDGE}{shown(str(out))} WORDS")
@@ -152,11 +149,11 @@ def _opened(config: Config, model: str) -> Embedder:
     return Embedder.open(config=replace(config, model=model))
 
 
-def _complete(embedder: Embedder, texts: list[str], model: str) -> Vectors:
+def _embedded(embedder: Embedder, texts: list[str]) -> Vectors:
     """The texts' vectors; those that failed are said to be left out."""
+    _tell(f"{len(texts):,} texts are embedded with {embedder.space.name} ...")
     vectors = embedder.embed_texts(texts, on_error="collect")
-    if vectors.failures:
-        _tell(f"{len(vectors.failures):,} texts are left out by {model}, first: {shown(vectors.failures[0].reason)}")
+    _tell_failures(vectors, "texts")
     return vectors
 
 
@@ -167,7 +164,9 @@ def _pictures(embedder: Embedder, folder: Path) -> Rows:
         raise InputError("there is no picture below this folder.", item=str(folder))
     paths = paths[:: -(-len(paths) // MOST_IMAGES)]
     _tell(f"{len(paths):,} pictures are embedded ...")
-    return embedder.embed_images(paths, on_error="collect").values
+    vectors = embedder.embed_images(paths, on_error="collect")
+    _tell_failures(vectors, "pictures")
+    return vectors.values
 
 
 def _lines(path: Path) -> list[str]:
@@ -176,6 +175,12 @@ def _lines(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read as text, one caption a line: {error}.", item=str(path)) from error
     return [line.strip() for line in lines if line.strip()]
+
+
+def _tell_failures(vectors: Vectors, kind: str) -> None:
+    if vectors.failures:
+        first = vectors.failures[0]
+        _tell(shown(f"{len(vectors.failures):,} {kind} are left out; the first is {first.item}: {first.reason}"))
 
 
 def _tell(sentence: str) -> None:

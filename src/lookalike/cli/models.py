@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lookalike.app import BRIDGE, is_hosted, load_bridge
+from lookalike.app import is_hosted, model_behind
 from lookalike.cli.output import amount
 from lookalike.config import Config
 from lookalike.errors import ModelError, ModelNotFound
@@ -109,8 +109,7 @@ def path(config: Config, name: str) -> None:
 
 def ensure_here(name: str, settings: HubSettings) -> None:
     """Fetch a model that is not on this machine, and show how far it is; offline, its user will say that it lacks."""
-    if name.startswith(BRIDGE):
-        name = load_bridge(name).source.model
+    name = model_behind(name)
     if settings.offline or is_hosted(name) or locate(name, settings) is not None:
         return
     from lookalike.weights.hub import fetch

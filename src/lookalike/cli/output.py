@@ -57,6 +57,7 @@ def hits_document(query: Mapping[str, Any], hits: Hits) -> dict[str, Any]:
         "space": hits.space.id,
         "considered": hits.considered,
         "warnings": list(hits.warnings),
+        "approximation": hits.approximation.document if hits.approximation else None,
         "hits": [
             {**asdict(hit.item), "similarity": round(hit.similarity, 6), "confidence": round(hit.confidence, 4)}
             for hit in hits

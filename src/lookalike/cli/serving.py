@@ -25,7 +25,7 @@ from lookalike.errors import (
 from lookalike.http import logs, sockets
 from lookalike.http.keys import read_keys
 from lookalike.index import Index
-from lookalike.types import ServiceStatus
+from lookalike.health import ServiceStatus
 from lookalike.weights.hub_answers import absence
 from lookalike.weights.local import WEIGHTS_FILE, hub_model, locate
 
@@ -118,14 +118,16 @@ def _with_model(config: Config) -> tuple[Config, str]:
 
 def _is_here(config: Config) -> bool:
     """Whether the model is on this machine, or else will be fetched."""
-    if app.is_hosted(config.model):
+    model = app.model_behind(config.model)
+    if app.is_hosted(model):
+        who = "is hosted already" if model == config.model else "reads words with a hosted model"
         raise ConfigError(
-            f"{config.model} is hosted already: `lookalike serve` runs models of this machine. Use the hosted one from "
+            f"{config.model} {who}: `lookalike serve` runs models of this machine. Use the hosted one from "
             "`lookalike embed`, `index` and `search`, or from Python with Embedder.open."
         )
-    is_here = locate(config.model, config.hub) is not None
+    is_here = locate(model, config.hub) is not None
     if not is_here and config.hub.offline:
-        raise ModelNotFound(absence(hub_model(config.model), config.hub), model=config.model)
+        raise ModelNotFound(absence(hub_model(model), config.hub), model=model)
     return is_here
 
 
@@ -134,6 +136,9 @@ def _check_space(index: Index, model: str, *, is_here: bool) -> None:
         # One that cannot be used is no reason not to start: /readyz says so, and it is tried again.
         with suppress(ModelError):
             _ = index.embedder
+        return
+    if model.startswith(app.BRIDGE):
+        index.space.require(app.load_bridge(model).target, doing="Searching")
         return
     # Of one that is yet to be fetched the published digest is enough to tell that it is another.
     digests = {file.sha256 for file in hub_model(model).files if file.name == WEIGHTS_FILE}
@@ -194,6 +199,8 @@ def _announcer(start: _Start, context: Context) -> Callable[[ServiceStatus, bool
             f"Ready after {took_s:.1f} s: {workers} worker{'s' * (workers != 1)}, space {status.tower.space.id}",
             fg="green",
         )
+        if status.tower.approximation:
+            click.secho(status.tower.approximation.note, fg="yellow")
         key = " -H 'x-api-key: KEY'" if context.gatekeeper.has_keys else ""
         # Not curl's --json, which is younger than the curl of many a server.
         body = """-H 'content-type: application/json' -d '{"text": "a red dress"}'"""

@@ -17,6 +17,7 @@ from lookalike.client.refusals import stranger, without
 from lookalike.client.values import RemoteHits, RemoteVectors
 from lookalike.errors import ProviderError
 from lookalike.messages import Answer
+from lookalike.spaces import Approximation
 from lookalike.types import Failure, Hit, Item, Rows
 from lookalike.vectors import UNIT_TOLERANCE
 
@@ -69,6 +70,7 @@ def vectors_of(answer: Answer, asked: Mapping[int, str], host: str) -> RemoteVec
         positions=np.array(list(rows), np.int64),
         warnings=tuple(_warnings(fields, places, asked)),
         failures=tuple(failures),
+        approximation=_approximation(fields, host),
     )
 
 
@@ -84,6 +86,7 @@ def hits_of(answer: Answer, host: str) -> RemoteHits:
         space=space,
         considered=considered if isinstance(considered, int) else 0,
         warnings=tuple(str(warning) for warning in fields.get("warnings") or ()),
+        approximation=_approximation(fields, host),
     )
 
 
@@ -146,6 +149,14 @@ def _warnings(fields: Fields, places: list[int], asked: Mapping[int, str]) -> li
         for index, message in said
         if isinstance(index, int) and 0 <= index < len(places)
     ]
+
+
+def _approximation(fields: Fields, host: str) -> Approximation | None:
+    """What read the words; None if that is the model of the space, and for a service too old to say."""
+    try:
+        return Approximation.of(fields["approximation"]) if fields.get("approximation") else None
+    except (LookupError, TypeError, ValueError) as error:
+        raise stranger(host, "does not say what read the words") from error
 
 
 def _entries(fields: Fields, name: str) -> list[Fields]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.spaces import Approximation
 from lookalike.types import Failure, HitList, Rows
 
 
@@ -22,6 +23,7 @@ class RemoteVectors:
         positions: (n,) int64: for each row, its place in the caller's sequence.
         warnings: Sentences about single items, such as a text that was cut.
         failures: One for each item that has no row, by position.
+        approximation: What read the texts, if not the model that its space is named for; see `Approximation`.
     """
 
     values: Rows
@@ -30,6 +32,7 @@ class RemoteVectors:
     positions: NDArray[np.int64]
     warnings: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
+    approximation: Approximation | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -49,6 +52,7 @@ class RemoteVectors:
             positions=np.concatenate([part.positions for part in parts] or [last.positions]),
             warnings=tuple(warning for part in parts for warning in part.warnings),
             failures=tuple(sorted(every, key=lambda failure: failure.position)),
+            approximation=last.approximation,
         )
 
 

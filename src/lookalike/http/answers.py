@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,11 +10,11 @@ from fastapi import Request, Response
 from pydantic_core import to_json
 
 from lookalike.errors import InputError, LookalikeError
-from lookalike.http.contents import encoded, public_name
+from lookalike.http.contents import encoded, public_name, tower_facts
 from lookalike.http.inputs import Inputs
 from lookalike.http.jobs import Outcome, off_loop
 from lookalike.http.statuses import facts_of
-from lookalike.spaces import Space
+from lookalike.spaces import Tower
 from lookalike.types import Embedded
 
 RAW = "application/octet-stream"
@@ -34,14 +35,14 @@ def json_answer(document: dict[str, Any]) -> Response:
     return Response(to_json(document), media_type="application/json")
 
 
-async def answer(request: Request, inputs: Inputs, outcomes: Sequence[Outcome], space: Space) -> Response:
+async def answer(request: Request, inputs: Inputs, outcomes: Sequence[Outcome], tower: Tower) -> Response:
     """The answer of the embedding routes.
 
     Args:
         request: Says by its header Accept how vectors are wanted.
         inputs: What was asked.
         outcomes: A vector or an error for each input; of a single one a vector.
-        space: Of every vector.
+        tower: Of every vector.
 
     Raises:
         LookalikeError: The single input's error; or, of a batch, the service's if it failed for every input.
@@ -51,13 +52,9 @@ async def answer(request: Request, inputs: Inputs, outcomes: Sequence[Outcome], 
     if failed and (not inputs.is_batch or not any(map(_is_about_the_item, outcomes))):
         raise failed[0]
     if wants_raw(request):
-        return _raw(inputs, outcomes, space)
-    n_bytes = len(outcomes) * space.dim * JSON_BYTES
-    return await off_loop(n_bytes, lambda: json_answer(_document(inputs, outcomes) | _facts(space)))
-
-
-def _facts(space: Space) -> dict[str, Any]:
-    return {"dimensions": space.dim, "space": space.id, "model": public_name(space)}
+        return _raw(inputs, outcomes, tower)
+    n_bytes = len(outcomes) * tower.space.dim * JSON_BYTES
+    return await off_loop(n_bytes, lambda: json_answer(_document(inputs, outcomes) | tower_facts(tower)))
 
 
 def _is_about_the_item(outcome: Outcome) -> bool:
@@ -88,7 +85,7 @@ def _warnings(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     ]
 
 
-def _raw(inputs: Inputs, outcomes: Sequence[Outcome], space: Space) -> Response:
+def _raw(inputs: Inputs, outcomes: Sequence[Outcome], tower: Tower) -> Response:
     bad = [inputs.names[index] for index, outcome in enumerate(outcomes) if isinstance(outcome, LookalikeError)]
     if bad:
         raise InputError(
@@ -97,6 +94,7 @@ def _raw(inputs: Inputs, outcomes: Sequence[Outcome], space: Space) -> Response:
             item=", ".join(bad),
         )
     found = [outcome for outcome in outcomes if isinstance(outcome, Embedded)]
+    space, near = tower.space, tower.approximation
     warning = " ".join(outcome.warning for outcome in found if outcome.warning)[:MAX_WARNING_CHARS]
     headers = {
         "X-Count": str(len(found)),
@@ -104,6 +102,7 @@ def _raw(inputs: Inputs, outcomes: Sequence[Outcome], space: Space) -> Response:
         "X-Space": _ascii(space.id),
         "X-Model": _ascii(public_name(space)),
         **({"X-Warning": _ascii(warning)} if warning else {}),
+        **({"X-Approximation": json.dumps(near.document)} if near else {}),
     }
     rows = b"".join(outcome.vector.astype("<f4", copy=False).tobytes() for outcome in found)
     return Response(rows, media_type=RAW, headers=headers)

@@ -8,14 +8,14 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import PurePath
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.config import ServeSettings
 from lookalike.errors import InputError, TooLarge
-from lookalike.spaces import Space
+from lookalike.spaces import Space, Tower
 from lookalike.types import Rows
 
 Encoding = Literal["float", "base64"]
@@ -79,6 +79,13 @@ def public_name(space: Space) -> str:
     """The model's name for strangers: of a model in a folder of this machine only the folder's name."""
     path = PurePath(space.model)
     return path.name if path.is_absolute() else space.model
+
+
+def tower_facts(tower: Tower) -> dict[str, Any]:
+    """What an answer says of all of its vectors."""
+    space, near = tower.space, tower.approximation
+    approximation = {"approximation": near.document} if near else {}
+    return {"dimensions": space.dim, "space": space.id, "model": public_name(space), **approximation}
 
 
 def encoded(vector: Rows, encoding: Encoding) -> list[float] | str:

@@ -19,7 +19,7 @@ from lookalike.http.jobs import Outcome, outcomes
 from lookalike.http.keys import Caller
 from lookalike.http.problems import responses
 from lookalike.http.schemas import Embedding, Embeddings
-from lookalike.spaces import Space, Tower
+from lookalike.spaces import Tower
 from lookalike.types import Job, Lane
 
 router = APIRouter(prefix="/embed")
@@ -48,11 +48,11 @@ class Call:
         fetcher = self.shared.fetcher
         return None if fetcher is None else fetcher.within(self.until)
 
-    async def outcomes(self, inputs: Inputs, lane: Lane, space: Space) -> list[Outcome]:
+    async def outcomes(self, inputs: Inputs, lane: Lane, tower: Tower) -> list[Outcome]:
         """What became of each input.
 
         Raises:
-            UnsupportedModel: There is a picture or a text among them, and the space has none.
+            UnsupportedModel: There is a picture or a text among them, and the model embeds none.
             ServiceError: The service could take none of them.
         """
         jobs = [
@@ -68,9 +68,9 @@ class Call:
             if not isinstance(entry, LookalikeError)
         ]
         for job in jobs:
-            if job.modality not in space.modalities:
-                name = public_name(space)
-                raise UnsupportedModel(f"The model {name!r} embeds {space.modalities[0]}s only.", model=name)
+            if job.modality not in tower.modalities:
+                name = tower.approximation.source if tower.approximation else public_name(tower.space)
+                raise UnsupportedModel(f"The model {name!r} embeds {tower.modalities[0]}s only.", model=name)
         found = iter(await outcomes(self.shared.service, jobs) if jobs else ())
         return [entry if isinstance(entry, LookalikeError) else next(found) for entry in inputs.entries]
 
@@ -85,11 +85,6 @@ def served_tower(shared: Context) -> Tower:
     if status.tower is None:
         raise NotReady(status.reason)
     return status.tower
-
-
-def served_space(shared: Context) -> Space:
-    """The space of every vector. Errors as `served_tower`."""
-    return served_tower(shared).space
 
 
 async def call(
@@ -117,8 +112,8 @@ async def embed_image(asked: Asked) -> Response:
     A batch answers each picture for itself: null in `embeddings` and an entry of `errors` where one failed.
     """
     inputs = await read_images(asked.request, asked.shared.settings, asked.fetch)
-    space = served_space(asked.shared)
-    return await answer(asked.request, inputs, await asked.outcomes(inputs, "bulk", space), space)
+    tower = served_tower(asked.shared)
+    return await answer(asked.request, inputs, await asked.outcomes(inputs, "bulk", tower), tower)
 
 
 @router.post(
@@ -132,6 +127,6 @@ async def embed_image(asked: Asked) -> Response:
 async def embed_text(asked: Asked) -> Response:
     """Takes one text or a batch. A text that is longer than the model reads is cut, and a warning says so."""
     inputs = await read_texts(asked.request, asked.shared.settings)
-    space = served_space(asked.shared)
-    found = await asked.outcomes(inputs, "bulk" if inputs.is_batch else "interactive", space)
-    return await answer(asked.request, inputs, found, space)
+    tower = served_tower(asked.shared)
+    found = await asked.outcomes(inputs, "bulk" if inputs.is_batch else "interactive", tower)
+    return await answer(asked.request, inputs, found, tower)

@@ -18,7 +18,7 @@ from lookalike.http.access import require
 from lookalike.http.answers import JSON_BYTES, json_answer
 from lookalike.http.contents import Encoding, checked_text, encoded, names_of, public_name, require_room
 from lookalike.http.context import Shared
-from lookalike.http.embed import Asked, served_space, served_tower
+from lookalike.http.embed import Asked, served_tower
 from lookalike.http.examples import OPENAI
 from lookalike.http.inputs import Inputs, pictures, require_kind
 from lookalike.http.jobs import off_loop
@@ -51,13 +51,14 @@ async def create_embeddings(asked: Asked) -> Response:
     require_kind(asked.request, "application/json")
     body = await asked.request.body()
     wanted = await off_loop(len(body), lambda: _parsed(body))
-    space = served_space(asked.shared)
+    tower = served_tower(asked.shared)
+    space = tower.space
     _require_model(wanted.model, space)
     _require_dimensions(wanted.dimensions, space)
     inputs = await _inputs(asked, wanted)
     is_query = isinstance(wanted.input, str) and isinstance(inputs.entries[0], str)
     found = []
-    for outcome in await asked.outcomes(inputs, "interactive" if is_query else "bulk", space):
+    for outcome in await asked.outcomes(inputs, "interactive" if is_query else "bulk", tower):
         if isinstance(outcome, LookalikeError):
             raise outcome
         found.append(outcome)
@@ -176,7 +177,7 @@ def _facts(tower: Tower) -> dict[str, Any]:
         "created": 0,
         "owned_by": owner if slash else "lookalike",
         "dimensions": space.dim,
-        "modalities": list(space.modalities),
+        "modalities": list(tower.modalities),
         "space": space.id,
         "tower": asdict(replace(tower, space=space)),
     }

@@ -122,6 +122,17 @@ def _shown(**example: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [example]})
 
 
+APPROXIMATION = "What read the words, if not the model of the pictures: the answer is near, and not exact."
+
+
+class Approximate(BaseModel):
+    """That words were read by another model than the pictures' own, and how well that goes."""
+
+    source: str = Field(description="What read the words.")
+    note: str = Field(description="A sentence for people; it is among the warnings of a search too.")
+    agreement: dict[str, float] = Field(description="What was measured on texts it had not seen; empty if nothing was.")
+
+
 class Embedding(BaseModel):
     """The vector of one picture or text."""
 
@@ -132,6 +143,7 @@ class Embedding(BaseModel):
     space: str = Field(description="Vectors may be compared if and only if their spaces are equal.")
     model: str
     warning: str | None = Field(default=None, description="Absent, or what to know: a text was cut, for example.")
+    approximation: Approximate | None = Field(default=None, description=f"Absent, or: {APPROXIMATION}")
 
 
 class ItemError(BaseModel):
@@ -177,6 +189,7 @@ class Embeddings(BaseModel):
     dimensions: int
     space: str
     model: str
+    approximation: Approximate | None = Field(default=None, description=f"Absent, or: {APPROXIMATION}")
 
 
 class OpenAIEmbedding(BaseModel):

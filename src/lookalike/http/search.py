@@ -18,8 +18,9 @@ from lookalike.http.items import ItemFacts, Searching, item_facts
 from lookalike.http.jobs import outcomes
 from lookalike.http.problems import responses
 from lookalike.http.questions import SEARCH_BODY, ExampleOptions, Question, WordsOptions, read_question, words_question
+from lookalike.http.schemas import APPROXIMATION, Approximate
 from lookalike.query import Part
-from lookalike.types import Embedded, Hits, Job
+from lookalike.types import Embedded, Hits, Job, QueryKind
 
 router = APIRouter(prefix="/search")
 
@@ -40,6 +41,7 @@ class Found(BaseModel):
     model: str
     considered: int = Field(description="How many items the filter let through.")
     warnings: list[str]
+    approximation: Approximate | None = Field(None, description=APPROXIMATION)
     took_ms: Mapping[str, float] = Field(
         description="Milliseconds by stage.", examples=[{"embed": 8.1, "search": 1.2, "total": 9.3}]
     )
@@ -118,12 +120,9 @@ def _job(part: Part, name: str, asker: Asker) -> Job:
 
 
 def _query_of(embedded: Embedded, part: Part) -> queries.Query:
-    return queries.Query(
-        embedded.vector,
-        embedded.tower.space,
-        "image" if part.text is None else "text",
-        warnings=(embedded.warning,) if embedded.warning else (),
-    )
+    kind: QueryKind = "image" if part.text is None else "text"
+    warnings = [embedded.warning] if embedded.warning else []
+    return queries.made_query(embedded.vector, embedded.tower, kind, warnings=warnings)
 
 
 def _answer(hits: Hits, request: Request, seconds: Mapping[str, float]) -> Found:
@@ -140,5 +139,6 @@ def _answer(hits: Hits, request: Request, seconds: Mapping[str, float]) -> Found
         model=hits.space.model,
         considered=hits.considered,
         warnings=list(hits.warnings),
+        approximation=Approximate(**hits.approximation.document) if hits.approximation else None,
         took_ms={stage: round(took * 1e3, 2) for stage, took in seconds.items()},
     )

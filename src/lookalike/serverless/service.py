@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from lookalike.calls import error_of
 from lookalike.config import Config
 from lookalike.errors import InputError, LookalikeError, TooLarge, UnsupportedModel
-from lookalike.http.contents import encoded, public_name
+from lookalike.http.contents import encoded, public_name, tower_facts
 from lookalike.http.gate import Gatekeeper
 from lookalike.http.keys import Scope
 from lookalike.http.statuses import facts_of, headers_of, status_of
@@ -137,8 +137,9 @@ class Service:
         return self._embedded(asked, self.embedder.embed_texts)
 
     def _images(self, request: Request) -> Mapping[str, Any]:
-        if "image" not in self.embedder.space.modalities:
-            name = public_name(self.embedder.space)
+        tower = self.embedder.tower
+        if "image" not in tower.modalities:
+            name = tower.approximation.source if tower.approximation else public_name(tower.space)
             raise UnsupportedModel(f"The model {name!r} embeds texts only.", model=name)
         asked = pictures_of(request, self.config.serve)
         return self._embedded(asked, self.embedder.embed_images)
@@ -157,21 +158,16 @@ class Service:
         if errors and not asked.is_batch:
             raise errors[0]
         rows = {usable[place]: row for place, row in zip(vectors.positions.tolist(), vectors.values, strict=True)}
-        facts = {
-            "dimensions": self.embedder.space.dim,
-            "space": self.embedder.space.id,
-            "model": public_name(self.embedder.space),
-        }
         if not asked.is_batch:
             warning = {"warning": vectors.warnings[0].removeprefix(": ")} if vectors.warnings else {}
-            return {"embedding": encoded(rows[0], asked.encoding), **warning, **facts}
+            return {"embedding": encoded(rows[0], asked.encoding), **warning, **tower_facts(vectors.tower)}
         return {
             "embeddings": [
                 encoded(rows[place], asked.encoding) if place in rows else None for place in range(len(asked.payloads))
             ],
             "errors": [{"index": place, **facts_of(errors[place])} for place in sorted(errors)],
             "warnings": _warnings(vectors.warnings, asked.names),
-            **facts,
+            **tower_facts(vectors.tower),
         }
 
     def _search(self, request: Request) -> Mapping[str, Any]:
@@ -229,4 +225,5 @@ def _found(hits: Hits) -> dict[str, Any]:
         "model": public_name(hits.space),
         "considered": hits.considered,
         "warnings": list(hits.warnings),
+        "approximation": hits.approximation.document if hits.approximation else None,
     }
