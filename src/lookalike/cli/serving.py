@@ -25,7 +25,7 @@ from lookalike.errors import (
 from lookalike.http import logs, sockets
 from lookalike.http.keys import read_keys
 from lookalike.index import Index
-from lookalike.health import ServiceStatus
+from lookalike.types import ServiceStatus
 from lookalike.weights.hub_answers import absence
 from lookalike.weights.local import WEIGHTS_FILE, hub_model, locate
 
