@@ -167,7 +167,7 @@ class Tower:
         """The tower that `dataclasses.asdict` took apart, through JSON or not."""
         near = fields.get("approximation")
         if near is not None:
-            near = Approximation(**{**near, "agreement": tuple((name, value) for name, value in near["agreement"])})
+            near = Approximation.of(near)
         space = {**fields["space"], "modalities": tuple(fields["space"]["modalities"])}
         recipe = tuple((name, value) for name, value in fields["recipe"])
         return cls(**{**fields, "space": Space(**space), "recipe": recipe, "approximation": near})
@@ -193,17 +193,6 @@ class Tower:
                 expected=self.space.id,
                 actual=f"{self.space.id}+{self.precision}",
             )
-
-    def to_json(self) -> str:
-        """One line of JSON that `from_json` reads back."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Tower:
-        """The tower that `to_json` wrote."""
-        fields = json.loads(text)
-        space = Space.from_json(json.dumps(fields["space"]))
-        return cls(**{**fields, "space": space, "recipe": tuple((name, value) for name, value in fields["recipe"])})
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -169,7 +168,7 @@ def test_models_are_listed(client: OpenAI, embedder: Embedder) -> None:
     (model,) = client.models.list().data
     assert (model.id, model.object, model.owned_by) == ("tiny", "model", "lookalike")
     assert model.to_dict()["space"] == embedder.space.id
-    assert Tower.from_json(json.dumps(model.to_dict()["tower"])) == embedder.tower
+    assert Tower.from_dict(model.to_dict()["tower"]) == embedder.tower
     assert client.models.retrieve("tiny") == model
 
 

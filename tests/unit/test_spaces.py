@@ -53,12 +53,6 @@ def test_a_space_survives_json() -> None:
     assert Space.from_json(SPACE.to_json()) == SPACE
 
 
-def test_a_tower_survives_json() -> None:
-    """What a service says of its tower reads back as the same recipe in the same space."""
-    tower = Tower(space=SPACE, precision="int8", runtime="onnxruntime", recipe=(("pillow", "13"),), cosine=0.9995)
-    assert Tower.from_json(tower.to_json()) == tower
-
-
 def test_the_id_names_model_dimension_and_geometry() -> None:
     """The id is short, readable, and ends in the geometry's key."""
     assert SPACE.id == f"name-512@{SPACE.key}"

@@ -144,7 +144,7 @@ def _tower(answer: Answer, asked: Asked) -> Tower:
         raise error_of(answer, Said.of(answer), asked, 0.0)
     try:
         (model,) = _fields(answer, asked.provider)["data"]
-        tower = Tower.from_json(json.dumps(model["tower"]))
+        tower = Tower.from_dict(model["tower"])
         is_whole = model["space"].rsplit("@", 1)[-1] == tower.space.key and isinstance(tower.space.dim, int)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise _stranger(asked.provider, "does not say what it serves") from error
