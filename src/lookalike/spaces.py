@@ -165,9 +165,7 @@ class Tower:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Tower:
         """The tower that `dataclasses.asdict` took apart, through JSON or not."""
-        near = fields.get("approximation")
-        if near is not None:
-            near = Approximation.of(near)
+        near = fields.get("approximation") and Approximation.of(fields["approximation"])
         space = {**fields["space"], "modalities": tuple(fields["space"]["modalities"])}
         recipe = tuple((name, value) for name, value in fields["recipe"])
         return cls(**{**fields, "space": Space(**space), "recipe": recipe, "approximation": near})
