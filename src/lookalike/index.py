@@ -217,10 +217,14 @@ class Index:
         project: str | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> Survey:
-        """What `ingest` would do, and how long it would take, without doing it."""
+        """What `ingest` would do, and how long it would take, without doing it.
+
+        A hosted model is asked for nothing, as that would cost money: how long it would take is not known then.
+        """
         from lookalike.survey import survey
 
-        return survey(app.open_sources(sources), self._target(project), on_progress=on_progress)
+        is_timed = not app.is_hosted(self.model)
+        return survey(app.open_sources(sources), self._target(project), is_timed=is_timed, on_progress=on_progress)
 
     def duplicates(
         self,

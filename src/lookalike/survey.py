@@ -27,24 +27,33 @@ class Survey:
         failures: (uri, reason) of each object that would fail.
         warnings: Sentences about the run as a whole.
         n_bytes: Bytes of the objects that would be read.
+        n_pixels: Pixels of the pictures that would be embedded.
         vector_bytes: What the new vectors would weigh in the index.
-        eta_s: Seconds that decoding and embedding would take on the target's threads.
+        eta_s: Seconds that decoding and embedding would take on the target's threads; None if that was not measured.
     """
 
     counts: Counter[Outcome] = field(default_factory=Counter)
     failures: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     n_bytes: int = 0
+    n_pixels: int = 0
     vector_bytes: int = 0
-    eta_s: float = 0.0
+    eta_s: float | None = None
 
 
-def survey(sources: Sequence[Source], target: Target, *, on_progress: Callable[[int], None] | None = None) -> Survey:
+def survey(
+    sources: Sequence[Source],
+    target: Target,
+    *,
+    is_timed: bool = True,
+    on_progress: Callable[[int], None] | None = None,
+) -> Survey:
     """Read, hash and decode everything that is not stored as it is now, and time a few pictures.
 
     Args:
         sources: What would be ingested.
         target: Where it would go; nothing is written.
+        is_timed: Whether a few pictures are embedded to see how long all would take; a hosted model would bill them.
         on_progress: Told the number of objects done.
     """
     run = _Run(target, on_progress)
@@ -63,7 +72,8 @@ def survey(sources: Sequence[Source], target: Target, *, on_progress: Callable[[
             )
     result, new = run.result, run.result.counts[Outcome.STORED]
     result.vector_bytes = new * 2 * target.embedder.space.dim  # 16 bits a value
-    result.eta_s = new * _cpu_s_per_picture(run.timed, target) / target.threads
+    if is_timed:
+        result.eta_s = new * _cpu_s_per_picture(run.timed, target) / target.threads
     return result
 
 
@@ -77,6 +87,7 @@ class _Run:
         self._on_progress = on_progress
         self._planned: set[int] = set()
         self._reasons: dict[str, str] = {}
+        self._pixels: dict[str, int] = {}
 
     def skip(self, n: int) -> None:
         """n objects are stored as they are now."""
@@ -103,9 +114,10 @@ class _Run:
     def reason(self, picture: Picture) -> str:
         """Why a picture cannot be decoded; empty if it can."""
         try:
-            decode(picture.data, self._target.embedder.policy, item=picture.obj.uri)
+            image = decode(picture.data, self._target.embedder.policy, item=picture.obj.uri)
         except InputError as error:
             return error.reason
+        self._pixels[picture.content] = image.width * image.height
         return ""
 
     def count(self, pictures: list[Picture], fresh: list[Picture], reasons: list[str]) -> None:
@@ -121,8 +133,10 @@ class _Run:
             self.result.counts[outcome] += 1
             if outcome is Outcome.FAILED:
                 self.result.failures.append((picture.obj.uri, reason))
-            elif outcome is Outcome.STORED and len(self.timed) < TIMED_PICTURES:
-                self.timed.append(picture.data)
+            elif outcome is Outcome.STORED:
+                self.result.n_pixels += self._pixels.pop(picture.content)
+                if len(self.timed) < TIMED_PICTURES:
+                    self.timed.append(picture.data)
         self._tell()
 
     def _tell(self) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,19 @@ from lookalike.cli.options import (
     precision_option,
     threads_option,
 )
-from lookalike.cli.output import amount, duration, shown
+from lookalike.cli.output import amount, dollars, duration, shown
 from lookalike.config import Config
+from lookalike.cost import Estimate, Job
+from lookalike.cost import estimate as estimated
 from lookalike.errors import StoreNotFound
 from lookalike.index import Index
 from lookalike.progress import Progress, Report
+from lookalike.providers.prices import offer_of
+from lookalike.providers.reference import ModelRef
 from lookalike.sources.folder import FolderSource
 from lookalike.survey import Survey
 from lookalike.types import Outcome
+from lookalike.usage import Offer
 
 SHOWN_FAILURES = 20
 
@@ -66,7 +73,7 @@ def index(config: Config, folders: tuple[Path, ...], project: str | None, dry_ru
         if dry_run:
             with _spinner("Reading", hidden=as_json) as told:
                 survey = opened.survey(sources, on_progress=told)
-            _print_survey(survey, as_json=as_json)
+            _print_survey(survey, _estimated(opened.model, survey), as_json=as_json)
             return
         with _resumable(), _progress_bar(sources, hidden=as_json) as on_progress:
             report = opened.ingest(sources, on_progress=on_progress)
@@ -157,10 +164,29 @@ def _print_report(report: Report, opened: Index, *, as_json: bool) -> None:
     click.echo(f"{stats.items:,} items of {stats.contents:,} pictures in the index; space {stats.space.id}")
 
 
-def _print_survey(survey: Survey, *, as_json: bool) -> None:
+def _estimated(model: str, survey: Survey) -> Estimate | None:
+    """What a hosted model would take, by the price table; None for a model that runs here."""
+    ref = ModelRef.parse(model)
+    if ref is None:
+        return None
+    offer = offer_of(ref.provider, ref.model) or Offer(
+        model=model, embeds_images=True, source="it is not in the price table", dated=datetime.now(UTC).date()
+    )
+    n_new = survey.counts[Outcome.STORED]
+    (estimate,) = estimated(Job(images=n_new, image_side_px=_side_px(survey.n_pixels, n_new)), [offer])
+    return estimate
+
+
+def _side_px(n_pixels: int, n: int) -> int:
+    """The longer side of an average picture, at 4:3."""
+    return round(math.sqrt(n_pixels / max(n, 1) * 4 / 3))
+
+
+def _print_survey(survey: Survey, hosted: Estimate | None, *, as_json: bool) -> None:
     counts = _by_name(survey.counts)
     if as_json:
-        facts = {"n_bytes": survey.n_bytes, "vector_bytes": survey.vector_bytes, "eta_s": survey.eta_s}
+        eta_s, cost_usd = (hosted.seconds, hosted.images_usd) if hosted else (survey.eta_s, 0.0)
+        facts = {"n_bytes": survey.n_bytes, "vector_bytes": survey.vector_bytes, "eta_s": eta_s, "cost_usd": cost_usd}
         _print_json(counts, survey.failures, survey.warnings, facts)
         return
     _print_problems(survey.failures, survey.warnings)
@@ -170,8 +196,23 @@ def _print_survey(survey: Survey, *, as_json: bool) -> None:
     click.echo(f"gone        {counts['removed']:,} items whose file is not there any more")
     click.echo(f"bad         {counts['failed']:,} that cannot be read")
     click.echo(f"to read     {amount(survey.n_bytes)}; to write {amount(survey.vector_bytes)} of vectors")
-    click.echo(f"time        about {duration(survey.eta_s)} on this machine; no money: the model runs here")
+    for line in _hosted_lines(hosted) if hosted else _local_lines(survey):
+        click.echo(line)
     click.echo("Nothing was written.")
+
+
+def _local_lines(survey: Survey) -> Iterator[str]:
+    yield f"time        about {duration(survey.eta_s or 0.0)} on this machine; no money: the model runs here"
+
+
+def _hosted_lines(estimate: Estimate) -> Iterator[str]:
+    """What a hosted model would take; it was not asked."""
+    money, seconds = estimate.images_usd, estimate.seconds
+    yield "money       " + ("not known" if money is None else f"{dollars(money)}, by the price of {estimate.dated}")
+    yield "time        " + ("not known" if seconds is None else f"{duration(seconds)} or longer, at the key's limits")
+    yield f"to send     about {amount(estimate.sent_bytes)}; the provider was not asked for anything"
+    for note in estimate.notes:
+        yield f"            {note}"
 
 
 def _by_name(counts: Mapping[Outcome, int]) -> dict[str, int]:

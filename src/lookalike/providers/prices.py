@@ -31,7 +31,13 @@ def price_of(provider: str, model: str) -> Price | None:
         provider: As in a model's name: "openai".
         model: The provider's name for it, without options: "text-embedding-3-small".
     """
-    return next((offer.price for offer in offers() if offer.model == f"{provider}:{model}"), None)
+    offer = offer_of(provider, model)
+    return offer.price if offer else None
+
+
+def offer_of(provider: str, model: str) -> Offer | None:
+    """The row of a hosted model; None if there is none. See `price_of` for the names."""
+    return next((offer for offer in offers() if offer.model == f"{provider}:{model}"), None)
 
 
 @functools.cache
