@@ -13,7 +13,6 @@ from pathlib import Path
 
 import httpx2
 
-from lookalike import app
 from lookalike.config import Config, ServeSettings
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
@@ -27,6 +26,7 @@ from lookalike.http.server import Server
 from lookalike.http.sockets import bind, url_of
 from lookalike.metrics import Metrics
 from lookalike.ports import EmbeddingService
+from lookalike.service import open_service
 from lookalike.types import Embedded, Job, ServiceStatus
 from lookalike.workers import WorkerPlan, WorkerPool
 
@@ -87,7 +87,7 @@ def _open_fake(_threads: int) -> Embedder:
 def opened(config: Config) -> Iterator[Context]:
     """What the routes work with over real workers, as the command opens it; the workers have their model."""
     metrics = Metrics()
-    service = app.open_service(config, metrics)
+    service = open_service(config, metrics)
     try:
         with open_context(config, service, metrics) as context:
             status = service.wait_ready(START_S)

@@ -65,7 +65,7 @@ LADDER = {
         "batching",
         "workers",
     },
-    "app": {"config", "environment", "app", "index", "compat", "metrics", "client", "aio"},
+    "app": {"config", "environment", "app", "service", "index", "compat", "metrics", "client", "aio"},
     "face": {""},
     "edges": {"cli", "http", "web", "serverless"},
 }

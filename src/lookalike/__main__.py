@@ -10,7 +10,7 @@ import sys
 def main() -> None:
     """Run the command line."""
     if sys.argv[1:2] == ["serve"]:
-        from lookalike.app import prepare_service
+        from lookalike.service import prepare_service
 
         prepare_service()  # it works while the rest of the command line is imported
     from lookalike.cli import main as run

@@ -7,32 +7,29 @@ not load a download client, and `import lookalike` loads no optional library at 
 from __future__ import annotations
 
 import atexit
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike import embed
-from lookalike.config import Config, ServeSettings
+from lookalike.config import Config
 from lookalike.environment import expanded
 from lookalike.errors import InputError
 from lookalike.policy import ImagePolicy
-from lookalike.ports import Encoder, Meter, Recorder, Source, VectorCache, Vectorizer
-from lookalike.providers.reference import ModelRef, ProviderSettings
+from lookalike.ports import Encoder, Meter, Source, VectorCache, Vectorizer
+from lookalike.providers.reference import ModelRef
 from lookalike.secret import Secret
 from lookalike.spaces import Space, known_model
 from lookalike.weights import local as weights
-from lookalike.weights.local import HubSettings
 
 if TYPE_CHECKING:
     from lookalike.bridge import Bridge
     from lookalike.cache.postgres import PostgresCache
     from lookalike.cache.sqlite import SqliteCache
+    from lookalike.parity import Shelf
     from lookalike.store.embedded import EmbeddedStore
     from lookalike.store.memory import MemoryStore
-    from lookalike.workers import WorkerPool
 
 CLIP = "openai/clip-vit-base-patch32"
 BUILT_IN = "tiny"
@@ -96,15 +93,41 @@ def _space_read_for(name: str, config: Config) -> Space | None:
     return read_for.space(config.orientation) if read_for else None
 
 
-def open_vectorizer(config: Config, *, threads: int | None = None) -> Vectorizer:
+def open_vectorizer(config: Config, *, space: Space | None = None, threads: int | None = None) -> Vectorizer:
     """What embeds by the configuration: a model in this process or a hosted one, behind its cache if it has one.
 
     "bridge:FILE" is the model that the bridge was fitted from, taken across it.
 
+    Args:
+        config: Says which model and how.
+        space: The space that its vectors shall belong to: its own, or one that it may write into by a proof of
+            parity that is kept. Its own if left out.
+        threads: Cores per call, instead of `config.threads`.
+
     Raises:
         ModelError: It cannot be found, fetched or used.
         ConfigError: A hosted model's key, or another setting of it, is missing or wrong.
+        SpaceMismatch: It makes vectors of another space, and there is no proof that they belong to this one as well.
     """
+    vectorizer = _open_vectorizer(config, threads)
+    if space is None or vectorizer.tower.space.key == space.key:
+        return vectorizer
+    from lookalike.parity import adopted, mismatch
+
+    proof = open_shelf(config).find(space, vectorizer.tower)
+    if proof is None:
+        raise mismatch(space, vectorizer.tower.space)
+    return adopted(vectorizer, space, proof)
+
+
+def open_shelf(config: Config) -> Shelf:
+    """Where proofs of parity are kept."""
+    from lookalike.parity import Shelf
+
+    return Shelf(config.cache_dir / "proofs")
+
+
+def _open_vectorizer(config: Config, threads: int | None) -> Vectorizer:
     if config.model.startswith(BRIDGE):
         return _open_bridged(config, threads)
     policy = ImagePolicy(max_bytes=config.max_bytes, max_pixels=config.max_pixels)
@@ -252,90 +275,30 @@ class Embedder(embed.Embedder):
     """Turns pictures and texts into vectors of one space; see `lookalike.embed.Embedder` for its methods."""
 
     @classmethod
-    def open(cls, model: str | None = None, *, config: Config | None = None, threads: int | None = None) -> Embedder:
+    def open(
+        cls,
+        model: str | None = None,
+        *,
+        config: Config | None = None,
+        space: Space | None = None,
+        threads: int | None = None,
+    ) -> Embedder:
         """Open a model by name.
 
         Args:
             model: "tiny", "openai/clip-vit-base-patch32" or an alias, another hub repository, a folder with its files,
                 or a hosted model ("openai:text-embedding-3-small"). Whatever the configuration says if left out.
             config: Settings; from the environment if left out.
+            space: The space that its vectors shall belong to, by a proof of parity if it is not the model's own.
             threads: Cores per call; all that the container allows if left out.
 
         Raises:
             ModelError: It cannot be found, fetched or used.
             ConfigError: A hosted model's key, or another setting of it, is missing or wrong.
             ProviderError: A hosted model that has to be asked who it is does not say.
+            SpaceMismatch: Its vectors are of another space, and there is no proof that they belong to this one as well.
         """
         config = config or Config.from_environ()
         if model is not None:
             config = replace(config, model=model)
-        return cls(open_vectorizer(config, threads=threads))
-
-
-SLOW_IMPORTS = ("lookalike.workers.child", "lookalike.encoders.local", "onnxruntime", "tokenizers")
-"""What every worker needs: imported once, before the first is started."""
-
-
-def prepare_service() -> None:
-    """Begin what `open_service` begins with, the process that workers are forked from; returns at once.
-
-    For whoever has something else to do first that takes a while.
-    """
-    from multiprocessing import forkserver
-
-    forkserver.set_forkserver_preload(list(SLOW_IMPORTS))
-    forkserver.ensure_running()
-
-
-def open_service(config: Config, recorder: Recorder) -> WorkerPool:
-    """The embedding service of `config.model`: worker processes that begin to load it.
-
-    Args:
-        config: Says which model and how, and how many workers.
-        recorder: Where figures go.
-    """
-    from lookalike.workers import WorkerPlan, WorkerPool
-
-    cores = available_threads(config)
-    pool = WorkerPool(
-        # No worker needs to know a key, and the serving process has caches of its own.
-        partial(_open_embedder, replace(config, serve=ServeSettings(), providers=ProviderSettings(), cache="off")),
-        WorkerPlan(
-            workers=config.serve.workers or max(2, cores + 1),
-            cores=cores,
-            fetch=partial(_fetch, model_behind(choose_model(config)), config.hub),
-            preload=SLOW_IMPORTS,
-        ),
-        canaries=config.cache_dir / "canaries",
-        recorder=recorder,
-    )
-    pool.start()
-    return pool
-
-
-def _open_embedder(config: Config, threads: int) -> Embedder:
-    return Embedder.open(config=config, threads=threads)
-
-
-def _fetch(model: str, settings: HubSettings, tell: Callable[[str], None]) -> None:
-    """Download a model that is not on this machine, and tell how far that is, once a second."""
-    if weights.locate(model, settings) is not None:
-        return
-    from lookalike.retry import RetryPolicy
-    from lookalike.weights.hub import Progress, fetch
-
-    told_at = float("-inf")
-
-    def report(step: Progress) -> None:
-        nonlocal told_at
-        if step.note or time.monotonic() - told_at >= 1.0:
-            told_at = time.monotonic()
-            total = f" of {step.total_bytes / 1e6:,.0f}" if step.total_bytes else ""
-            tell(
-                f"The model is being downloaded. {step.note or f'{step.file}: {step.done_bytes / 1e6:,.0f}{total} MB.'}"
-            )
-
-    tell(f"The model {model} is being downloaded.")
-    # A longer pause would pass for a worker that is stuck: the workers have pauses of their own.
-    fetch(model, settings, report, policy=RetryPolicy(longest_wait_s=60.0))
-    tell("The model has been downloaded and is being made ready for this machine.")
+        return cls(open_vectorizer(config, space=space, threads=threads))

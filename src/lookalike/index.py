@@ -16,7 +16,7 @@ from lookalike import app
 from lookalike.bank import caption_bank
 from lookalike.config import Config
 from lookalike.embed import ImageInput
-from lookalike.errors import InputError, SpaceMismatch, UnsupportedModel
+from lookalike.errors import InputError, UnsupportedModel
 from lookalike.ports import Source
 from lookalike.query import Part, Query, QueryEmbedder, QueryMaker, require_item
 from lookalike.search import Searcher
@@ -102,18 +102,19 @@ class Index:
     def embedder(self) -> QueryEmbedder:
         """What made the index's vectors: the embedder handed in, else the model, opened when it is first needed.
 
+        A model of another space may stand in for it by a proof of parity.
+
         Raises:
-            SpaceMismatch: It is of another space, or the configuration asks for such a model.
+            SpaceMismatch: It is of another space, or the configuration asks for such a model, and there is no proof.
         """
-        embedder = self._lent or app.Embedder.open(config=self.model_config)
+        embedder = self._lent or app.Embedder.open(config=self.model_config, space=self.space)
         self._require(embedder.tower.space)
         return embedder
 
     @cached_property
     def _bulk_embedder(self) -> app.Embedder:
         """The same model with one core per call: ingest calls it from as many threads as there are cores."""
-        embedder = app.Embedder.open(config=self.model_config, threads=1)
-        self._require(embedder.space)
+        embedder = app.Embedder.open(config=self.model_config, space=self.space, threads=1)
         embedder.tower.require_parity()
         return embedder
 
@@ -128,21 +129,10 @@ class Index:
         return replace(self._config, model=self.model, orientation=orientation)
 
     def _require(self, theirs: Space) -> None:
-        mine = self.space
-        if mine.key == theirs.key:
-            return
-        if mine.orientation != theirs.orientation:
-            remedy = f"It was made with orientation {mine.orientation!r}, which cannot be changed afterwards."
-        elif mine.model == theirs.model:
-            remedy = "The model of that name has changed since the index was made: make a new index with --index."
-        else:
-            remedy = "Leave the model out to use the index's own, or make another index with --index."
-        raise SpaceMismatch(
-            f"This index holds vectors of {mine.id}, and {theirs.model} makes vectors of {theirs.id}: "
-            f"the two cannot be compared. {remedy}",
-            expected=mine.id,
-            actual=theirs.id,
-        )
+        if self.space.key != theirs.key:
+            from lookalike.parity import mismatch
+
+            raise mismatch(self.space, theirs)
 
     def search(
         self,

@@ -140,6 +140,7 @@ class Tower:
         recipe: sorted (name, value) pairs of all else that can change a bit: tokenizer, token limit, preprocessing.
         cosine: Least cosine to the reference that was measured; 1.0 for the reference itself.
         approximation: Set if it only comes near the space: it embeds words to search with, and nothing else.
+        proven: What it may embed, sorted, if the space is another model's and it writes into it by a proof of parity.
     """
 
     space: Space
@@ -148,17 +149,21 @@ class Tower:
     recipe: tuple[tuple[str, str], ...] = ()
     cosine: float = 1.0
     approximation: Approximation | None = None
+    proven: tuple[Modality, ...] | None = None
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
-        """What it embeds: everything that its space has, or words alone if it is an approximation."""
-        return ("text",) if self.approximation else self.space.modalities
+        """What it embeds: everything that its space has, words alone if it is an approximation, or what is proven."""
+        if self.approximation:
+            return ("text",)
+        return self.space.modalities if self.proven is None else self.proven
 
     @property
     def fingerprint(self) -> str:
         """sha256 (hex) of everything that can change a bit of a vector; keys the cache."""
         fields = asdict(self)
-        del fields["cosine"], fields["approximation"]  # what was measured of the recipe is no part of it
+        for measured in ("cosine", "approximation", "proven"):  # what was measured of the recipe is no part of it
+            del fields[measured]
         fields["space"] = self.space.key
         return digest_of(fields)
 
@@ -168,7 +173,8 @@ class Tower:
         near = fields.get("approximation") and Approximation.of(fields["approximation"])
         space = {**fields["space"], "modalities": tuple(fields["space"]["modalities"])}
         recipe = tuple((name, value) for name, value in fields["recipe"])
-        return cls(**{**fields, "space": Space(**space), "recipe": recipe, "approximation": near})
+        proven = None if fields.get("proven") is None else tuple(fields["proven"])
+        return cls(**{**fields, "space": Space(**space), "recipe": recipe, "approximation": near, "proven": proven})
 
     def require_parity(self) -> None:
         """Raise SpaceMismatch unless what this tower writes may be stored in its space."""

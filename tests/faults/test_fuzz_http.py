@@ -21,10 +21,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from lookalike import Config, Index
-from lookalike.app import open_service
 from lookalike.config import ServeSettings
 from lookalike.http.collection import Collection
 from lookalike.metrics import Metrics
+from lookalike.service import open_service
 from tests.pictures import picture, write
 from tests.serving import START_S, Running, serving
 

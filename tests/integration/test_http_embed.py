@@ -21,11 +21,11 @@ import numpy as np
 import pytest
 
 from lookalike import Config, Embedder
-from lookalike.app import open_service
 from lookalike.config import ServeSettings
 from lookalike.errors import DeadlineExceeded, LookalikeError, NotReady, Overloaded
 from lookalike.http.fetching import Fetcher
 from lookalike.metrics import Metrics
+from lookalike.service import open_service
 from lookalike.sources.url import UrlPolicy, UrlReader
 from lookalike.types import Embedded, Job, ServiceStatus
 from tests.integration.picture_server import Handler, PictureServer

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.app import SLOW_IMPORTS
 from lookalike.errors import (
     DeadlineExceeded,
     ImageError,
@@ -26,6 +25,7 @@ from lookalike.errors import (
     UnsupportedModel,
 )
 from lookalike.policy import ImagePolicy
+from lookalike.service import SLOW_IMPORTS
 from lookalike.workers import WorkerPool
 from lookalike.workers.pool import WorkerPlan
 from tests.checkpoints import write_bert

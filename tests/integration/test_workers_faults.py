@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.app import open_service
 from lookalike.config import Config, ServeSettings
 from lookalike.errors import HarmfulInput, InputError, ModelError, NotReady
+from lookalike.service import open_service
 from lookalike.spaces import Modality
 from lookalike.workers import WorkerPool, damping, process, slot
 from tests.faults import models

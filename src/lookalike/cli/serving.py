@@ -25,6 +25,7 @@ from lookalike.errors import (
 from lookalike.http import logs, sockets
 from lookalike.http.keys import read_keys
 from lookalike.index import Index
+from lookalike.service import open_service
 from lookalike.types import ServiceStatus
 from lookalike.weights.hub_answers import absence
 from lookalike.weights.local import WEIGHTS_FILE, hub_model, locate
@@ -85,7 +86,7 @@ def _run(start: _Start) -> None:
     from lookalike.metrics import Metrics
 
     metrics = Metrics()
-    service = app.open_service(start.config, metrics)
+    service = open_service(start.config, metrics)
     try:
         # The web framework takes a quarter of a second to import; meanwhile the workers load the model.
         from lookalike.http import server

@@ -1,0 +1,87 @@
+"""The embedding service by a configuration: worker processes that hold its model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lookalike.app import Embedder, available_threads, choose_model, model_behind
+from lookalike.config import Config, ServeSettings
+from lookalike.ports import Recorder
+from lookalike.providers.reference import ProviderSettings
+from lookalike.weights import local as weights
+from lookalike.weights.local import HubSettings
+
+if TYPE_CHECKING:
+    from lookalike.workers import WorkerPool
+
+SLOW_IMPORTS = ("lookalike.workers.child", "lookalike.encoders.local", "onnxruntime", "tokenizers")
+"""What every worker needs: imported once, before the first is started."""
+
+
+def prepare_service() -> None:
+    """Begin what `open_service` begins with, the process that workers are forked from; returns at once.
+
+    For whoever has something else to do first that takes a while.
+    """
+    from multiprocessing import forkserver
+
+    forkserver.set_forkserver_preload(list(SLOW_IMPORTS))
+    forkserver.ensure_running()
+
+
+def open_service(config: Config, recorder: Recorder) -> WorkerPool:
+    """The embedding service of `config.model`: worker processes that begin to load it.
+
+    Args:
+        config: Says which model and how, and how many workers.
+        recorder: Where figures go.
+    """
+    from lookalike.workers import WorkerPlan, WorkerPool
+
+    cores = available_threads(config)
+    pool = WorkerPool(
+        # No worker needs to know a key, and the serving process has caches of its own.
+        partial(_open_embedder, replace(config, serve=ServeSettings(), providers=ProviderSettings(), cache="off")),
+        WorkerPlan(
+            workers=config.serve.workers or max(2, cores + 1),
+            cores=cores,
+            fetch=partial(_fetch, model_behind(choose_model(config)), config.hub),
+            preload=SLOW_IMPORTS,
+        ),
+        canaries=config.cache_dir / "canaries",
+        recorder=recorder,
+    )
+    pool.start()
+    return pool
+
+
+def _open_embedder(config: Config, threads: int) -> Embedder:
+    return Embedder.open(config=config, threads=threads)
+
+
+def _fetch(model: str, settings: HubSettings, tell: Callable[[str], None]) -> None:
+    """Download a model that is not on this machine, and tell how far that is, once a second."""
+    if weights.locate(model, settings) is not None:
+        return
+    from lookalike.retry import RetryPolicy
+    from lookalike.weights.hub import Progress, fetch
+
+    told_at = float("-inf")
+
+    def report(step: Progress) -> None:
+        nonlocal told_at
+        if step.note or time.monotonic() - told_at >= 1.0:
+            told_at = time.monotonic()
+            total = f" of {step.total_bytes / 1e6:,.0f}" if step.total_bytes else ""
+            tell(
+                f"The model is being downloaded. {step.note or f'{step.file}: {step.done_bytes / 1e6:,.0f}{total} MB.'}"
+            )
+
+    tell(f"The model {model} is being downloaded.")
+    # A longer pause would pass for a worker that is stuck: the workers have pauses of their own.
+    fetch(model, settings, report, policy=RetryPolicy(longest_wait_s=60.0))
+    tell("The model has been downloaded and is being made ready for this machine.")
