@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 DEAD_SHARE = 0.2
 """Vectors that no item uses, for each one in use, from which an ingest ends with giving their space back."""
 
+HOSTED_THREADS = 8
+"""Threads that an ingest has with a hosted model, at least: they wait for answers, whose number the provider limits."""
+
 
 class Index:
     """Pictures that can be found: a store on disk, and the model that its vectors come from.
@@ -308,8 +311,13 @@ class Index:
             ledger=self._store.ledger,
             embedder=self._bulk_embedder,
             project=project or self._config.project,
-            threads=app.available_threads(self._config),
+            threads=self._config.threads or self._bulk_threads,
         )
+
+    @property
+    def _bulk_threads(self) -> int:
+        n_cores = app.available_threads(self._config)
+        return max(n_cores, HOSTED_THREADS) if app.is_hosted(self.model) else n_cores
 
     def _delete(self, project: str, ids: Sequence[str]) -> int:
         keys = [(project, item_id) for item_id in ids]

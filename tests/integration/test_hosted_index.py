@@ -11,14 +11,21 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lookalike import app
+from lookalike.config import Config
+from lookalike.index import Index
+from lookalike.ingest import CHUNK_SIZE
+from lookalike.providers.cohere import V4 as COHERE_V4
+from lookalike.types import Outcome
 from tests.doubles.bedrock import KEY, BedrockDouble
 from tests.doubles.double import PATIENCE_S, Exchange
+from tests.doubles.hosted import doubled
 from tests.pictures import noise, write
 
 N_PICTURES = 40
@@ -99,6 +106,24 @@ def test_pictures_are_indexed_and_found(bench: Bench) -> None:
     assert len(by_words["hits"]) == 3
     assert by_words["considered"] == N_PICTURES
     assert len(bench.billed) == N_PICTURES, "a picture that is known is not sent to be searched by"
+
+
+def test_as_many_requests_are_under_way_as_the_provider_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with one core does not ask one request at a time: the first answer waits for the fourth question."""
+    monkeypatch.setattr(app, "available_threads", lambda _: 1)
+    folder = write(tmp_path / "pictures", {f"{n:03}.png": noise(n) for n in range(5 * CHUNK_SIZE)})
+    with doubled("cohere") as (double, ref, settings):
+        n_at_once = COHERE_V4.concurrency
+        usual = double.rule
+
+        def answer_together(exchange: Exchange) -> None:
+            exchange.double.arrived(n_at_once)
+            (usual or Exchange.succeed)(exchange)
+
+        double.rule = answer_together
+        config = replace(Config.from_environ({"HOME": str(tmp_path)}), model=str(ref), providers=settings, cache="off")
+        with Index.in_memory(config=config) as index:
+            assert index.ingest([folder]).counts == {Outcome.STORED: 5 * CHUNK_SIZE}
 
 
 class Killing:
