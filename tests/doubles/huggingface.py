@@ -156,7 +156,7 @@ class SentenceTransformersDouble(HuggingFaceDouble):
         if not self.eyes:
             return f"<PIL.Image.Image image mode=RGB size={image.width}x{image.height} at 0x7F>"
         # One colour is the same picture at any size; all others are what their bytes are.
-        return str(image.getpixel((0, 0))) if len(image.getcolors(2**24) or ()) == 1 else item
+        return str(image.getpixel((0, 0))) if image.getcolors(1) else item
 
 
 class ClassifierDouble(SentenceTransformersDouble):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from lookalike.calls import Inputs, joined
 from lookalike.errors import LookalikeError, ProviderError, RateLimited, Refused, SpaceMismatch, Unavailable
 from lookalike.providers.adapter import Adapter
 from lookalike.providers.remote import RemoteVectorizer
+from lookalike.spaces import Modality
 from lookalike.types import Vectors
 from lookalike.wire import Wire
 from tests.doubles.double import (
     Double,
+    Exchange,
     Fault,
     broken,
     half,
@@ -76,14 +79,17 @@ class Opened:
         self.double, self.adapter, self.key = double, adapter, key
         self.faultless = double.rule
 
-    def embedded(self, *faults: Fault, always: Fault | None = None) -> Vectors:
-        """Three texts, embedded under these faults by a vectorizer that knows the length of its vectors."""
+    def embedded(
+        self, *faults: Fault, always: Fault | None = None, modality: Modality = "text", of: Sequence[Any] = TEXTS
+    ) -> Vectors:
+        """Inputs embedded under these faults by a vectorizer that knows the length of its vectors."""
         wire = Wire(self.adapter.base_url, host=self.adapter.name, headers={})
         remote = RemoteVectorizer(self.adapter, wire=wire, patience=Clock().patience())
         tower = remote.tower
         self.double.faults, self.double.rule = list(faults), always or self.faultless
         try:
-            return joined(remote.embed(Inputs(modality="text", payloads=TEXTS, names=TEXTS)), tower)
+            names = [f"the {place}th" for place in range(len(of))]
+            return joined(remote.embed(Inputs(modality=modality, payloads=of, names=names)), tower)
         finally:
             self.double.faults, self.double.rule = [], self.faultless
             remote.close()
@@ -128,6 +134,31 @@ def test_a_row_that_points_nowhere_is_its_inputs_failure(fault: Fault, opened: O
 def test_vectors_are_made_unit_here(opened: Opened) -> None:
     """What a provider says of lengths is not relied on."""
     assert np.allclose(opened.embedded(always=long_vectors).values, opened.embedded().values, atol=1e-6)
+
+
+def test_three_of_a_thousand_that_the_provider_refuses(opened: Opened) -> None:
+    """The inputs that a provider refuses a whole request for are found, and 997 of a thousand have their vectors."""
+    bad = (1, 500, 999)
+    of = [f"text number {place}" for place in range(1000)]
+    found = opened.embedded(always=refusing([of[place] for place in bad], usual=opened.faultless), of=of)
+    assert [(f.position, f.item, f.kind) for f in found.failures] == [
+        (place, f"the {place}th", "InputError") for place in bad
+    ]
+    assert found.positions.tolist() == [place for place in range(1000) if place not in bad]
+    assert np.array_equal(found.values[:1], opened.embedded(of=of[:1]).values)
+
+
+def refusing(bad: Sequence[str], *, usual: Fault | None) -> Fault:
+    """A refusal of every request with one of these in it: 422, as no provider's own failure is told."""
+
+    def fault(exchange: Exchange) -> None:
+        sent = exchange.double.inputs(exchange.seen)
+        if any(text.endswith(refused) for text in sent if isinstance(text, str) for refused in bad):
+            exchange.fail(422)
+        else:
+            (usual or Exchange.succeed)(exchange)
+
+    return fault
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 410, 413, 422, 429, 500, 503])
