@@ -14,6 +14,7 @@ import pytest
 from tests.faults.service import reporting
 
 if TYPE_CHECKING:
+    from tests.postgres import NewDatabase
     from tests.serving import Running
 
 SHARED = Path(os.environ.get("LOOKALIKE_SHARED") or Path(__file__).resolve().parents[1].parent / "shared")
@@ -79,6 +80,15 @@ def postgres_url() -> Iterator[str]:
 
     with running_postgres() as server:
         yield server.url
+
+
+@pytest.fixture
+def new_database(postgres_url: str) -> Iterator[NewDatabase]:
+    """Makes places for stores on that server, each empty; they go with the test."""
+    from tests.postgres import new_databases
+
+    with new_databases(postgres_url) as make:
+        yield make
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,6 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from lookalike.secret import Secret
+
+NewDatabase = Callable[[], Secret]
+"""Makes a database without tables of lookalike's; its address."""
 
 NOBODY = 65534
 START_S = 60.0
@@ -72,6 +77,25 @@ def running_postgres() -> Iterator[Server]:
             process.kill()
             process.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def new_databases(url: str) -> Iterator[NewDatabase]:
+    """What makes an empty place on this server as often as it is called: schemas, far quicker made than databases."""
+    import psycopg
+
+    names: list[str] = []
+
+    def make() -> Secret:
+        names.append(f"store_{os.getpid()}_{time.monotonic_ns()}")
+        other.execute(f"CREATE SCHEMA {names[-1]}".encode())
+        return Secret(f"{url}?options=-csearch_path%3D{names[-1]},public")
+
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
+        yield make
+        for name in names:
+            other.execute(f"DROP SCHEMA {name} CASCADE".encode())
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

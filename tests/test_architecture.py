@@ -84,7 +84,6 @@ MAX_TYPE_IGNORES = 5
 MAX_BROAD_EXCEPTS = 2
 MAX_IMPORT_S = 0.1
 
-PLANNED = {"pgvector"}  # nothing imports it yet
 FRAMEWORKS = {"fastapi", "uvicorn"}  # what `http/` is made of: one package instead of one file
 INDIRECT = {"uvloop", "httptools", "multipart"}  # uvicorn and fastapi use them where they are installed
 IMPORT_NAMES = {"pillow-heif": "pillow_heif", "python-multipart": "multipart"}  # where it is not the project's name
@@ -199,7 +198,7 @@ def test_no_import_cycles() -> None:
 
 
 def test_an_optional_library_has_one_file() -> None:
-    """A library of an extra is imported by exactly one source file, and by none while it is planned.
+    """A library of an extra is imported by exactly one source file.
 
     The web framework is the exception: it is imported by exactly one package.
     """
@@ -209,8 +208,7 @@ def test_an_optional_library_has_one_file() -> None:
         for libraries in extras().values()
         for library in libraries
     }
-    unused = INDIRECT | PLANNED
-    assert {library: found for library, found in users.items() if len(found) != (library not in unused)} == {}
+    assert {library: found for library, found in users.items() if len(found) != (library not in INDIRECT)} == {}
 
 
 def test_files_are_short() -> None:

@@ -33,7 +33,7 @@ class Database:
     Args:
         url: "postgresql://user:password@host/database", or a connection string of libpq.
         setting: What the address is called where it was set, for errors ("LOOKALIKE_CACHE").
-        failed: Makes the error that its owner raises, of (place, reason).
+        failed: Makes the error that its owner raises, of (place, reason, SQLSTATE); the last is empty if there is none.
         prepare: What each process does once, with its first connection: see that the tables are there.
         timeout_s: How long a piece of work may take before its connection is cut; a database that has stopped
             answering would be waited for until the kernel gives up.
@@ -48,7 +48,7 @@ class Database:
         url: Secret,
         *,
         setting: str,
-        failed: Callable[[str, str], LookalikeError],
+        failed: Callable[[str, str, str], LookalikeError],
         prepare: Callable[[Connection], None] | None = None,
         timeout_s: float,
     ) -> None:
@@ -93,7 +93,7 @@ class Database:
         except _ClosedMeanwhile as error:
             raise self.failure(str(error)) from error
         except self._psycopg.Error as error:
-            raise self.failure(str(error)) from error
+            raise self.failure(str(error), code=error.sqlstate or "") from error
 
     def close(self) -> None:
         """Close the connections that are not lent; others may be opened again."""
@@ -102,9 +102,9 @@ class Database:
         for connection in idle:
             connection.close()
 
-    def failure(self, reason: str) -> LookalikeError:
+    def failure(self, reason: str, *, code: str = "") -> LookalikeError:
         """The owner's error with this reason, in one line."""
-        return self._make_failed(self.place, re.sub(r"\s+", " ", reason).strip().rstrip("."))
+        return self._make_failed(self.place, re.sub(r"\s+", " ", reason).strip().rstrip("."), code)
 
     def _attempt(self, connection: Connection, work: Callable[[Connection], Answer], limit_s: float) -> Answer:
         began = time.monotonic()

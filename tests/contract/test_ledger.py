@@ -12,6 +12,7 @@ from lookalike.ports import Ledger
 from lookalike.spaces import Space
 from lookalike.store.embedded import create, open_store
 from lookalike.store.memory import MemoryStore
+from lookalike.store.postgres import store as postgres
 from lookalike.types import LedgerEntry, Outcome
 
 SPACE = Space(model="toy", weights="0" * 64, preprocessing="", pooling="mean", dim=4, modalities=("image",))
@@ -24,11 +25,17 @@ def entry(uri: str, *, project: str = "p", outcome: Outcome = Outcome.STORED, re
     )
 
 
-@pytest.fixture(params=["memory", "embedded"])
+@pytest.fixture(params=["memory", "embedded", "postgres"])
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     """An empty ledger."""
-    with MemoryStore(SPACE) if request.param == "memory" else create(tmp_path / "s", SPACE) as store:
-        yield store.ledger
+    if request.param == "memory":
+        yield MemoryStore(SPACE).ledger
+    elif request.param == "embedded":
+        with create(tmp_path / "s", SPACE) as store:
+            yield store.ledger
+    else:
+        with postgres.create(request.getfixturevalue("new_database")(), SPACE) as production:
+            yield production.ledger
 
 
 def test_what_was_recorded_is_known(ledger: Ledger) -> None:

@@ -15,10 +15,13 @@ from lookalike.errors import InputError
 from lookalike.spaces import Space
 from lookalike.store.embedded import EmbeddedStore, create
 from lookalike.store.memory import MemoryStore
+from lookalike.store.postgres import store as postgres
+from lookalike.store.postgres.store import PostgresStore
 from lookalike.types import Filter, Item, Rows
 from lookalike.vectors import normalise
+from tests.postgres import NewDatabase
 
-Store = EmbeddedStore | MemoryStore
+Store = EmbeddedStore | MemoryStore | PostgresStore
 
 DIM = 16
 ALL = Filter()
@@ -53,14 +56,19 @@ def found(store: Store, query: Rows, *, limit: int = 10, where: Filter = ALL) ->
     return [scored.item.id for scored in store.search(query, limit=limit, where=where)[0]]
 
 
-@pytest.fixture(params=["memory", "embedded"])
+@pytest.fixture(params=["memory", "embedded", "postgres"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Store]]:
     """Makes empty stores of one kind."""
     stores: list[Store] = []
 
     def make_one(dim: int = DIM) -> Store:
-        folder = tmp_path / f"{len(stores)}.lookalike"
-        store = MemoryStore(space(dim)) if request.param == "memory" else create(folder, space(dim))
+        if request.param == "memory":
+            store: Store = MemoryStore(space(dim))
+        elif request.param == "embedded":
+            store = create(tmp_path / f"{len(stores)}.lookalike", space(dim))
+        else:
+            new_database: NewDatabase = request.getfixturevalue("new_database")
+            store = postgres.create(new_database(), space(dim))
         stores.append(store)
         return store
 
@@ -92,7 +100,10 @@ def test_answers_are_exact(store: Store) -> None:
     best = np.argsort(-cosines, kind="stable")[:10]
     scored, _ = store.search(query, limit=10, where=ALL)
     assert [answer.item.id for answer in scored] == [f"item{i}" for i in best]
-    assert [answer.similarity for answer in scored] == pytest.approx(cosines[best].tolist(), abs=1e-4)
+    halves = isinstance(store, PostgresStore)  # eleven bits of each number, and of the query's: sixteen elsewhere
+    assert [answer.similarity for answer in scored] == pytest.approx(
+        cosines[best].tolist(), abs=5e-4 if halves else 1e-4
+    )
 
 
 def test_an_empty_store_answers(store: Store) -> None:

@@ -175,7 +175,7 @@ class PostgresCache:
         return datetime.fromtimestamp(self._clock() - ago_s, UTC)
 
 
-def _failed(place: str, reason: str) -> CacheError:
+def _failed(place: str, reason: str, _: str) -> CacheError:
     return CacheError(f"The cache in {place} failed: {reason}.", cache=place)
 
 

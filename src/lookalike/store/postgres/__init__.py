@@ -1,0 +1,1 @@
+"""The production store: items, contents, vectors and ledger in PostgreSQL with pgvector."""

@@ -1,0 +1,89 @@
+"""The ledger in PostgreSQL: what became of each source object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from lookalike.postgres import Database
+from lookalike.sql import statements
+from lookalike.store.postgres.faults import speaking
+from lookalike.store.postgres.rows import escaped, name_of, plain
+from lookalike.types import LedgerEntry, Outcome
+
+PAGE = 1000
+"""Entries to a question when all under a prefix are walked."""
+
+_SQL = statements("lookalike.store.postgres", "store.sql")
+
+
+class PostgresLedger:
+    """ports.Ledger over the table `lookalike_ledger`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def known(self, project: str, uris: Sequence[str]) -> Mapping[str, LedgerEntry]:
+        """The entries of these objects, by uri."""
+        rows = self._rows("ledger_known", project=escaped(project), uris=[escaped(uri) for uri in uris])
+        return {entry.uri: entry for entry in map(_entry, rows)}
+
+    def under(self, project: str | None, prefix: str) -> Iterator[LedgerEntry]:
+        """Every entry whose uri starts with `prefix`, by project and uri; of all projects if `project` is None.
+
+        Entries may be recorded and forgotten meanwhile.
+        """
+        names = [plain(row[0]) for row in self._rows("ledger_projects")] if project is None else [project]
+        for name in names:
+            yield from self._of_project(name, prefix)
+
+    def record(self, entries: Iterable[LedgerEntry]) -> None:
+        """Insert or replace entries by (project, uri). Durable when it returns."""
+        by_key = {(entry.project, entry.uri): entry for entry in entries}
+        columns = {
+            "projects": [name_of(entry.project, item=entry.project) for entry in by_key.values()],
+            "uris": [name_of(entry.uri, item=entry.uri) for entry in by_key.values()],
+            "item_ids": [escaped(entry.item_id) for entry in by_key.values()],
+            "stamps": [escaped(entry.stamp) for entry in by_key.values()],
+            "outcomes": [entry.outcome.value for entry in by_key.values()],
+            "contents": [escaped(entry.content) for entry in by_key.values()],
+            "reasons": [escaped(entry.reason) for entry in by_key.values()],
+        }
+        if by_key:
+            with speaking():
+                self._database.run(lambda connection: connection.execute(_SQL["ledger_record"], columns))
+
+    def forget(self, project: str, uris: Sequence[str]) -> None:
+        """Drop these entries."""
+        gone = {"project": escaped(project), "uris": [escaped(uri) for uri in uris]}
+        with speaking():
+            self._database.run(lambda connection: connection.execute(_SQL["ledger_forget"], gone))
+
+    def _of_project(self, project: str, prefix: str) -> Iterator[LedgerEntry]:
+        start = prefix
+        while True:
+            page = self._rows("ledger_page", project=escaped(project), start=escaped(start), limit=PAGE)
+            for entry in map(_entry, page):
+                if not entry.uri.startswith(prefix):
+                    return  # in order of uri, those with one prefix stand together
+                yield entry
+            if len(page) < PAGE:
+                return
+            start = plain(page[-1][1]) + "\0"  # the next string there can be
+
+    def _rows(self, name: str, **asked: object) -> list[Any]:
+        with speaking():
+            return self._database.run(lambda connection: connection.execute(_SQL[name], asked).fetchall())
+
+
+def _entry(row: Sequence[str]) -> LedgerEntry:
+    project, uri, item_id, stamp, outcome, content, reason = map(plain, row)
+    return LedgerEntry(
+        project=project,
+        uri=uri,
+        item_id=item_id,
+        stamp=stamp,
+        outcome=Outcome(outcome),
+        content=content,
+        reason=reason,
+    )

@@ -1,0 +1,115 @@
+"""The tables of the production store: made, brought up to date, and bound to a space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lookalike.errors import StoreError, StoreTooNew
+from lookalike.postgres import Database, apply_migrations
+from lookalike.secret import Secret
+from lookalike.spaces import Space
+from lookalike.sql import statements
+from lookalike.store.postgres.faults import failure, not_found
+from lookalike.store.postgres.rows import MAX_DIM
+
+if TYPE_CHECKING:
+    from lookalike.postgres import Connection
+
+VERSION = 1
+"""The last of the numbered files in `migrations`; tables of a later version are refused."""
+
+_SQL = statements("lookalike.store.postgres", "store.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The space that an index is bound to, and the number that its rows carry."""
+
+    number: int
+    space: Space
+
+
+def version_of(connection: Connection) -> int:
+    """The version of the tables; 0 if there are none."""
+    if not _value(connection, "is_made"):
+        return 0
+    return _value(connection, "version")
+
+
+def migrate(connection: Connection, place: str) -> tuple[int, int]:
+    """Make the tables or bring them up to date, all or nothing; the versions before and after.
+
+    Raises:
+        StoreTooNew: A newer version of lookalike made them.
+    """
+    with connection.transaction():
+        connection.execute(_SQL["lock_migration"])  # whoever comes second waits, and finds them
+        before = version_of(connection)
+        _require_known(before, place)
+        apply_migrations(connection, "lookalike.store.postgres", above=before)
+        return before, version_of(connection)
+
+
+def read_bound(connection: Connection, place: str) -> Bound:
+    """The space of the index.
+
+    Raises:
+        StoreNotFound: There is no index.
+        StoreTooNew: A newer version of lookalike made the tables.
+        StoreError: They are of an older version.
+    """
+    version = version_of(connection)
+    _require_known(version, place)
+    row = connection.execute(_SQL["read_index"]).fetchone() if version else None
+    if 0 < version < VERSION:
+        raise StoreError(
+            f"{place} has tables of version {version} and this version of lookalike needs {VERSION}. "
+            "Run: lookalike db migrate.",
+            store=place,
+        )
+    if row is None:
+        raise not_found(place)
+    return Bound(row[0], Space.from_json(row[2]))
+
+
+def bind(connection: Connection, place: str, space: Space) -> Bound:
+    """Make an empty index for this space, all or nothing.
+
+    Raises:
+        StoreError: There is one already, or the vectors are too long.
+    """
+    if space.dim > MAX_DIM:
+        raise StoreError(f"PostgreSQL takes vectors of up to {MAX_DIM:,} numbers; these have {space.dim:,}.")
+    with connection.transaction():
+        connection.execute(_SQL["lock_migration"])
+        row = connection.execute(_SQL["insert_space"], (space.dim, space.to_json())).fetchone()
+        number = int(row[0]) if row else 0
+        if connection.execute(_SQL["insert_index"], (number,)).fetchone() is None:
+            raise StoreError(f"There is an index in {place} already: open it, or choose another.", store=place)
+        connection.execute(_SQL["make_partition"].format(space=number, dim=space.dim).encode())
+    return Bound(number, space)
+
+
+def connect(url: Secret, *, timeout_s: float) -> Database:
+    """Connections to the database of an index, opened when they are needed.
+
+    Raises:
+        ConfigError: The address cannot be read.
+        MissingDependency: psycopg is not installed.
+    """
+    return Database(url, setting="The address of the index", failed=failure, timeout_s=timeout_s)
+
+
+def _require_known(version: int, place: str) -> None:
+    if version > VERSION:
+        raise StoreTooNew(
+            f"{place} has tables of version {version} and this version of lookalike knows {VERSION}. Nothing was "
+            "changed. Upgrade: pip install --upgrade lookalike.",
+            store=place,
+        )
+
+
+def _value(connection: Connection, name: str) -> int:
+    row = connection.execute(_SQL[name]).fetchone()
+    return int(row[0] or 0) if row is not None else 0

@@ -1,0 +1,216 @@
+-- lock_migration --
+-- Of the transaction, not of the session: a pooler may give the session to somebody else.
+SELECT pg_advisory_xact_lock(7813962)
+
+-- is_made --
+SELECT to_regclass('lookalike_schema') IS NOT NULL
+
+-- version --
+SELECT max(version) FROM lookalike_schema
+
+-- read_index --
+SELECT space, dim, identity FROM lookalike_index JOIN lookalike_spaces USING (space)
+
+-- insert_space --
+INSERT INTO lookalike_spaces (dim, identity) VALUES (%s, %s) RETURNING space
+
+-- make_partition --
+CREATE TABLE lookalike_vectors_{space} PARTITION OF lookalike_vectors
+(CONSTRAINT lookalike_vectors_{space}_dim CHECK (vector_dims(vector) = {dim})) FOR VALUES IN ({space})
+
+-- insert_index --
+INSERT INTO lookalike_index (space) VALUES (%s) ON CONFLICT DO NOTHING RETURNING space
+
+-- n_items --
+SELECT coalesce(sum(n_items), 0)::bigint FROM lookalike_projects
+
+-- read_projects --
+SELECT name, n_items FROM lookalike_projects WHERE n_items > 0 ORDER BY name
+
+-- project_codes --
+SELECT name, project FROM lookalike_projects WHERE name = ANY(%s::text[])
+
+-- search_all --
+-- The best contents first, with all that are equal to the last of them; then their items. Those without an item are
+-- among the contents, so fewer items than were asked for may come back. No index on vectors has this order.
+WITH near AS MATERIALIZED (
+  SELECT content, least(greatest(vector <#> %(query)s::halfvec, -1), 1) AS distance
+  FROM lookalike_vectors WHERE space = %(space)s::smallint
+  ORDER BY distance FETCH FIRST %(n_contents)s ROWS WITH TIES
+)
+SELECT name, id, sha256, uri, caption, metadata::text, -distance,
+  (SELECT sum(n_items)::bigint FROM lookalike_projects),
+  (SELECT count(*) FROM near)
+FROM near JOIN lookalike_items USING (content)
+JOIN lookalike_projects USING (project) JOIN lookalike_contents USING (content)
+ORDER BY distance, name, id LIMIT %(limit)s
+
+-- search_among --
+WITH passed AS MATERIALIZED (
+  SELECT project, id, content FROM lookalike_items
+  WHERE (%(project)s::integer IS NULL OR project = %(project)s::integer)
+  AND (%(metadata)s::jsonb IS NULL OR metadata @> %(metadata)s::jsonb AND metadata <> '{}')
+), near AS MATERIALIZED (
+  SELECT content, least(greatest(vector <#> %(query)s::halfvec, -1), 1) AS distance
+  FROM lookalike_vectors WHERE space = %(space)s::smallint AND content IN (SELECT content FROM passed)
+  ORDER BY distance FETCH FIRST %(n_contents)s ROWS WITH TIES
+)
+SELECT name, id, sha256, uri, caption, metadata::text, -distance,
+  (SELECT count(*) FROM passed),
+  (SELECT count(*) FROM near)
+FROM near JOIN passed USING (content) JOIN lookalike_items USING (project, id)
+JOIN lookalike_projects USING (project) JOIN lookalike_contents ON lookalike_contents.content = near.content
+ORDER BY distance, name, id LIMIT %(limit)s
+
+-- get --
+SELECT key.place, name, items.id, sha256, uri, caption, metadata::text
+FROM unnest(%(projects)s::text[], %(ids)s::text[]) WITH ORDINALITY AS key (project, id, place)
+JOIN lookalike_projects ON name = key.project
+JOIN lookalike_items AS items ON items.project = lookalike_projects.project AND items.id = key.id
+JOIN lookalike_contents USING (content)
+
+-- page_of_items --
+SELECT name, id, sha256, uri, caption, metadata::text
+FROM lookalike_items JOIN lookalike_projects USING (project) JOIN lookalike_contents USING (content)
+WHERE name = %(project)s AND id >= %(start)s
+AND (%(metadata)s::jsonb IS NULL OR metadata @> %(metadata)s::jsonb AND metadata <> '{}')
+ORDER BY id LIMIT %(limit)s
+
+-- vectors --
+SELECT sha256, vector FROM lookalike_contents JOIN lookalike_vectors USING (content)
+WHERE space = %(space)s::smallint AND sha256 = ANY(%(contents)b::bytea[])
+
+-- sample --
+-- Digests are as good as random, so neighbours by digest are an even draw, and finding them needs no scan.
+SELECT sha256, vector FROM lookalike_contents JOIN lookalike_vectors USING (content)
+WHERE space = %(space)s::smallint AND sha256 >= %(from)b AND sha256 < %(before)b
+AND EXISTS (SELECT FROM lookalike_items WHERE lookalike_items.content = lookalike_contents.content)
+ORDER BY sha256 LIMIT %(limit)s
+
+-- stats --
+SELECT
+  (SELECT count(*) FROM lookalike_contents),
+  (SELECT count(DISTINCT content) FROM lookalike_items),
+  (SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
+   WHERE relname LIKE 'lookalike\_%%' AND relkind = 'r'
+   AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'lookalike_items'::regclass))
+
+-- lock_writing --
+-- Writers do not keep each other out; giving room back does, and is kept out by them.
+LOCK TABLE lookalike_contents IN ROW EXCLUSIVE MODE
+
+-- lock_compacting --
+LOCK TABLE lookalike_contents IN SHARE ROW EXCLUSIVE MODE
+
+-- make_staging --
+CREATE TEMPORARY TABLE lookalike_staging (sha256 bytea NOT NULL, vector halfvec NOT NULL) ON COMMIT DROP
+
+-- copy_staging --
+COPY lookalike_staging FROM STDIN (FORMAT BINARY)
+
+-- insert_contents --
+-- In one order, here and below: two who write the same rows wait for each other instead of locking each other out.
+INSERT INTO lookalike_contents (sha256) SELECT sha256 FROM lookalike_staging ORDER BY sha256
+ON CONFLICT (sha256) DO NOTHING
+
+-- insert_vectors --
+INSERT INTO lookalike_vectors (space, content, vector)
+SELECT %(space)s::smallint, content, vector FROM lookalike_staging JOIN lookalike_contents USING (sha256)
+ORDER BY content
+ON CONFLICT (space, content) DO NOTHING
+
+-- insert_projects --
+-- What is there already is left out first: an insert that meets it would use up a number.
+INSERT INTO lookalike_projects (name) SELECT new.name FROM unnest(%(names)s::text[]) AS new (name)
+WHERE NOT EXISTS (SELECT FROM lookalike_projects AS old WHERE old.name = new.name)
+ORDER BY new.name COLLATE "C"
+ON CONFLICT (name) DO NOTHING
+
+-- known_contents --
+SELECT sha256 FROM lookalike_contents JOIN lookalike_vectors USING (content)
+WHERE space = %(space)s::smallint AND sha256 = ANY(%(contents)b::bytea[])
+
+-- insert_items --
+WITH written AS (
+  INSERT INTO lookalike_items (project, id, content, uri, caption, metadata)
+  SELECT new.project, new.id, content, new.uri, new.caption, new.metadata::jsonb
+  FROM unnest(
+    %(projects)s::integer[], %(ids)s::text[], %(contents)b::bytea[], %(uris)s::text[], %(captions)s::text[],
+    %(metadata)s::text[]
+  ) AS new (project, id, sha256, uri, caption, metadata)
+  JOIN lookalike_contents USING (sha256)
+  ORDER BY new.project, new.id COLLATE "C"
+  ON CONFLICT (project, id) DO UPDATE
+  SET content = excluded.content, uri = excluded.uri, caption = excluded.caption, metadata = excluded.metadata
+  RETURNING project, xmax = 0 AS is_new -- a row that replaces another carries the number of who locked that
+)
+SELECT project, count(*) FROM written WHERE is_new GROUP BY project
+
+-- delete_items --
+WITH doomed AS MATERIALIZED (
+  SELECT items.project, items.id
+  FROM (SELECT DISTINCT * FROM unnest(%(projects)s::text[], %(ids)s::text[])) AS key (project, id)
+  JOIN lookalike_projects ON name = key.project
+  JOIN lookalike_items AS items ON items.project = lookalike_projects.project AND items.id = key.id
+  ORDER BY items.project, items.id FOR UPDATE OF items
+), gone AS (
+  DELETE FROM lookalike_items AS items USING doomed
+  WHERE items.project = doomed.project AND items.id = doomed.id RETURNING items.project
+)
+SELECT project, count(*) FROM gone GROUP BY project
+
+-- count_projects --
+WITH locked AS MATERIALIZED (
+  SELECT project FROM lookalike_projects WHERE project = ANY(%(projects)s::integer[]) ORDER BY project FOR UPDATE
+)
+UPDATE lookalike_projects AS counted SET n_items = n_items + n
+FROM unnest(%(projects)s::integer[], %(counts)s::bigint[]) AS change (project, n) JOIN locked USING (project)
+WHERE counted.project = change.project
+
+-- delete_contents --
+WITH dead AS (
+  DELETE FROM lookalike_contents
+  WHERE NOT EXISTS (SELECT FROM lookalike_items WHERE lookalike_items.content = lookalike_contents.content)
+  RETURNING content
+), gone AS (
+  DELETE FROM lookalike_vectors USING dead WHERE lookalike_vectors.content = dead.content
+)
+SELECT count(*) FROM dead
+
+-- check_items --
+SELECT count(*) FROM lookalike_items WHERE NOT EXISTS (
+  SELECT FROM lookalike_vectors
+  WHERE space = %(space)s::smallint AND lookalike_vectors.content = lookalike_items.content
+)
+
+-- check_counts --
+SELECT count(*) FROM lookalike_projects
+WHERE n_items <> (SELECT count(*) FROM lookalike_items WHERE lookalike_items.project = lookalike_projects.project)
+
+-- ledger_known --
+SELECT project, uri, item_id, stamp, outcome, content, reason FROM lookalike_ledger
+WHERE project = %(project)s AND uri = ANY(%(uris)s::text[])
+
+-- ledger_page --
+SELECT project, uri, item_id, stamp, outcome, content, reason FROM lookalike_ledger
+WHERE project = %(project)s AND uri >= %(start)s ORDER BY uri LIMIT %(limit)s
+
+-- ledger_projects --
+SELECT DISTINCT project FROM lookalike_ledger ORDER BY project
+
+-- ledger_record --
+INSERT INTO lookalike_ledger (project, uri, item_id, stamp, outcome, content, reason)
+SELECT * FROM unnest(
+  %(projects)s::text[], %(uris)s::text[], %(item_ids)s::text[], %(stamps)s::text[], %(outcomes)s::text[],
+  %(contents)s::text[], %(reasons)s::text[]
+) AS new (project, uri, item_id, stamp, outcome, content, reason)
+ORDER BY new.project COLLATE "C", new.uri COLLATE "C"
+ON CONFLICT (project, uri) DO UPDATE
+SET item_id = excluded.item_id, stamp = excluded.stamp, outcome = excluded.outcome, content = excluded.content,
+  reason = excluded.reason
+
+-- ledger_forget --
+DELETE FROM lookalike_ledger WHERE (project, uri) IN (
+  SELECT project, uri FROM lookalike_ledger
+  WHERE project = %(project)s AND uri = ANY(%(uris)s::text[]) ORDER BY project, uri FOR UPDATE
+)

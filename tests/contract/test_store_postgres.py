@@ -1,0 +1,250 @@
+"""The production store beside its in-memory twin, with many writers at once, and where the database refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lookalike.errors import InputError, StoreCorrupt, StoreError, StoreNotFound, StoreReadOnly, StoreTooNew
+from lookalike.secret import Secret
+from lookalike.spaces import Space
+from lookalike.store.memory import MemoryStore
+from lookalike.store.postgres.rows import escaped, plain
+from lookalike.store.postgres.store import PostgresStore, create, open_store
+from lookalike.types import Filter, Item, Rows
+from lookalike.vectors import normalise
+from tests.postgres import NewDatabase
+
+psycopg = pytest.importorskip("psycopg")
+
+DIM = 8
+SPACE = Space(model="toy", weights="0" * 64, preprocessing="", pooling="mean", dim=DIM, modalities=("image",))
+ALL = Filter()
+
+
+def sha(name: object) -> str:
+    """A content digest for a name."""
+    return hashlib.sha256(str(name).encode()).hexdigest()
+
+
+def row(number: int) -> Rows:
+    """A picture's vector, a row; pairs of pictures share one."""
+    return normalise(np.random.default_rng(number // 2).standard_normal((1, DIM)))
+
+
+@pytest.fixture
+def url(new_database: NewDatabase) -> Secret:
+    """The address of an empty place for a store."""
+    return new_database()
+
+
+@pytest.fixture
+def store(url: Secret) -> Iterator[PostgresStore]:
+    """An empty store."""
+    with create(url, SPACE) as made:
+        yield made
+
+
+def sql(url: Secret, statement: str) -> list[Any]:
+    """What the database answers to a statement of its owner."""
+    with psycopg.connect(url.reveal(), autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def test_it_agrees_with_its_twin(store: PostgresStore) -> None:
+    """After any of 150 operations drawn by lot, both stores hold, count and find the same."""
+    chance, twin = random.Random(3), MemoryStore(SPACE)
+    names = ["a", "b", "é\U0001f642", "z\0", "z\x01"]
+
+    def key() -> tuple[str, str]:
+        return chance.choice(names), chance.choice(names)
+
+    for _ in range(150):
+        shown = sorted(chance.sample(range(8), chance.randint(0, 3)))
+        rows = np.concatenate([row(n) for n in shown]) if shown else np.empty((0, DIM), np.float32)
+        items = [
+            Item(project=project, id=name, content=sha(chance.choice(shown)), metadata={"k": chance.choice("12")})
+            for project, name in (key() for _ in range(chance.randint(0, 4) if shown else 0))
+        ]
+        doomed = [key() for _ in range(chance.randint(0, 3))]
+        for one in (store, twin):
+            one.add(items, [sha(n) for n in shown], rows)
+        assert store.delete(doomed) == twin.delete(doomed)
+        if not chance.randrange(5):
+            assert store.compact() == twin.compact()
+        where = Filter(project=chance.choice([None, *names]), metadata=chance.choice([{}, {"k": "1"}]))
+        query, limit = row(chance.randrange(8))[0], chance.randint(1, 12)
+        (mine, passed), (theirs, considered) = (one.search(query, limit=limit, where=where) for one in (store, twin))
+        assert passed == considered
+        assert [scored.item for scored in mine] == [scored.item for scored in theirs]
+        assert list(store.items(where)) == list(twin.items(where))
+        counts = [(s.items, s.contents, s.dead_slots, s.projects) for s in (store.stats(), twin.stats())]
+        assert counts[0] == counts[1]
+    store.check()
+
+
+def test_many_writers_leave_one_vector_for_each_picture(store: PostgresStore, url: Secret) -> None:
+    """Eight threads that add the same pictures in other orders, delete and compact: nothing lost, nothing twice."""
+
+    def write(writer: int) -> None:
+        order = random.Random(writer)
+        for _ in range(6):
+            numbers = order.sample(range(0, 40, 2), 12)
+            items = [
+                Item(project=f"p{n % 3}", id=f"{n} of {writer}", content=sha(n)) for n in order.sample(numbers, 12)
+            ]
+            for _ in range(2):
+                store.add(items, [sha(n) for n in numbers], np.concatenate([row(n) for n in numbers]))
+                store.delete([(item.project, item.id) for item in items[:4]])
+                store.compact()
+
+    with ThreadPoolExecutor(8) as pool:
+        for task in [pool.submit(write, writer) for writer in range(8)]:
+            task.result()
+    store.check()
+    assert store.stats().items == len(list(store.items(ALL))) > 0
+    assert sql(url, "SELECT count(*) - count(DISTINCT content) FROM lookalike_vectors") == [(0,)]
+    assert store.stats().dead_slots == 0  # each writer's last step
+
+
+def test_an_item_is_replaced_as_a_whole_by_one_of_its_writers(store: PostgresStore) -> None:
+    """Of two that write the same items at once one wins each of them, all of its columns."""
+    items = {name: [Item(id=str(i), content=sha(name), caption=name) for i in range(50)] for name in "ab"}
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(5):
+            tasks = [pool.submit(store.add, items[name], [sha(name)], row(ord(name))) for name in "ab"]
+            for task in tasks:
+                task.result()
+    assert {(item.content, item.caption) for item in store.items(ALL)} <= {(sha(name), name) for name in "ab"}
+    assert store.stats().items == 50
+
+
+@pytest.mark.parametrize("text", ["", "\0", "\x01", "\0\x01\x02a", "a\x01\x01", "é\0\U0001f642"])
+def test_a_text_with_nul_comes_back(text: str) -> None:
+    """What PostgreSQL cannot keep is written in another way, and read as it was."""
+    assert "\0" not in escaped(text)
+    assert plain(escaped(text)) == text
+
+
+def test_escaped_texts_keep_their_order() -> None:
+    """Ties by (project, id) and walks by uri are as they are in Python."""
+    texts = sorted(a + b + c for a in "\0\x01\x02a\U0001f642" for b in "\0\x01b" for c in ("", "\0", "\x01"))
+    assert sorted(texts, key=lambda text: escaped(text).encode()) == texts
+
+
+def test_what_cannot_be_a_name_is_refused_and_named(store: PostgresStore) -> None:
+    """Text that is not Unicode, or too long for an index of the database, stops the call with a sentence."""
+    for name, sentence in (("\ud800", "Unicode"), ("é" * 3000, "2,600 bytes")):
+        with pytest.raises(InputError, match=sentence):
+            store.add([Item(id=name, content=sha(0))], [sha(0)], row(0))
+    assert store.stats().items == 0
+
+
+def test_there_is_one_index_to_a_place(store: PostgresStore, url: Secret, new_database: NewDatabase) -> None:
+    """Where there is none it is not found, made twice it is refused, and opened again it is the same."""
+    store.add([Item(id="a", content=sha(0))], [sha(0)], row(0))
+    with pytest.raises(StoreError, match="already"):
+        create(url, SPACE)
+    with open_store(url) as again:
+        assert (again.space, again.n_items) == (SPACE, 1)
+    with pytest.raises(StoreNotFound, match="no index"):
+        open_store(new_database())
+
+
+def test_two_who_make_the_index_at_once_make_one(url: Secret) -> None:
+    """One of them makes it, the other is told that it is there."""
+
+    def attempt(_: int) -> str:
+        try:
+            create(url, SPACE).close()
+        except StoreError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(attempt, range(4)))
+    assert answers.count("") == 1
+    assert all("already" in answer for answer in answers if answer)
+    assert sql(url, "SELECT count(*) FROM lookalike_spaces") == [(1,)]
+
+
+def test_newer_tables_are_left_alone(store: PostgresStore, url: Secret) -> None:
+    """Tables of a later version are neither read nor written nor migrated."""
+    sql(url, "INSERT INTO lookalike_schema VALUES (99)")
+    for attempt in (lambda: open_store(url), lambda: create(url, SPACE)):
+        with pytest.raises(StoreTooNew, match="version 99"):
+            attempt()
+
+
+def test_what_something_else_changed_is_found(store: PostgresStore, url: Secret) -> None:
+    """`check` says how many items lost their vectors."""
+    store.add([Item(id="a", content=sha(0))], [sha(0)], row(0))
+    store.check()
+    sql(url, "DELETE FROM lookalike_vectors")
+    with pytest.raises(StoreCorrupt, match="1 items without a vector"):
+        store.check()
+
+
+def test_a_closed_connection_is_replaced(store: PostgresStore, url: Secret) -> None:
+    """A pooler's patience with an idle connection, or a restart, costs no answer."""
+    store.add([Item(id="a", content=sha(0))], [sha(0)], row(0))
+    sql(
+        url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%lookalike_%' AND state = 'idle'"
+    )
+    assert store.n_items == 1
+
+
+def with_option(url: Secret, option: str) -> Secret:
+    """The address with another setting of the server."""
+    return Secret(url.reveal() + f"%20-c%20{option.replace('=', '%3D')}")
+
+
+def test_the_servers_limits_are_told(store: PostgresStore, url: Secret) -> None:
+    """A statement_timeout, a lock_timeout and a read-only database each end in their own sentence."""
+    with open_store(with_option(url, "lock_timeout=50")) as late, psycopg.connect(url.reveal()) as other:
+        other.execute("LOCK TABLE lookalike_contents IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StoreError, match="busy"):
+            late.add([Item(id="a", content=sha(0))], [sha(0)], row(0))
+    with open_store(with_option(url, "statement_timeout=60")) as hurried, psycopg.connect(url.reveal()) as other:
+        other.execute("LOCK TABLE lookalike_contents IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StoreError, match="statement_timeout"):
+            hurried.stats()
+    with (
+        open_store(with_option(url, "default_transaction_read_only=on")) as reader,
+        pytest.raises(StoreReadOnly, match="another"),
+    ):
+        reader.add([Item(id="a", content=sha(0))], [sha(0)], row(0))
+
+
+def test_no_error_shows_the_password(url: Secret) -> None:
+    """A place that cannot be reached, or has no index, is told without user and password."""
+    for address in (
+        Secret("postgresql://me:hush-hush@127.0.0.1:1/db?connect_timeout=1"),
+        Secret(url.reveal().replace("not-asked-for", "hush-hush")),
+        Secret("postgresql://me:hush-hush@[/db"),
+    ):
+        with pytest.raises(Exception, match=r"\w") as caught:
+            open_store(address)
+        assert "hush" not in f"{caught.value} {caught.value!r}"
+
+
+def test_nothing_is_kept_in_a_session(store: PostgresStore, url: Secret) -> None:
+    """Each statement may come to another session of a pooler: none is prepared, no setting or lock stays."""
+    store.add([Item(id="a", content=sha(0), metadata={"k": "v"})], [sha(0)], row(0))
+    for _ in range(8):  # drivers prepare what is asked often
+        store.search(row(0)[0], limit=1, where=Filter(project="default", metadata={"k": "v"}))
+    left = store._database.run(
+        lambda connection: connection.execute(
+            "SELECT (SELECT count(*) FROM pg_prepared_statements), "
+            "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()), "
+            "(SELECT count(*) FROM pg_class WHERE relpersistence = 't' AND relname LIKE 'lookalike%')"
+        ).fetchone()
+    )
+    assert left == (0, 0, 0)
