@@ -12,6 +12,7 @@ from lookalike.app import Embedder, available_threads, choose_model, model_behin
 from lookalike.config import Config, ServeSettings
 from lookalike.ports import Recorder
 from lookalike.providers.reference import ProviderSettings
+from lookalike.spaces import Space
 from lookalike.weights import local as weights
 from lookalike.weights.local import HubSettings
 
@@ -33,19 +34,21 @@ def prepare_service() -> None:
     forkserver.ensure_running()
 
 
-def open_service(config: Config, recorder: Recorder) -> WorkerPool:
+def open_service(config: Config, recorder: Recorder, *, space: Space | None = None) -> WorkerPool:
     """The embedding service of `config.model`: worker processes that begin to load it.
 
     Args:
         config: Says which model and how, and how many workers.
         recorder: Where figures go.
+        space: Where its vectors shall belong, by a proof of parity if it is not the model's own; see `open_vectorizer`.
     """
     from lookalike.workers import WorkerPlan, WorkerPool
 
     cores = available_threads(config)
+    # No worker needs to know a key, and the serving process has caches of its own.
+    told = replace(config, serve=ServeSettings(), providers=ProviderSettings(), cache="off")
     pool = WorkerPool(
-        # No worker needs to know a key, and the serving process has caches of its own.
-        partial(_open_embedder, replace(config, serve=ServeSettings(), providers=ProviderSettings(), cache="off")),
+        partial(_open_embedder, told, space),
         WorkerPlan(
             workers=config.serve.workers or max(2, cores + 1),
             cores=cores,
@@ -59,8 +62,8 @@ def open_service(config: Config, recorder: Recorder) -> WorkerPool:
     return pool
 
 
-def _open_embedder(config: Config, threads: int) -> Embedder:
-    return Embedder.open(config=config, threads=threads)
+def _open_embedder(config: Config, space: Space | None, threads: int) -> Embedder:
+    return Embedder.open(config=config, space=space, threads=threads)
 
 
 def _fetch(model: str, settings: HubSettings, tell: Callable[[str], None]) -> None:

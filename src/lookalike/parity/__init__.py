@@ -5,8 +5,18 @@ the other (`adopted`). docs/parity.md says what that is good for.
 """
 
 from lookalike.parity.adoption import adopted, mismatch
-from lookalike.parity.compare import TOLERANCE, Agreement, Case, ParityReport, compare
+from lookalike.parity.compare import (
+    TOLERANCE,
+    Agreement,
+    Case,
+    Pair,
+    ParityReport,
+    compare,
+    embed_both,
+    report_of,
+)
 from lookalike.parity.proof import MIN_INPUTS, Measured, Proof, Provenance, corpus_digest, prove
+from lookalike.parity.rows import GivenRows, compare_rows
 from lookalike.parity.shelf import Shelf
 
 __all__ = [
@@ -14,14 +24,19 @@ __all__ = [
     "TOLERANCE",
     "Agreement",
     "Case",
+    "GivenRows",
     "Measured",
+    "Pair",
     "ParityReport",
     "Proof",
     "Provenance",
     "Shelf",
     "adopted",
     "compare",
+    "compare_rows",
     "corpus_digest",
+    "embed_both",
     "mismatch",
     "prove",
+    "report_of",
 ]

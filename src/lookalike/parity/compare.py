@@ -83,14 +83,27 @@ class ParityReport:
         return all(a.n > 0 and a.cosine_min >= REQUIRED_COSINE for a in self.agreements)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pair:
+    """The same inputs, as two models have embedded them."""
+
+    inputs: Inputs
+    ours: Vectors
+    theirs: Vectors
+
+
 def compare(a: Vectorizer, b: Vectorizer, corpus: Sequence[Inputs], *, tolerance: float = TOLERANCE) -> ParityReport:
-    """Embed the same with two models, and compare.
+    """Embed the same with two models, and compare; see `embed_both` and `report_of`."""
+    return report_of(embed_both(a, b, corpus), tolerance=tolerance)
+
+
+def embed_both(a: Vectorizer, b: Vectorizer, corpus: Sequence[Inputs]) -> list[Pair]:
+    """Embed the same with two models.
 
     Args:
         a: The reference.
         b: What is measured against it.
         corpus: Pictures, texts or both; those of a modality that one of the models has not are left out.
-        tolerance: The largest |difference| that passes.
 
     Raises:
         SpaceMismatch: Their vectors have not the same length, or the corpus has nothing that both embed.
@@ -111,11 +124,17 @@ def compare(a: Vectorizer, b: Vectorizer, corpus: Sequence[Inputs], *, tolerance
             expected=ours.id,
             actual=theirs.id,
         )
-    return ParityReport(tolerance=tolerance, agreements=tuple(_agreement(a, b, inputs) for inputs in common))
+    return [Pair(inputs=inputs, ours=_embedded(a, inputs), theirs=_embedded(b, inputs)) for inputs in common]
 
 
-def _agreement(a: Vectorizer, b: Vectorizer, inputs: Inputs) -> Agreement:
-    ours, theirs = (joined(vectorizer.embed(inputs), vectorizer.tower) for vectorizer in (a, b))
+def report_of(pairs: Sequence[Pair], *, tolerance: float = TOLERANCE) -> ParityReport:
+    """What comes of comparing; `tolerance` is the largest |difference| that passes."""
+    return ParityReport(tolerance=tolerance, agreements=tuple(agreement_of(pair) for pair in pairs))
+
+
+def agreement_of(pair: Pair) -> Agreement:
+    """How far the two agree about these inputs."""
+    inputs, ours, theirs = pair.inputs, pair.ours, pair.theirs
     both, rows_a, rows_b = np.intersect1d(ours.positions, theirs.positions, assume_unique=True, return_indices=True)
     values_a, values_b = ours.values[rows_a].astype(np.float64), theirs.values[rows_b].astype(np.float64)
     differences = np.abs(values_a - values_b).max(axis=1, initial=0)
@@ -136,6 +155,10 @@ def _agreement(a: Vectorizer, b: Vectorizer, inputs: Inputs) -> Agreement:
         ),
         left_out=(*_left_out(ours), *_left_out(theirs)),
     )
+
+
+def _embedded(vectorizer: Vectorizer, inputs: Inputs) -> Vectors:
+    return joined(vectorizer.embed(inputs), vectorizer.tower)
 
 
 def _left_out(vectors: Vectors) -> list[str]:
