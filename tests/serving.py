@@ -16,6 +16,7 @@ import httpx2
 from lookalike.config import Config, ServeSettings
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
+from lookalike.health import ServiceStatus
 from lookalike.http.collection import Collection
 from lookalike.http.connections import MAX_DESCRIPTORS
 from lookalike.http.context import Context
@@ -27,7 +28,7 @@ from lookalike.http.sockets import bind, url_of
 from lookalike.metrics import Metrics
 from lookalike.ports import EmbeddingService
 from lookalike.service import open_service
-from lookalike.types import Embedded, Job, ServiceStatus
+from lookalike.types import Embedded, Job
 from lookalike.workers import WorkerPlan, WorkerPool
 
 START_S = 20.0

@@ -13,8 +13,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from lookalike.health import ServiceStatus
 from lookalike.spaces import Modality
-from lookalike.types import Lane, ServiceStatus, StoreStats
+from lookalike.types import Lane, StoreStats
 
 RECENT = 2_048
 """Durations of a stage that its percentiles are taken from."""

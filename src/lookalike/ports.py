@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lookalike.cached import CacheEntry, CacheStats, Pruning, TowerName
 from lookalike.calls import Inputs
+from lookalike.health import ServiceStatus
 from lookalike.policy import ImagePolicy
 from lookalike.spaces import Modality, Space, Tower
 from lookalike.types import (
@@ -19,7 +20,6 @@ from lookalike.types import (
     Pixels,
     Rows,
     Scored,
-    ServiceStatus,
     SourceObject,
     StoreStats,
     Tokens,
@@ -302,6 +302,8 @@ class Recorder(Protocol):
         """Something happened n times.
 
         Of workers: "restart", and why: "crash", "stall" or "canary"; "recycled" for too much memory. Of inputs:
-        "harmful", "batch_image" and "batch_text", "item_image" and "item_text" (the jobs in those batches).
+        "harmful", "batch_image" and "batch_text", "item_image" and "item_text" (the jobs in those batches). Of a chain:
+        "failover" when a member stops answering, "failback" when it answers again, "mismatch" when one is taken out
+        because its vectors are of another space; "standby", a job that was done in the workers' place.
         """
         ...

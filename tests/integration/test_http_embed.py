@@ -23,11 +23,12 @@ import pytest
 from lookalike import Config, Embedder
 from lookalike.config import ServeSettings
 from lookalike.errors import DeadlineExceeded, LookalikeError, NotReady, Overloaded
+from lookalike.health import ServiceStatus
 from lookalike.http.fetching import Fetcher
 from lookalike.metrics import Metrics
 from lookalike.service import open_service
 from lookalike.sources.url import UrlPolicy, UrlReader
-from lookalike.types import Embedded, Job, ServiceStatus
+from lookalike.types import Embedded, Job
 from tests.integration.picture_server import Handler, PictureServer
 from tests.pictures import noise
 from tests.serving import START_S, InlineService, Running, serving

@@ -21,10 +21,11 @@ import pytest
 from lookalike.config import ServeSettings
 from lookalike.encoders.fake import COLOURS, FakeEncoder
 from lookalike.errors import InputError, NotReady
+from lookalike.health import ServiceStatus
 from lookalike.http.collection import N_THREADS
 from lookalike.index import Index
 from lookalike.query import Part
-from lookalike.types import Embedded, Job, ServiceStatus
+from lookalike.types import Embedded, Job
 from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
 from tests.pictures import noise, picture
 from tests.serving import START_S, InlineService, Running, serving

@@ -8,8 +8,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from lookalike.encoders.fake import FakeEncoder
+from lookalike.health import ServiceStatus, WorkerStatus
 from lookalike.metrics import RECENT, Metrics, percentile
-from lookalike.types import ServiceStatus, StoreStats, WorkerStatus
+from lookalike.types import StoreStats
 
 TOWER = FakeEncoder().tower
 STATUS = ServiceStatus(

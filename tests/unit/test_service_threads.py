@@ -12,9 +12,9 @@ import pytest
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import DeadlineExceeded, InputError, NotReady, Overloaded
+from lookalike.health import ServiceStatus
 from lookalike.http.pool_embedder import PoolEmbedder
 from lookalike.http.threads import Threads
-from lookalike.types import ServiceStatus
 from tests.pictures import picture
 from tests.serving import InlineService
 

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lookalike import canary
 from lookalike.batching import Entry, QueueLimits
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
-from lookalike.workers import canary, damping, progress
+from lookalike.workers import damping, progress
 from lookalike.workers.blame import REMEMBERED, REMEMBERED_S, Convicts, judge
 from lookalike.workers.canary import Canary
 from lookalike.workers.channel import Channel

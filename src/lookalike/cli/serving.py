@@ -22,12 +22,11 @@ from lookalike.errors import (
     SpaceMismatch,
     StoreNotFound,
 )
+from lookalike.health import ServiceStatus
 from lookalike.http import logs, sockets
 from lookalike.http.keys import read_keys
 from lookalike.index import Index
 from lookalike.service import open_service
-from lookalike.spaces import Space
-from lookalike.types import ServiceStatus
 from lookalike.weights.hub_answers import absence
 from lookalike.weights.local import WEIGHTS_FILE, hub_model, locate
 
@@ -63,32 +62,23 @@ def serve(config: Config) -> None:
     """
     began_at = time.monotonic()
     read_keys(config.serve)  # a mistake in them ends the command before anything is started
-    served = _with_model(config)
+    config, holds = _with_model(config)
     logs.configure(config.serve.log_level)
     with sockets.bind(config.serve.host, config.serve.port) as listener:
         try:
-            _run(_Start(served, listener, began_at))
+            _run(_Start(config, listener, holds, began_at))
         except ModuleNotFoundError as error:
             raise MissingDependency(error.name or "fastapi", extra="serve") from error
     click.echo("Stopped.")
 
 
 @dataclass(frozen=True, slots=True)
-class _Served:
-    """What is served: the configuration with its model, what the index holds, and the index's space if that is not the
-    model's own."""
+class _Start:
+    """What is known before the service is there: settings, socket, what the index holds, when the command began."""
 
     config: Config
-    holds: str = ""
-    space: Space | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """What is known before the service is there: what is served, on which socket, when the command began."""
-
-    served: _Served
     listener: socket.socket
+    holds: str
     began_at: float
 
 
@@ -96,21 +86,21 @@ def _run(start: _Start) -> None:
     from lookalike.metrics import Metrics
 
     metrics = Metrics()
-    service = open_service(start.served.config, metrics, space=start.served.space)
+    service = open_service(start.config, metrics)
     try:
         # The web framework takes a quarter of a second to import; meanwhile the workers load the model.
         from lookalike.http import server
         from lookalike.http.opening import open_context
 
-        with open_context(start.served.config, service, metrics) as context:
+        with open_context(start.config, service, metrics) as context:
             _introduce(start, context)
             server.run(context, start.listener, on_status=_announcer(start, context))
     finally:
         service.close(drain_s=0)
 
 
-def _with_model(config: Config) -> _Served:
-    """What is to be served: the model of the index, if there is one.
+def _with_model(config: Config) -> tuple[Config, str]:
+    """The configuration with the model that is to be served, that of the index if there is one; and what that holds.
 
     Raises:
         ModelError: There is no such model, or it is not here and may not be fetched: neither passes by itself.
@@ -119,12 +109,12 @@ def _with_model(config: Config) -> _Served:
     try:
         with Index.open(config=replace(config, precision="exact")) as index:
             chosen = replace(index.model_config, precision=config.precision)
-            space = _checked_space(index, chosen, is_here=_is_here(chosen))
-            return _Served(chosen, f"{index.stats().items:,} items", space)
+            _check_space(index, chosen.model, is_here=_is_here(chosen))
+            return chosen, f"{index.stats().items:,} items"
     except StoreNotFound:
         chosen = replace(config, model=app.choose_model(config))
         _is_here(chosen)
-        return _Served(chosen)
+        return chosen, ""
 
 
 def _is_here(config: Config) -> bool:
@@ -142,19 +132,15 @@ def _is_here(config: Config) -> bool:
     return is_here
 
 
-def _checked_space(index: Index, config: Config, *, is_here: bool) -> Space | None:
-    """The index's space, if the model writes into it by a proof of parity; None if it is the model's own."""
-    model = config.model
+def _check_space(index: Index, model: str, *, is_here: bool) -> None:
     if is_here:
         # One that cannot be used is no reason not to start: /readyz says so, and it is tried again.
         with suppress(ModelError):
-            if index.embedder.tower.proven is not None:
-                # The proof is of one precision; the index was opened with the one that is quick to open.
-                return app.Embedder.open(config=config, space=index.space).space
-        return None
+            _ = index.embedder
+        return
     if model.startswith(app.BRIDGE):
         index.space.require(app.load_bridge(model).target, doing="Searching")
-        return None
+        return
     # Of one that is yet to be fetched the published digest is enough to tell that it is another.
     digests = {file.sha256 for file in hub_model(model).files if file.name == WEIGHTS_FILE}
     if digests.isdisjoint({None, index.space.weights}):
@@ -164,16 +150,15 @@ def _checked_space(index: Index, config: Config, *, is_here: bool) -> Space | No
             expected=index.space.id,
             actual=model,
         )
-    return None
 
 
 def _introduce(start: _Start, context: Context) -> None:
-    config, listener, holds = start.served.config, start.listener, start.served.holds
+    config, listener = start.config, start.listener
     everywhere = ", and on every other address of this machine" if sockets.is_unspecified(listener) else ""
     click.echo(f"lookalike {__version__} listens on {click.style(sockets.url_of(listener), bold=True)}{everywhere}")
     click.echo(f"  model  {config.model}, {config.precision}")
-    if holds:
-        click.echo(f"  index  {config.index}, {holds}")
+    if start.holds:
+        click.echo(f"  index  {config.index}, {start.holds}")
     else:
         click.echo(f"  index  none at {config.index}: no search until `lookalike index FOLDER` has made one.")
     if config.model == app.BUILT_IN:
@@ -224,7 +209,7 @@ def _announcer(start: _Start, context: Context) -> Callable[[ServiceStatus, bool
         mismatch = context.index.mismatch()
         if mismatch:
             click.secho(f"No search: {mismatch}", fg="red")
-        elif start.served.holds:
+        elif start.holds:
             click.echo(f"     curl '{url}/search/images?q=a+red+dress'{key}")
 
     return announce

@@ -10,11 +10,12 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 import lookalike
+from lookalike.health import WorkerStatus
 from lookalike.http.access import require
 from lookalike.http.context import Context, Shared
 from lookalike.http.keys import Caller
 from lookalike.http.problems import responses
-from lookalike.types import StoreStats, WorkerStatus
+from lookalike.types import StoreStats
 
 router = APIRouter()
 AnyKey = Annotated[Caller, Depends(require(None))]

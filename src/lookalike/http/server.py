@@ -13,12 +13,12 @@ from types import FrameType
 
 import uvicorn
 
+from lookalike.health import ServiceStatus
 from lookalike.http import connections
 from lookalike.http.app import create_app
 from lookalike.http.context import Context
 from lookalike.http.protocol import GuardedProtocol
 from lookalike.http.sockets import BACKLOG
-from lookalike.types import ServiceStatus
 
 KEEP_ALIVE_S = 75
 """An idle connection is kept for longer than a proxy keeps its own (60 s), so that it is never we who hang up on it."""

@@ -22,11 +22,10 @@ from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
-from lookalike import memory
+from lookalike import canary, memory
 from lookalike.embed import Embedder
 from lookalike.spaces import Modality
 from lookalike.types import Rows, Vectors
-from lookalike.workers import canary
 from lookalike.workers.channel import Channel
 from lookalike.workers.progress import Marks, Place
 

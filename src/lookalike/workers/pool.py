@@ -15,9 +15,10 @@ from typing import get_args
 
 from lookalike.batching import Key, Queue, QueueLimits
 from lookalike.errors import LookalikeError, NotReady, UnsupportedModel
+from lookalike.health import ServiceStatus
 from lookalike.ports import Recorder
 from lookalike.spaces import Tower
-from lookalike.types import Embedded, Job, Lane, ServiceStatus
+from lookalike.types import Embedded, Job, Lane
 from lookalike.workers.answers import harmful
 from lookalike.workers.blame import Convicts
 from lookalike.workers.canary import Canary

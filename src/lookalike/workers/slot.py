@@ -11,12 +11,13 @@ from threading import Event, Thread
 
 import numpy as np
 
+from lookalike import canary
 from lookalike.batching import Entry, Queue
 from lookalike.errors import InputError
+from lookalike.health import WorkerStatus
 from lookalike.ports import Recorder
 from lookalike.spaces import Tower
-from lookalike.types import Rows, WorkerStatus
-from lookalike.workers import canary
+from lookalike.types import Rows
 from lookalike.workers.answers import harmful, settle
 from lookalike.workers.blame import Convicts, judge
 from lookalike.workers.canary import Canary
