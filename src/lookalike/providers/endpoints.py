@@ -22,7 +22,7 @@ from lookalike.providers.believing import matrix
 from lookalike.providers.endpoint_shapes import ByHandler, BySentenceTransformers, ByTei, EndpointShape
 from lookalike.providers.opening import Ask, questions
 from lookalike.providers.reference import ModelRef, ProviderSettings
-from lookalike.providers.refusals import Asked, Said, error_of
+from lookalike.providers.refusals import Asked, Said, error_of, quoted_of
 from lookalike.providers.sight import eye_chart, is_seen
 from lookalike.providers.towers import hosted_tower
 from lookalike.secret import Secret
@@ -198,7 +198,7 @@ def _dim(shape: EndpointShape, door: Door, ask: Ask) -> int:
     """The length of the vectors of two texts. UnsupportedModel if none come back."""
     answer = _answer(shape.request("text", TEXTS), door, ask)
     if answer.status != 200:
-        raise _useless(door, f"HTTP {answer.status}: {Said.of(answer).message}")
+        raise _useless(door, quoted_of(answer, Said.of(answer), door.asked))
     try:
         rows = matrix(shape.read(answer, len(TEXTS)), len(TEXTS), provider=door.asked.provider)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -219,7 +219,7 @@ def _picture_row(picture: Upload, shape: EndpointShape, door: Door, ask: Ask) ->
     """(1, dim) as it came."""
     answer = _answer(shape.request("image", [picture]), door, ask)
     if answer.status != 200:
-        raise _blind(door, f"takes none (HTTP {answer.status}: {Said.of(answer).message})")
+        raise _blind(door, f"takes none ({quoted_of(answer, Said.of(answer), door.asked)})")
     try:
         return matrix(shape.read(answer, 1), 1, provider=door.asked.provider)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

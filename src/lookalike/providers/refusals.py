@@ -87,7 +87,7 @@ def error_of(answer: Answer, said: Said, asked: Asked, now_s: float) -> Provider
     """
     status, who = answer.status, asked.provider
     pause_s = asked_pause_s(answer.headers, now_s)
-    quoted = f"HTTP {status}{_quoted(said.message, asked.key)}"
+    quoted = quoted_of(answer, said, asked)
     if status == 429 or (status in (503, 529) and pause_s is not None):
         return RateLimited(f"{who} asks for a pause ({quoted}).", provider=who, status=status, retry_after_s=pause_s)
     if status in PASSING:
@@ -114,11 +114,12 @@ def _reason(status: int, asked: Asked, quoted: str) -> str:
     return f"does not serve this ({quoted})."
 
 
-def _quoted(message: str, key: Secret) -> str:
-    words = " ".join(message.split())
-    if key:
-        words = words.replace(key.reveal(), str(key))
-    return f": {words[:MAX_QUOTED]}" if words else ""
+def quoted_of(answer: Answer, said: Said, asked: Asked) -> str:
+    """The status and what the body says, on one line, cut, and without the key: "HTTP 400: it is too long"."""
+    words = " ".join(said.message.split())
+    if asked.key:
+        words = words.replace(asked.key.reveal(), str(asked.key))
+    return f"HTTP {answer.status}{f': {words[:MAX_QUOTED]}' if words else ''}"
 
 
 def _text(answer: Answer) -> str:
