@@ -4,10 +4,20 @@
 `BridgedVectorizer` searches through it. docs/bridge.md says what that is good for.
 """
 
-from lookalike.bridge.agreement import Agreement
+from lookalike.bridge.agreement import LEAST_IMAGES, Agreement
 from lookalike.bridge.bridge import Bridge, BridgedVectorizer
 from lookalike.bridge.captions import built_in_captions
 from lookalike.bridge.files import load, save
 from lookalike.bridge.fitting import fit, require_ends
 
-__all__ = ["Agreement", "Bridge", "BridgedVectorizer", "built_in_captions", "fit", "load", "require_ends", "save"]
+__all__ = [
+    "LEAST_IMAGES",
+    "Agreement",
+    "Bridge",
+    "BridgedVectorizer",
+    "built_in_captions",
+    "fit",
+    "load",
+    "require_ends",
+    "save",
+]

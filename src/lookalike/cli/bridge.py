@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from textwrap import wrap
 
 import click
 
 from lookalike.app import BRIDGE, Embedder
-from lookalike.bridge import Agreement, Bridge, built_in_captions, fit, load, require_ends, save
+from lookalike.bridge import LEAST_IMAGES, Agreement, Bridge, built_in_captions, fit, load, require_ends, save
 from lookalike.cli.models import ensure_here
 from lookalike.cli.options import json_option, max_cost_option
 from lookalike.cli.output import shown
@@ -79,29 +80,29 @@ def report_bridge(file: Path, as_json: bool) -> None:
 
 
 def report_of(found: Bridge) -> str:
-    """A bridge for people: what it joins, the figures beside those of ignorance, and what they mean."""
+    """A bridge for people, for 80 columns: what it joins, its figures beside those of guessing, what they mean."""
     method, agreement = found.method, found.agreement
     spelling = " and spelling" if method.spelling else ""
-    how = f"{method.kernel} kernel{spelling}, ridge {method.ridge:g}, stretched by {method.stretch:g}"
     rows = list(_rows(agreement))
     width = max(len(name) for name, *_ in rows)
     return "\n".join(
         [
-            f"words     {shown(found.source.model)}",
-            f"pictures  {shown(found.target.model)}",
-            f"fitted    to {len(found.mapping.anchors):,} texts: {how}",
+            f"words     {shown(found.source.name)}",
+            f"pictures  {shown(found.target.name)}",
+            f"fitted    to {len(found.mapping.anchors):,} texts",
+            f"method    {method.kernel} kernel{spelling}, ridge {method.ridge:g}, stretch {method.stretch:g}",
             f"measured  on {agreement.n_texts} texts that it had not seen",
             "",
-            f"{'':{width}}  {'bridge':>7}  {'ignorance':>9}",
-            *(f"{name:{width}}  {value:>7}  {ignorant:>9}" for name, value, ignorant in rows),
+            f"{'':{width}}  {'bridge':>7}  {'guessing':>8}",
+            *(f"{name:{width}}  {value:>7}  {guessed:>8}".rstrip() for name, value, guessed in rows),
             "",
-            *meaning(agreement),
+            *(line for sentence in meaning(agreement) for line in wrap(sentence, 80)),
         ]
     )
 
 
 def _rows(agreement: Agreement) -> Iterator[tuple[str, str, str]]:
-    """Each figure: its name, its value, and what it would be without any knowledge."""
+    """Each figure: its name, its value, and what it would be for guessing, or for always answering the mean."""
     n, images = agreement.n_texts, agreement.n_images
     yield f"the right text comes first of {n}", f"{agreement.rank_1:.0%}", f"{1 / n:.1%}"
     yield "it is among the first ten", f"{agreement.rank_10:.0%}", f"{min(1, 10 / n):.1%}"
@@ -125,10 +126,15 @@ def meaning(agreement: Agreement) -> Iterator[str]:
         yield "Nearly as good as the pictures' own text model."
     else:
         n_wrong = round(10 * (1 - agreement.rank_1))
-        yield f"Of ten texts, about {n_wrong} are taken for another that means nearly the same."
-        yield "Good for kinds of things and for scenes; poor at rare names, counts, and telling like things apart."
+        yield f"Of ten texts, about {n_wrong} are taken for another one, mostly for one of a similar meaning."
+        yield "Good for kinds of things and for scenes; poor at rare names, counts, and at telling like things apart."
     if not agreement.n_images:
         yield "How your own pictures are found was not measured: fit it with --images FOLDER."
+    elif agreement.n_images < LEAST_IMAGES:
+        yield f"{agreement.n_images} pictures are too few to say how yours are found: {LEAST_IMAGES} or more would do."
+    else:
+        n_same = round(10 * agreement.top_10)
+        yield f"Of the ten best pictures, about {n_same} are those that the pictures' own text model would find."
 
 
 def _json(found: Bridge) -> str:
