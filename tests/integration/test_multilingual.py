@@ -23,6 +23,7 @@ from lookalike.types import Item
 from lookalike.vectors import normalise
 from tests.checkpoints import write_multilingual
 from tests.pictures import noise, write
+from tests.serving import opened, serving
 
 NAME = "sentence-transformers/clip-ViT-B-32-multilingual-v1"
 N_PICTURES = 20
@@ -115,3 +116,15 @@ def test_the_space_of_clip_is_known_without_clip(shared: Path) -> None:
     """What the table says of CLIP's preprocessing is what its published settings come to."""
     settings = json.loads((shared / "golden" / "tokenizer" / "clip_preprocessor_config.json").read_bytes())
     assert known("clip").preprocessing == PixelSpec.from_config(settings).digest
+
+
+def test_the_service_says_so_too(config: Config) -> None:
+    """Served over an index of CLIP: Hebrew words find pictures, and every answer names what read them."""
+    with opened(config) as context, serving(context.service, index=context.index) as running:
+        answer = running.client.get("/search/images", params={"q": "\u05d0\u05d1\u05d2"}).json()
+        assert len(answer["hits"]) == 10
+        assert answer["approximation"]["source"] == NAME
+        assert answer["warnings"] == [answer["approximation"]["note"]]
+        embedded = running.client.post("/embed/text", json={"text": "\u05d0\u05d1\u05d2"}).json()
+        assert embedded["approximation"] == answer["approximation"]
+        assert embedded["space"] == answer["space"]
