@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lookalike.errors import ConfigError, LookalikeError, MissingDependency
 from lookalike.secret import Secret
@@ -94,6 +94,28 @@ class Database:
             raise self.failure(str(error)) from error
         except self._psycopg.Error as error:
             raise self.failure(str(error), code=error.sqlstate or "") from error
+
+    def stream(self, query: bytes, *, n_rows: int) -> Iterator[list[tuple[Any, ...]]]:
+        """The answer to a query, `n_rows` at a time: as of one moment, values in binary, never whole in memory.
+
+        It reads in a transaction of its own; every part has the time that a piece of work has.
+
+        Raises:
+            LookalikeError: What `failed` makes. What was yielded before is good.
+        """
+        try:
+            with self._connect() as connection, connection.transaction():
+                connection.execute(f"SET LOCAL statement_timeout = {int(self._timeout_s * 1000)}".encode())
+                with connection.cursor(name="stream", binary=True) as cursor:
+                    cursor.execute(query)
+                    while True:
+                        with _cut_after(connection, self._timeout_s):
+                            rows = cursor.fetchmany(n_rows)
+                        if not rows:
+                            return
+                        yield rows
+        except self._psycopg.Error as error:
+            raise self.failure(str(error)) from error
 
     def close(self) -> None:
         """Close the connections that are not lent; others may be opened again."""
