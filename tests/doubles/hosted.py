@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
+import pytest
+
+from lookalike.providers import table
+from lookalike.providers.adapter import Limits
+from lookalike.providers.pacing import Pace
 from lookalike.providers.reference import ModelRef, ProviderSettings
 from lookalike.providers.remote import RemoteVectorizer
-from lookalike.providers.table import open_vectorizer
 from lookalike.secret import Secret
 from tests.doubles.double import Double
 
@@ -66,11 +71,17 @@ def doubled(name: str) -> Iterator[tuple[Double, ModelRef, ProviderSettings]]:
         yield double, ref, ProviderSettings(keys=keys, timeout_s=20.0)
 
 
+def unhurried(name: str, *_: object) -> Pace:
+    """The pace of a provider that allows everything at once."""
+    return Pace(Limits(texts=1), provider=name, clock=time.monotonic)
+
+
 @contextmanager
 def hosted(name: str) -> Iterator[RemoteVectorizer]:
-    """The model of a line of HOSTED, opened as the application opens it."""
-    with doubled(name) as (_, ref, settings):
-        vectorizer = open_vectorizer(ref, settings)
+    """The model of a line of HOSTED, opened as the application opens it, but in no need to go slowly."""
+    with doubled(name) as (_, ref, settings), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table, "_pace", unhurried)
+        vectorizer = table.open_vectorizer(ref, settings)
         try:
             yield vectorizer
         finally:

@@ -37,6 +37,7 @@ from tests.doubles.double import (
     PATIENCE_S,
     Exchange,
     Fault,
+    altered,
     broken,
     drip,
     half,
@@ -64,6 +65,7 @@ from tests.doubles.double import (
     zeros,
 )
 from tests.doubles.simple import KEY, WALL_S, Clock, SimpleAdapter, SimpleDouble, remote, texts
+from tests.pictures import noise
 
 ONE_BY_ONE = Limits(texts=1, concurrency=1)
 
@@ -455,8 +457,26 @@ def test_requests_follow_no_faster_than_is_allowed(double: SimpleDouble, clock: 
 def test_tokens_follow_no_faster_than_is_allowed(double: SimpleDouble, clock: Clock) -> None:
     """The same holds of tokens; a request with more of them than may go at once is not held up for ever."""
     vectorizer = remote(double, clock.patience(), limits=Limits(texts=1, concurrency=1, tokens_per_minute=600))
-    embedded(vectorizer, texts("x" * 3 * 299, "y", "z"))
+    embedded(vectorizer, texts("\N{HIRAGANA LETTER A}" * 299, "y", "z"))
     assert clock.now_s == pytest.approx((300 - 100 + 2) / 10)  # a hundred may go at once
+
+
+def test_inputs_follow_no_faster_than_is_allowed(double: SimpleDouble, clock: Clock) -> None:
+    """A limit of inputs counts them however they are put together, texts and pictures apart."""
+    limits = Limits(texts=5, images=5, concurrency=1, texts_per_minute=60, images_per_minute=6)
+    vectorizer = remote(double, clock.patience(), limits=limits)
+    embedded(vectorizer, texts(*map(str, range(40))))
+    assert clock.now_s == pytest.approx(30)  # ten may go at once
+    embedded(vectorizer, Inputs(modality="image", payloads=[noise(n) for n in range(10)], names=["a picture"] * 10))
+    assert clock.now_s == pytest.approx(30 + 50)  # one may go at once, five do, and are waited for
+
+
+def test_the_pace_learns_what_was_read(double: SimpleDouble, clock: Clock) -> None:
+    """Where an answer tells of more tokens than were estimated, the next request waits for those as well."""
+    vectorizer = remote(double, clock.patience(), limits=Limits(texts=1, concurrency=1, tokens_per_minute=600))
+    double.faults = [altered(lambda said: {**said, "tokens": 400})]
+    embedded(vectorizer, texts("a", "b"))
+    assert clock.now_s == pytest.approx((400 - 100 + 1) / 10)
 
 
 def test_a_turn_after_the_deadline_is_not_waited_for(double: SimpleDouble, clock: Clock) -> None:

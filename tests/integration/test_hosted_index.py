@@ -111,7 +111,7 @@ def test_pictures_are_indexed_and_found(bench: Bench) -> None:
 def test_as_many_requests_are_under_way_as_the_provider_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with one core does not ask one request at a time: the first answer waits for the fourth question."""
     monkeypatch.setattr(app, "available_threads", lambda _: 1)
-    folder = write(tmp_path / "pictures", {f"{n:03}.png": noise(n) for n in range(5 * CHUNK_SIZE)})
+    folder = write(tmp_path / "pictures", {f"{n:03}.png": noise(n) for n in range(COHERE_V4.concurrency * CHUNK_SIZE)})
     with doubled("cohere") as (double, ref, settings):
         n_at_once = COHERE_V4.concurrency
         usual = double.rule
@@ -123,7 +123,7 @@ def test_as_many_requests_are_under_way_as_the_provider_allows(tmp_path: Path, m
         double.rule = answer_together
         config = replace(Config.from_environ({"HOME": str(tmp_path)}), model=str(ref), providers=settings, cache="off")
         with Index.in_memory(config=config) as index:
-            assert index.ingest([folder]).counts == {Outcome.STORED: 5 * CHUNK_SIZE}
+            assert index.ingest([folder]).counts == {Outcome.STORED: COHERE_V4.concurrency * CHUNK_SIZE}
 
 
 class Killing:

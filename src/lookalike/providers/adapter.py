@@ -54,6 +54,8 @@ class Limits:
         image_side_px: The longer side of a picture as it is sent; a larger one is made smaller.
         requests_per_minute: Of one key.
         tokens_per_minute: Of one key.
+        texts_per_minute: Of one key, however they are put into requests.
+        images_per_minute: The same of pictures.
         concurrency: Requests under way at the same time.
         allows_empty: Whether an empty text has a vector.
         any_file: Whether a picture is sent as the file that it is, of any kind, since the provider has an image door
@@ -70,6 +72,8 @@ class Limits:
     image_side_px: int = 0
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
+    texts_per_minute: int = 0
+    images_per_minute: int = 0
     concurrency: int = 4
     allows_empty: bool = False
     any_file: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lookalike.errors import LookalikeError, Refused
 from lookalike.messages import Answer
@@ -26,8 +26,16 @@ TASKS: Mapping[str, str] = {"query": "search_query", "document": "search_documen
 IN_BASE64 = 3 / 4
 """Cohere does not say whether its limits are of pictures or of their base64: of the larger."""
 
-V3 = Limits(texts=96, images=1, image_bytes=int(5e6 * IN_BASE64))
-V4 = Limits(texts=96, images=96, request_bytes=int(20e6 * IN_BASE64), image_bytes=int(20e6 * IN_BASE64))
+V3 = Limits(
+    texts=96,
+    images=1,
+    image_bytes=int(5e6 * IN_BASE64),
+    texts_per_minute=2000,
+    images_per_minute=400,
+)
+"""Rates are those of production keys (docs.cohere.com/docs/rate-limits); a trial key is told to wait."""
+
+V4 = replace(V3, images=96, request_bytes=int(20e6 * IN_BASE64), image_bytes=int(20e6 * IN_BASE64))
 
 EMBED_5 = Known(dim=2048, dims=(256, 512, 768, 1024, 1536), modalities=BOTH, limits=V4, space="embed-v5.0")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from lookalike.errors import DeadlineExceeded, ProviderError, RateLimited, Unavailable
 from lookalike.providers.adapter import Limits
+from lookalike.providers.splitting import Batch
 from lookalike.retry import RetryPolicy
 
 BURST_S = 10.0
@@ -110,7 +111,7 @@ class _Bucket:
 
 
 class Pace:
-    """How fast one key's requests may follow: so many requests and so many tokens a minute, and the provider's wishes.
+    """How fast one key's requests may follow: so many requests, tokens and inputs a minute, and the provider's wishes.
 
     One for all vectorizers of a key; safe to use from several threads.
 
@@ -125,29 +126,41 @@ class Pace:
         self._clock = clock
         self._lock = threading.Lock()
         self._held_until = clock()
-        rates = (limits.requests_per_minute, limits.tokens_per_minute)
-        self._requests, self._tokens = (_Bucket(rate, clock()) if rate else None for rate in rates)
+        rates = {
+            "request": limits.requests_per_minute,
+            "token": limits.tokens_per_minute,
+            "text": limits.texts_per_minute,
+            "image": limits.images_per_minute,
+        }
+        self._buckets = {kind: _Bucket(rate, clock()) for kind, rate in rates.items() if rate}
 
-    def await_turn(self, tokens: int, call: Call) -> None:
-        """Wait until a request with so many tokens may go.
+    def await_turn(self, batch: Batch, call: Call) -> None:
+        """Wait until a request for this may go.
 
         Raises:
             RateLimited: That would be after the call's deadline.
         """
-        call.pause(self._reserve(tokens, call))
+        call.pause(self._reserve({"request": 1, "token": batch.tokens, batch.modality: len(batch.entries)}, call))
         while call.left_s() > 0 and (held_s := self._held_until - self._clock()) > 0:  # told to wait in the meantime
             self._require_time(held_s, call)
             call.pause(held_s)
+
+    def correct(self, batch: Batch, n_tokens: int) -> None:
+        """Count what an answer says was read, where that is more than was estimated: pictures have tokens as well."""
+        n_more = n_tokens - batch.tokens
+        with self._lock:
+            if n_more > 0 and "token" in self._buckets:
+                self._buckets["token"].take(n_more)
 
     def hold(self, seconds: float) -> None:
         """Let nobody go for so long: the provider asked for it."""
         with self._lock:
             self._held_until = max(self._held_until, self._clock() + seconds)
 
-    def _reserve(self, tokens: int, call: Call) -> float:
+    def _reserve(self, load: Mapping[str, int], call: Call) -> float:
         with self._lock:
             now_s = self._clock()
-            wishes = [(bucket, n) for bucket, n in ((self._requests, 1), (self._tokens, tokens)) if bucket]
+            wishes = [(self._buckets[kind], n) for kind, n in load.items() if kind in self._buckets]
             wait_s = max([self._held_until - now_s, 0.0, *(bucket.wait_s(n, now_s) for bucket, n in wishes)])
             self._require_time(wait_s, call)
             for bucket, n in wishes:

@@ -66,7 +66,7 @@ class Sender:
 
         def attempt() -> Reading:
             self.breaker.require()
-            self.pace.await_turn(batch.tokens, call)
+            self.pace.await_turn(batch, call)
             self.bill.require(batch)  # last: what it sets aside is free again when the request's usage is recorded
             usage, one_try = Usage(requests=1), call.one_try()
             try:
@@ -77,6 +77,7 @@ class Sender:
                     usage = self.bill.of(batch, Reading(()))  # it is paid for, whether or not it can be read
                     reading = self.adapter.read(answer, batch.modality, len(batch.entries))
                     usage = self.bill.of(batch, reading)
+                    self.pace.correct(batch, reading.tokens + reading.image_tokens)
                     return reading
             except DeadlineExceeded as error:
                 if call.left_s() > 0:
