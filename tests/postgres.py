@@ -98,6 +98,11 @@ def new_databases(url: str) -> Iterator[NewDatabase]:
             other.execute(f"DROP SCHEMA {name} CASCADE".encode())
 
 
+def with_password(url: Secret, password: str) -> Secret:
+    """The same address with another password; the server asks for none."""
+    return Secret(url.reveal().replace("not-asked-for", password))
+
+
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     """Return when the server answers; fail, with its log, if it does not."""
     import psycopg

@@ -31,6 +31,7 @@ LADDER = {
         "errors",
         "spaces",
         "secret",
+        "places",
         "policy",
         "usage",
         "types",

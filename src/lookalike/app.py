@@ -16,6 +16,7 @@ from lookalike import embed
 from lookalike.config import Config
 from lookalike.environment import expanded
 from lookalike.errors import InputError
+from lookalike.places import Address, Place
 from lookalike.policy import ImagePolicy
 from lookalike.ports import Encoder, Meter, Source, VectorCache, Vectorizer
 from lookalike.providers.reference import ModelRef
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from lookalike.parity import Shelf
     from lookalike.store.embedded import EmbeddedStore
     from lookalike.store.memory import MemoryStore
+    from lookalike.store.postgres.store import PostgresStore
 
 CLIP = "openai/clip-vit-base-patch32"
 BUILT_IN = "tiny"
@@ -201,18 +203,26 @@ def available_threads(config: Config) -> int:
     return config.threads or available_cores()
 
 
-def open_store(folder: Path, *, write: bool = False) -> EmbeddedStore:
-    """The store in a folder; see `lookalike.store.embedded.open_store`."""
+def open_store(place: Place, *, write: bool = False) -> EmbeddedStore | PostgresStore:
+    """The store in a folder, see `lookalike.store.embedded.open_store`, or in a database, `.postgres.store`."""
+    if isinstance(place, Address):
+        from lookalike.store.postgres import store as production
+
+        return production.open_store(place)
     from lookalike.store import embedded
 
-    return embedded.open_store(expanded(folder, "index"), write=write)
+    return embedded.open_store(expanded(place, "index"), write=write)
 
 
-def create_store(folder: Path, space: Space) -> EmbeddedStore:
-    """A new store in a folder; see `lookalike.store.embedded.create`."""
+def create_store(place: Place, space: Space) -> EmbeddedStore | PostgresStore:
+    """A new store in a folder, see `lookalike.store.embedded.create`, or in a database, `.postgres.store`."""
+    if isinstance(place, Address):
+        from lookalike.store.postgres import store as production
+
+        return production.create(place, space)
     from lookalike.store import embedded
 
-    return embedded.create(expanded(folder, "index"), space)
+    return embedded.create(expanded(place, "index"), space)
 
 
 def memory_store(space: Space) -> MemoryStore:

@@ -14,6 +14,7 @@ from typing import get_args
 
 from lookalike.environment import Environment, dotenv, expanded
 from lookalike.errors import ConfigError
+from lookalike.places import Address, Place, place_of
 from lookalike.policy import ImagePolicy
 from lookalike.providers.reference import PROVIDERS, ProviderSettings
 from lookalike.secret import Secret
@@ -115,7 +116,7 @@ class Config:
         runtime: The library that runs the model: "onnxruntime", "openvino" or "torch".
         orientation: Whether EXIF orientation is applied or ignored.
         threads: Cores to use; 0 for all that the container allows.
-        index: Folder of the index.
+        index: Where the index is: a folder, or a PostgreSQL database.
         project: Project of new items.
         max_bytes: The largest picture file that is read.
         max_pixels: The largest picture that is decoded.
@@ -133,7 +134,7 @@ class Config:
     runtime: Runtime = "onnxruntime"
     orientation: Orientation = "apply"
     threads: int = 0
-    index: Path
+    index: Place
     project: str = "default"
     max_bytes: int = ImagePolicy().max_bytes
     max_pixels: int = ImagePolicy().max_pixels
@@ -161,7 +162,7 @@ class Config:
             runtime=env.choice("LOOKALIKE_RUNTIME", cls.runtime, get_args(Runtime)),
             orientation=env.choice("LOOKALIKE_ORIENTATION", cls.orientation, get_args(Orientation)),
             threads=env.count("LOOKALIKE_THREADS", cls.threads),
-            index=env.path("LOOKALIKE_INDEX", lambda: _data_home(env) / "lookalike" / "photos.lookalike"),
+            index=_index(env),
             project=env.text("LOOKALIKE_PROJECT", cls.project),
             max_bytes=env.count("LOOKALIKE_MAX_BYTES", cls.max_bytes),
             max_pixels=env.count("LOOKALIKE_MAX_PIXELS", cls.max_pixels),
@@ -214,6 +215,13 @@ def _providers(env: Environment) -> ProviderSettings:
 
 def _cache_home(env: Environment) -> Path:
     return env.path("XDG_CACHE_HOME", lambda: Path("~/.cache"))
+
+
+def _index(env: Environment) -> Place:
+    place = place_of(env.text("LOOKALIKE_INDEX", ""))
+    if isinstance(place, Address):
+        return place
+    return env.path("LOOKALIKE_INDEX", lambda: _data_home(env) / "lookalike" / "photos.lookalike")
 
 
 def _data_home(env: Environment) -> Path:

@@ -17,6 +17,7 @@ from lookalike.bank import caption_bank
 from lookalike.config import Config
 from lookalike.embed import ImageInput
 from lookalike.errors import InputError, UnsupportedModel
+from lookalike.places import Place, place_of
 from lookalike.ports import Source
 from lookalike.query import Part, Query, QueryEmbedder, QueryMaker, require_item
 from lookalike.search import Searcher
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lookalike.progress import Progress, Report
     from lookalike.store.embedded import EmbeddedStore
     from lookalike.store.memory import MemoryStore
+    from lookalike.store.postgres.store import PostgresStore
     from lookalike.survey import Survey
 
 DEAD_SHARE = 0.2
@@ -45,7 +47,7 @@ class Index:
     """
 
     def __init__(
-        self, store: EmbeddedStore | MemoryStore, config: Config, embedder: QueryEmbedder | None = None
+        self, store: EmbeddedStore | MemoryStore | PostgresStore, config: Config, embedder: QueryEmbedder | None = None
     ) -> None:
         self._store = store
         self._config = config
@@ -54,7 +56,7 @@ class Index:
     @classmethod
     def open(
         cls,
-        path: str | Path | None = None,
+        path: str | Place | None = None,
         *,
         write: bool = False,
         config: Config | None = None,
@@ -63,8 +65,8 @@ class Index:
         """Open an index that exists.
 
         Args:
-            path: Its folder; the configuration's if left out.
-            write: Whether items will be added or removed; one process at a time can.
+            path: Its folder, or the address of its database; the configuration's if left out.
+            write: Whether items will be added or removed; in a folder one process at a time can.
             config: Settings; from the environment if left out.
             embedder: What queries are embedded with, instead of a model that the index opens itself.
 
@@ -72,10 +74,10 @@ class Index:
             StoreError: There is none at that place, it is damaged, newer, or being written by another process.
         """
         config = config or Config.from_environ()
-        return cls(app.open_store(Path(path or config.index), write=write), config, embedder)
+        return cls(app.open_store(place_of(path or config.index), write=write), config, embedder)
 
     @classmethod
-    def create(cls, path: str | Path | None = None, *, config: Config | None = None) -> Index:
+    def create(cls, path: str | Place | None = None, *, config: Config | None = None) -> Index:
         """Make an empty index for the vectors of the configuration's model, open for writing.
 
         Raises:
@@ -83,7 +85,7 @@ class Index:
             ModelError: The model cannot be used, or embeds no pictures.
         """
         config, embedder = cls._embedder_for_new(config)
-        return cls(app.create_store(Path(path or config.index), embedder.space), config, embedder)
+        return cls(app.create_store(place_of(path or config.index), embedder.space), config, embedder)
 
     @classmethod
     def in_memory(cls, *, config: Config | None = None) -> Index:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -58,7 +59,9 @@ def examine(config: Config, *, is_terminal: bool) -> Iterator[Check]:
     yield from guarded("index", lambda: [_index(config)])
     yield from guarded("search kernels", lambda: [checks.check_search_speed()])
     yield from guarded("cache folder", lambda: [checks.check_folder("cache folder", config.cache_dir)])
-    yield from guarded("index folder", lambda: [checks.check_folder("index folder", config.index)])
+    index = config.index
+    if isinstance(index, Path):
+        yield from guarded("index folder", lambda: [checks.check_folder("index folder", index)])
     yield from guarded("HEIC pictures", lambda: [checks.check_heic()])
     yield from guarded("downloads", lambda: [_network(config)])
     yield from guarded("terminal", lambda: [checks.check_terminal(config.terminal, is_terminal=is_terminal)])

@@ -16,7 +16,8 @@ from lookalike.cli.checks import Check, guarded
 from lookalike.cli.output import amount
 from lookalike.config import Config
 from lookalike.errors import StoreCorrupt, StoreError, StoreNotFound
-from lookalike.index import DEAD_SHARE
+from lookalike.ingest import DEAD_SHARE
+from lookalike.places import Place
 from lookalike.ports import Encoder
 from lookalike.spaces import KNOWN_MODELS, REQUIRED_COSINE, Space, Tower, known_model
 from lookalike.types import Rows
@@ -316,20 +317,21 @@ def _check_same_space(config: Config, space: Space) -> Iterator[Check]:
         yield Check(name="index and model", verdict="wrong", facts=facts, remedy=remedy)
 
 
-def check_index(folder: Path) -> Check:
-    """Whether the index opens and every byte of it is what was written."""
+def check_index(place: Place) -> Check:
+    """Whether the index opens and is whole: in a folder every byte, in a database every item."""
     try:
-        with closing(app.open_store(folder)) as store:
+        with closing(app.open_store(place)) as store:
             store.check()
             stats = store.stats()
     except StoreNotFound:
         remedy = "Make one: lookalike index FOLDER"
-        return Check(name="index", verdict="warning", facts=f"there is none in {folder} yet", remedy=remedy)
+        return Check(name="index", verdict="warning", facts=f"there is none in {place} yet", remedy=remedy)
     except StoreCorrupt as error:
         remedy = "Move the index away and run `lookalike index` again: the pictures themselves are untouched."
         return Check(name="index", verdict="wrong", facts=str(error), remedy=remedy)
-    facts = f"{stats.items:,} items of {stats.contents:,} pictures, {amount(stats.n_bytes)}, every byte as written"
-    facts += f", in {folder}; {stats.dead_slots:,} vectors that no item uses"
+    whole = "every byte as written" if isinstance(place, Path) else "every item with its vector"
+    facts = f"{stats.items:,} items of {stats.contents:,} pictures, {amount(stats.n_bytes)}, {whole}"
+    facts += f", in {place}; {stats.dead_slots:,} vectors that no item uses"
     if stats.dead_slots > DEAD_SHARE * stats.contents:
         remedy = "The next `lookalike index` gives their space back."
         return Check(name="index", verdict="slow", facts=facts, remedy=remedy)

@@ -12,6 +12,7 @@ import click
 
 from lookalike.config import Config
 from lookalike.environment import expanded
+from lookalike.places import place_of
 from lookalike.spaces import Orientation, Precision
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -48,9 +49,9 @@ def _setting(name: str, *declarations: str, **attributes: Any) -> Callable[[Comm
 index_option = _setting(
     "index",
     "--index",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Where the index is.  [$LOOKALIKE_INDEX]",
+    type=place_of,
+    metavar="PLACE",
+    help="Where the index is: a folder or a PostgreSQL URL.  [$LOOKALIKE_INDEX]",
 )
 model_option = _setting(
     "model",
