@@ -39,7 +39,8 @@ class Reader(OpenAIDouble):
         self._turn = np.linalg.qr(np.random.default_rng(0).standard_normal((DIM, DIM)))[0]
 
     def vectors(self, seen: Seen) -> list[Any]:
-        return (self._tiny.embed_texts([str(text) for text in self.inputs(seen)]).values @ self._turn).tolist()
+        rows = self._tiny.embed_texts([str(text) for text in self.inputs(seen)]).values
+        return list((rows @ self._turn).tolist())
 
 
 @dataclass(frozen=True)

@@ -246,6 +246,20 @@ describe("against a service that misbehaves", () => {
     assert.equal(url.pathname + url.search, "/items/%2Fa%20b%2F%C3%BC.jpg/thumbnail?project=p%26q&size=256");
   });
 
+  test("what read the words is handed on, wherever the service says it", async () => {
+    const approximation = { source: "openai:small", note: "Near: 64%.", agreement: { rank_1: 0.64 } };
+    const headers = { "X-Approximation": JSON.stringify(approximation) };
+    const found = { hits: [], space: SPACE, considered: 0, warnings: [approximation.note], approximation };
+    faults = [raw({ headers }), json({ ...batch(["a"]), approximation }), json(found), json({ ...found, approximation: null })];
+    assert.deepEqual((await client().generateTextEmbedding("a")).approximation, approximation);
+    assert.deepEqual((await client().generateTextEmbeddings(["a"])).approximation, approximation);
+    assert.deepEqual((await client().searchImages({ text: "a" })).approximation, approximation);
+    assert.equal((await client().searchImages({ item: "a" })).approximation, undefined);
+    faults = [raw({ headers: { "X-Approximation": "{" } }), json({ ...found, approximation: "near" })];
+    await assert.rejects(client().generateTextEmbedding("a"), ConnectionError);
+    await assert.rejects(client().searchImages({ text: "a" }), ConnectionError);
+  });
+
   test("a search says what is wanted", async () => {
     faults = [json({ hits: [], space: SPACE, considered: 0, warnings: [] }), json({ hits: [{}], space: SPACE })];
     await client().searchImages({ image: Buffer.from("ab") }, { limit: 3, minConfidence: 0.5, where: { colour: "red" } });
