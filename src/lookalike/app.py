@@ -6,28 +6,28 @@ not load a download client, and `import lookalike` loads no optional library at 
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike import embed
+from lookalike.caches import cached
 from lookalike.config import Config
 from lookalike.environment import expanded
 from lookalike.errors import InputError
+from lookalike.hosted import open_hosted, open_meters
 from lookalike.places import Address, Place
 from lookalike.policy import ImagePolicy
-from lookalike.ports import Encoder, Meter, Source, VectorCache, Vectorizer
+from lookalike.ports import Encoder, Meter, Recorder, Source, Vectorizer
 from lookalike.providers.reference import ModelRef
-from lookalike.secret import Secret
 from lookalike.spaces import Space, known_model
 from lookalike.weights import local as weights
 
 if TYPE_CHECKING:
     from lookalike.bridge import Bridge
-    from lookalike.cache.postgres import PostgresCache
-    from lookalike.cache.sqlite import SqliteCache
+    from lookalike.fallback import Chain
     from lookalike.parity import Shelf
     from lookalike.store.embedded import EmbeddedStore
     from lookalike.store.memory import MemoryStore
@@ -98,7 +98,8 @@ def _space_read_for(name: str, config: Config) -> Space | None:
 def open_vectorizer(config: Config, *, space: Space | None = None, threads: int | None = None) -> Vectorizer:
     """What embeds by the configuration: a model in this process or a hosted one, behind its cache if it has one.
 
-    "bridge:FILE" is the model that the bridge was fitted from, taken across it.
+    "bridge:FILE" is the model that the bridge was fitted from, taken across it. With a fallback it is a chain, each of
+    whose members has a cache of its own.
 
     Args:
         config: Says which model and how.
@@ -111,8 +112,60 @@ def open_vectorizer(config: Config, *, space: Space | None = None, threads: int 
         ConfigError: A hosted model's key, or another setting of it, is missing or wrong.
         SpaceMismatch: It makes vectors of another space, and there is no proof that they belong to this one as well.
     """
+    if config.fallback:
+        models = (choose_model(config), *config.fallback)
+        return open_chain(models, config if threads is None else replace(config, threads=threads), space=space)
     vectorizer = _open_vectorizer(config, threads)
-    if space is None or vectorizer.tower.space.key == space.key:
+    return vectorizer if space is None else _adopted(vectorizer, space, config=config)
+
+
+def open_chain(
+    models: Sequence[str], config: Config, *, space: Space | None = None, recorder: Recorder | None = None
+) -> Chain:
+    """Models that are asked in order, each behind its own cache; see `fallback.Chain`. One budget is for all of them.
+
+    Args:
+        models: Their names.
+        config: As of `open_vectorizer`, but for its models.
+        space: The space of all of them, by a proof of parity where it is not a model's own; that of the first that
+            says whose it is, if left out.
+        recorder: Is told when one fails, and when it is back.
+
+    Raises:
+        SpaceMismatch: They are of several spaces.
+        ModelError, ConfigError, ProviderError: One of them cannot be used; one that is down now is no error.
+    """
+    from lookalike.canary import References
+    from lookalike.fallback import Candidate, Chain, Checked
+
+    references = References(config.cache_dir / "canaries")
+    hosted = {model: ref for model in models if (ref := ModelRef.parse(model))}
+    meters = dict(zip(hosted, open_meters(tuple(hosted.values()), config), strict=True)) if hosted else {}
+
+    def candidate(model: str) -> Candidate:
+        single, meter = replace(config, model=model, fallback=()), meters.get(model)
+
+        def surround(vectorizer: Vectorizer) -> Vectorizer:
+            checked = Checked(vectorizer, references, name=model, defines=model == models[0])
+            return cached(checked, single, meter)
+
+        return Candidate(name=model, open=partial(_open_bare, single, meter), surround=surround, waits=model in hosted)
+
+    return Chain(
+        [candidate(model) for model in dict.fromkeys(models)],
+        space=space,
+        adopt=partial(_adopted, config=config),
+        recorder=recorder,
+    )
+
+
+def _adopted(vectorizer: Vectorizer, space: Space, *, config: Config) -> Vectorizer:
+    """A model with its vectors in this space.
+
+    Raises:
+        SpaceMismatch: They are of another one, and there is no proof that they belong to this one as well.
+    """
+    if vectorizer.tower.space.key == space.key:
         return vectorizer
     from lookalike.parity import adopted, mismatch
 
@@ -132,19 +185,21 @@ def open_shelf(config: Config) -> Shelf:
 def _open_vectorizer(config: Config, threads: int | None) -> Vectorizer:
     if config.model.startswith(BRIDGE):
         return _open_bridged(config, threads)
-    policy = ImagePolicy(max_bytes=config.max_bytes, max_pixels=config.max_pixels)
-    ref = ModelRef.parse(choose_model(config))
-    meter = None if ref is None else _open_meter(ref, config)
-    if ref is not None:
-        vectorizer: Vectorizer = _open_hosted(ref, config, policy, meter)
-    else:
-        vectorizer = embed.LocalVectorizer(open_encoder(config, threads=threads), policy=policy)
-    cache = open_cache(config, hosted=ref is not None)
-    if cache is None:
-        return vectorizer
-    from lookalike.caching import CachedVectorizer
+    config = replace(config, model=choose_model(config), threads=config.threads if threads is None else threads)
+    ref = ModelRef.parse(config.model)
+    meter = open_meters((ref,), config)[0] if ref else None
+    return cached(_open_bare(config, meter), config, meter)
 
-    return CachedVectorizer(vectorizer, cache, meter=meter)
+
+def _open_bare(config: Config, meter: Meter | None) -> Vectorizer:
+    """The model alone."""
+    if config.model.startswith(BRIDGE):
+        return _open_bridged(config, None)
+    policy = ImagePolicy(max_bytes=config.max_bytes, max_pixels=config.max_pixels)
+    ref = ModelRef.parse(config.model)
+    if ref is not None:
+        return open_hosted(ref, config, policy, meter)
+    return embed.LocalVectorizer(open_encoder(config), policy=policy)
 
 
 def _open_bridged(config: Config, threads: int | None) -> Vectorizer:
@@ -172,28 +227,6 @@ def model_behind(model: str) -> str:
         ModelError: It is a bridge whose file is not there, or damaged.
     """
     return load_bridge(model).source.model if model.startswith(BRIDGE) else model
-
-
-def _open_hosted(ref: ModelRef, config: Config, policy: ImagePolicy, meter: Meter | None) -> Vectorizer:
-    from lookalike.providers.prices import price_of
-    from lookalike.providers.table import open_vectorizer
-
-    price = price_of(ref.provider, ref.model)
-    return open_vectorizer(ref, config.providers, policy=policy, meter=meter, price=price)
-
-
-def _open_meter(ref: ModelRef, config: Config) -> Meter:
-    """What counts a hosted model's use, within the run's budget."""
-    from lookalike.metering.log import FILE, UsageLog
-    from lookalike.metering.meter import Budget, ModelMeter, key_name
-    from lookalike.providers.prices import price_of
-
-    budget, log = Budget(config.max_cost_usd), UsageLog(config.cache_dir / FILE)
-    budget.require_price(price_of(ref.provider, ref.model), model=str(ref))
-    atexit.register(log.close)  # writes what could not be written before
-    return ModelMeter(
-        ref.provider, ref.model, key=key_name(config.providers.keys.get(ref.provider)), log=log, budget=budget
-    )
 
 
 def available_threads(config: Config) -> int:
@@ -230,42 +263,6 @@ def memory_store(space: Space) -> MemoryStore:
     from lookalike.store import memory
 
     return memory.MemoryStore(space)
-
-
-def open_cache_keeper(config: Config) -> SqliteCache | PostgresCache | None:
-    """Where vectors are kept from one process to the next, by `config.cache`; None if that is "off".
-
-    Raises:
-        ConfigError: The address of a database cannot be read.
-        MissingDependency: It is a PostgreSQL, and psycopg is not installed.
-    """
-    if config.cache == "off":
-        return None
-    if config.cache.startswith(("postgresql://", "postgres://")):
-        from lookalike.cache.postgres import PostgresCache
-
-        return PostgresCache(Secret(config.cache))
-    from lookalike.cache.sqlite import SqliteCache
-
-    place = config.cache_dir / "vectors.sqlite" if config.cache == "auto" else Path(config.cache)
-    return SqliteCache(expanded(place, "LOOKALIKE_CACHE"))
-
-
-def open_cache(config: Config, *, hosted: bool) -> VectorCache | None:
-    """The cache to surround a model with, memory in front; None if there is to be none.
-
-    Args:
-        config: "auto" means one for hosted models only: what a model on this machine computes costs no money.
-        hosted: Whether somebody else runs the model.
-    """
-    keeper = open_cache_keeper(config) if hosted or config.cache != "auto" else None
-    if keeper is None:
-        return None
-    from lookalike.cache.layers import LayeredCache
-    from lookalike.cache.memory import MemoryCache
-
-    atexit.register(keeper.close)  # writes what was noted: hits, and when an entry was used
-    return LayeredCache(MemoryCache(), keeper)
 
 
 def open_sources(places: Sequence[str | Path | Source]) -> list[Source]:

@@ -52,16 +52,18 @@ def joined(parts: Iterable[Vectors], tower: Tower) -> Vectors:
 
     Args:
         parts: In any order; of one space.
-        tower: What is named as their recipe if there are no rows; else that of the first part is.
+        tower: What is named as their recipe if they have not all the same: no rows, or those of several members of a
+            chain. The space is the same, and a chain's warnings name who made them.
     """
     found = list(parts)
     if not found:
         return Vectors(np.empty((0, tower.space.dim), np.float32), tower, np.empty(0, np.int64))
     positions = np.concatenate([part.positions for part in found])
     order = np.argsort(positions, kind="stable")
+    recipes = {part.tower for part in found if len(part)}
     return Vectors(
         np.concatenate([part.values for part in found])[order],
-        next((part.tower for part in found if len(part)), tower),
+        recipes.pop() if len(recipes) == 1 else tower,
         positions[order],
         warnings=tuple(dict.fromkeys(warning for part in found for warning in part.warnings)),
         failures=tuple(sorted((f for part in found for f in part.failures), key=lambda f: f.position)),

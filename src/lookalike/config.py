@@ -109,6 +109,7 @@ class Config:
         model: Name, alias or folder of the model, or a hosted one ("openai:text-embedding-3-small"); "auto" is the
             index's own model, else CLIP if its weights are on this machine, else the built-in `tiny`, which is said
             aloud.
+        fallback: Models of the same space that are asked, in this order, where `model` cannot answer.
         cache: Where vectors are kept: "auto" (of hosted models, in `cache_dir`), "off", a file, or a PostgreSQL URL.
         max_cost_usd: What one run may spend on hosted models, in US dollars; None for no limit.
         providers: Keys and places of hosted models.
@@ -127,6 +128,7 @@ class Config:
     """
 
     model: str = "auto"
+    fallback: tuple[str, ...] = ()
     cache: str = field(default="auto", repr=False)  # there may be a password in it
     max_cost_usd: float | None = None
     providers: ProviderSettings = field(default_factory=ProviderSettings)
@@ -155,6 +157,7 @@ class Config:
         # Without slots, a class keeps its defaults as attributes.
         return cls(
             model=_model(env) or cls.model,
+            fallback=env.words("LOOKALIKE_FALLBACK"),
             cache=env.text("LOOKALIKE_CACHE", "auto"),
             max_cost_usd=env.dollars("LOOKALIKE_MAX_COST_USD"),
             providers=_providers(env),

@@ -63,8 +63,8 @@ class Vectors:
 
     Attributes:
         values: (n, dim) float32 with unit rows, in the order that was asked for; failed items are left out.
-        tower: The recipe that made them.
-        warnings: Sentences about single items, such as a text that was cut.
+        tower: The recipe that made them; of rows that several members of a chain made, that of the chain.
+        warnings: Sentences about single items, such as a text that was cut; or about all: who answered for whom.
         failures: One for each item that has no row.
         positions: (n,) int64: for each row, its place in the caller's sequence.
         n_tokens: (n,) int64: each row's length in tokens as the model read it, begin and end included; 0 for pictures.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lookalike.app import open_cache_keeper
+from lookalike.caches import open_cache_keeper
 from lookalike.cache.sqlite import SqliteCache
 from lookalike.cached import CacheStats, Holding, Pruning
 from lookalike.cli.options import cache_option, json_option

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,21 +39,9 @@ _log = logging.getLogger("lookalike.fallback")
 
 
 def across(vectorizer: Vectorizer, space: Space) -> Vectorizer:
-    """An `Adopt` that adopts nobody.
-
-    Raises:
-        SpaceMismatch: Always; says what is right instead.
-    """
+    """An `Adopt` that adopts nobody. Raises SpaceMismatch, always."""
     theirs = vectorizer.tower.space
-    raise SpaceMismatch(
-        f"{theirs.model} cannot stand in for {space.model}: its vectors are of another space ({theirs.id}, not "
-        f"{space.id}), and a search among both would find nonsense. Three ways are right: another place that "
-        f"serves the same weights; a bridge, which lets another model's words search {space.model}'s pictures; "
-        "or an index of its own, for which everything is embedded again. If they are one model in two places, "
-        f"`lookalike parity '{space.model}' '{theirs.model}'` can prove it.",
-        expected=space.id,
-        actual=theirs.id,
-    )
+    raise SpaceMismatch("There is no proof of parity.", expected=space.id, actual=theirs.id)
 
 
 class Chain:
@@ -190,10 +179,25 @@ class Chain:
                 tower.require_parity()
                 self._space = self._space or tower.space
                 if tower.space.key != self._space.key:
-                    vectorizer = self._adopt(vectorizer, self._space)
+                    vectorizer = self._adopted(vectorizer, self._space)
                 member.vectorizer = member.candidate.surround(vectorizer)
                 self._lead = self._lead or member.vectorizer
             return member.vectorizer
+
+    def _adopted(self, vectorizer: Vectorizer, space: Space) -> Vectorizer:
+        try:
+            return self._adopt(vectorizer, space)
+        except SpaceMismatch as error:
+            theirs = vectorizer.tower.space
+            raise SpaceMismatch(
+                f"{theirs.model} cannot stand in for {space.model}: its vectors are of another space ({theirs.id}, not "
+                f"{space.id}), and a search among both would find nonsense. Three ways are right: another place that "
+                f"serves the same weights; a bridge, which lets another model's words search {space.model}'s pictures; "
+                "or an index of its own, for which everything is embedded again. If they are one model in two places, "
+                f"`lookalike parity {shlex.quote(space.model)} {shlex.quote(theirs.model)}` proves it.",
+                expected=space.id,
+                actual=theirs.id,
+            ) from error
 
     def _order(self) -> tuple[list[Member], dict[Member, LookalikeError]]:
         """Whom to ask, those that rest last; and what these, and those that are out, failed with."""

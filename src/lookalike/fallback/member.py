@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TypeVar
 
 from lookalike.errors import LookalikeError, Unavailable
 from lookalike.health import MemberState, MemberStatus
@@ -14,8 +13,6 @@ from lookalike.ports import Vectorizer
 
 OPEN_S = 10.0
 """How long a chain waits for its members when it is made; who is asked over the network who it is may be down."""
-
-T = TypeVar("T")
 
 
 def _as_it_is(vectorizer: Vectorizer) -> Vectorizer:
@@ -28,19 +25,21 @@ class Candidate:
 
     Attributes:
         name: What it is called in warnings and figures.
-        open: Opens it, which may ask it who it is; called in a thread, and again if it failed.
+        open: Opens it, which may ask it who it is; called again if it failed.
         surround: Puts around it what shall stand between it and the chain: the canary, its cache.
+        waits: Whether opening it may wait for the network, and is done in a thread.
     """
 
     name: str
     open: Callable[[], Vectorizer]
     surround: Callable[[Vectorizer], Vectorizer] = _as_it_is
+    waits: bool = True
 
     @classmethod
     def of(cls, vectorizer: Vectorizer) -> Candidate:
         """One that is open already."""
         tower = vectorizer.tower
-        return cls(name=f"{tower.space.model} on {tower.runtime}", open=lambda: vectorizer)
+        return cls(name=f"{tower.space.model} on {tower.runtime}", open=lambda: vectorizer, waits=False)
 
 
 class Member:
@@ -86,7 +85,12 @@ class Member:
     def begin(self) -> Future[Vectorizer]:
         """Begin to open it, or go on."""
         if self._opening is None or (self._opening.done() and self._opening.exception() is not None):
-            self._opening = _in_thread(self._opened, name=f"lookalike-open-{self.name}")
+            work: Future[Vectorizer] = Future()
+            self._opening = work
+            if self.candidate.waits:
+                threading.Thread(target=self._open, args=(work,), name=f"open {self.name}", daemon=True).start()
+            else:
+                self._open(work)
         return self._opening
 
     def opened(self, opening: Future[Vectorizer], timeout_s: float) -> Vectorizer:
@@ -101,24 +105,13 @@ class Member:
         except TimeoutError as error:
             raise Unavailable(f"{self.name} has not yet said who it is.", provider=self.name) from error
 
-    def _opened(self) -> Vectorizer:
-        vectorizer = self.candidate.open()
-        _ = vectorizer.tower  # which may ask over the network as well
-        return vectorizer
-
-
-def _in_thread(work: Callable[[], T], *, name: str) -> Future[T]:
-    """The result of `work`, done in a thread that keeps no process alive."""
-    future: Future[T] = Future()
-
-    def run() -> None:
+    def _open(self, opening: Future[Vectorizer]) -> None:
         try:
-            future.set_result(work())
+            vectorizer = self.candidate.open()
+            _ = vectorizer.tower  # which may ask over the network as well
+            opening.set_result(vectorizer)
         except LookalikeError as error:
-            future.set_exception(error)
+            opening.set_exception(error)
         except BaseException as error:  # a bug: whoever waits must not wait for ever
-            future.set_exception(error)
+            opening.set_exception(error)
             raise
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return future
