@@ -187,10 +187,6 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     script = request.getfixturevalue("shared") / "peers" / "make_tiny_clip.py"
     made = tmp_path_factory.mktemp("models") / "random"
     subprocess.run([sys.executable, script, made], check=True, capture_output=True, timeout=PATIENCE_S)
-    # transformers 5 writes the preprocessing into the processor's file, where no published CLIP has it.
-    if (whole := made / "processor_config.json").is_file():
-        settings = json.loads(whole.read_bytes())["image_processor"]
-        (made / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return made
 
 

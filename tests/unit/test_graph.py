@@ -122,6 +122,24 @@ def test_positions_are_not_stretched(tmp_path: Path) -> None:
         open_model(folder)
 
 
+def test_the_preprocessing_may_stand_in_the_processors_file(tmp_path: Path) -> None:
+    """As transformers 5 saves it, with or without an older file beside it; it is the same model, and the same space."""
+    folder = write_clip(tmp_path / "model")
+    usual = open_model(folder).tower
+    settings = json.loads((folder / "preprocessor_config.json").read_bytes())
+    nested = {
+        "image_processor": {**settings, "image_processor_type": "CLIPImageProcessor", "data_format": "channels_first"}
+    }
+    (folder / "processor_config.json").write_text(json.dumps({**nested, "processor_class": "CLIPProcessor"}))
+    change_json(folder / "preprocessor_config.json", {"do_normalize": False})
+    assert open_model(folder).tower == usual
+    (folder / "preprocessor_config.json").unlink()
+    assert open_model(folder).tower == usual
+    (folder / "processor_config.json").write_text('{"processor_class": "CLIPProcessor"}')
+    with pytest.raises(ModelNotFound, match="preprocessor_config"):
+        open_model(folder)
+
+
 def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
     """A tokenizer whose end token is not the one that config.json names would pool at the wrong place."""
     with pytest.raises(CorruptModel, match=f"with token {END_ID}.*ends with 17") as caught:

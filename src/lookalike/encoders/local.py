@@ -69,7 +69,7 @@ def open_encoder(
 
     Args:
         folder: Holds config.json, model.safetensors, the tokenizer's files and, for a model that sees,
-            preprocessor_config.json. Once compiled, model.safetensors is not read any more.
+            preprocessor_config.json or processor_config.json. Once compiled, model.safetensors is not read any more.
         name: The model's name.
         weights_sha256: sha256 (hex) of model.safetensors.
         cache_dir: Where compiled graphs are kept.
@@ -192,7 +192,7 @@ def _pixel_spec(folder: Path, architecture: Architecture) -> PixelSpec | None:
     """How pictures are prepared; None for a model of texts."""
     if architecture.vision is None:
         return None
-    settings = Settings.of(folder, "preprocessor_config.json")
+    settings = _pixel_settings(folder)
     spec = PixelSpec.from_config(settings.values)
     edge = architecture.vision.image_size
     if spec.output_size != (edge, edge):
@@ -202,6 +202,18 @@ def _pixel_spec(folder: Path, architecture: Architecture) -> PixelSpec | None:
             f"The model reads {edge} x {edge} pixels, and its positions are not stretched.",
         )
     return spec
+
+
+def _pixel_settings(folder: Path) -> Settings:
+    """What prepares pictures: within the processor's file, as transformers 5 saves it, or in a file of its own.
+
+    Where a folder has both, the first counts, as it does in transformers: the other was left by an older version.
+    """
+    if (folder / "processor_config.json").is_file():
+        nested = Settings.of(folder, "processor_config.json").inner("image_processor")
+        if nested.values:
+            return nested
+    return Settings.of(folder, "preprocessor_config.json")
 
 
 def _space(

@@ -39,6 +39,7 @@ UNKNOWN_MODEL_FILES = (
         PinnedFile(name, optional=True)
         for name in (
             "preprocessor_config.json",
+            "processor_config.json",
             "sentence_bert_config.json",
             "1_Pooling/config.json",
             "2_Dense/config.json",
