@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, wait
 
@@ -142,6 +143,40 @@ def test_a_waiting_worker_is_woken() -> None:
     queue.submit([text("query")])
     thread.join(10.0)
     assert [entry.payload for batch in found for entry in batch] == ["query"]
+
+
+def test_where_a_worker_is_idle_for_queries_no_other_is_woken() -> None:
+    """A query costs the others nothing: they go on sleeping while the one that it is meant for takes it."""
+    looks: Counter[str] = Counter()
+    looked = threading.Condition()
+
+    def clock() -> float:
+        with looked:
+            looks[threading.current_thread().name] += 1
+            looked.notify_all()
+        return 1000.0
+
+    queue = Queue(AT_ONCE, clock=clock)
+
+    def work(interactive_only: bool, help_after_s: float) -> None:
+        while not queue.stopped:
+            answer(queue, queue.take(interactive_only=interactive_only, timeout_s=1e6, help_after_s=help_after_s))
+
+    threads = [in_thread(lambda: work(True, 0.0)), in_thread(lambda: work(False, 1e6))]
+    for_queries, helper = (thread.name for thread in threads)
+    with looked:  # having looked, each of them holds the lock until it sleeps
+        assert looked.wait_for(lambda: looks[for_queries] >= 2 and looks[helper] >= 3, timeout=10)
+        before = looks[helper]
+    for number in range(50):
+        seen = looks[for_queries]
+        (future,) = queue.submit([text(f"words {number}")])
+        future.result(timeout=10)
+        with looked:  # of its next turn
+            assert looked.wait_for(lambda n=seen: looks[for_queries] >= n + 4, timeout=10)
+    assert looks[helper] == before
+    queue.stop()
+    for thread in threads:
+        thread.join(10)
 
 
 def test_equal_inputs_are_worked_on_once() -> None:

@@ -63,6 +63,7 @@ class Queue:
         self._for_all = Condition(self._lock)
         self._timer = Condition(self._lock)
         self._drained = Condition(self._lock)
+        self._n_idle_for_queries = 0
         self._lanes: dict[Lane, WaitingLine] = {lane: WaitingLine() for lane in get_args(Lane)}
         self._entries: dict[Key, Entry] = {}
         self._on_trial: set[Entry] = set()
@@ -119,7 +120,9 @@ class Queue:
                     if self._lanes["interactive"]:
                         self._wake()  # more than one batch was waiting, and perhaps only we were told
                     return batch
+                self._n_idle_for_queries += interactive_only
                 condition.wait(min(left_s, wait_s))
+                self._n_idle_for_queries -= interactive_only
         return []
 
     def answer(self, entry: Entry, vector: Rows, tower: Tower, *, warning: str = "", n_tokens: int = 0) -> None:
@@ -263,9 +266,11 @@ class Queue:
     def _wake(self) -> None:
         """Tell those who should look."""
         has_suspects = not self._on_trial and any(line.suspects for line in self._lanes.values())
-        if self._lanes["interactive"] or has_suspects:
+        has_queries = bool(self._lanes["interactive"])
+        if has_queries or has_suspects:
             self._for_queries.notify()
-        if self._lanes["interactive"] or self._lanes["bulk"] or has_suspects:
+        # Where somebody is idle for a query, the others would only wake to compete with it for the interpreter.
+        if (has_queries and not self._n_idle_for_queries) or self._lanes["bulk"] or has_suspects:
             self._for_all.notify_all()
 
     def _next_batch(self, interactive_only: bool, suspects: bool, help_after_s: float) -> tuple[list[Entry], float]:
