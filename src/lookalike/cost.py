@@ -207,6 +207,8 @@ def _images_usd(job: Job, offer: Offer) -> tuple[float | None, str]:
         return None, ""
     if offer.price.image_usd:
         return job.images * offer.price.image_usd, ""
+    if not offer.price.covers_images:
+        return None, "What its pictures cost is not known here."
     million = offer.price.million_image_tokens_usd
     return None, f"Pictures are billed by tokens (${million:g} a million); how many one has is not known here."
 
@@ -225,7 +227,7 @@ def _batch_usd(n_images: int, job: Job, offer: Offer) -> float | None:
 def _seconds(n_images: int, job: Job, rates: Rates) -> tuple[float | None, str]:
     """The least time at the published limits, pictures after texts; or why that is not known."""
     texts = _minutes(job.texts, (1, rates.texts_per_minute), (tokens_of(job.text_chars), rates.tokens_per_minute))
-    images = _minutes(n_images, (1, rates.images_per_minute))
+    images = _minutes(n_images, (1, rates.images_per_minute), (job.image_pixels, rates.pixels_per_minute))
     if texts is None or images is None:
         return None, "The time is not known: the table does not have how much a key may send in a minute."
     return 60 * (texts + images), ""

@@ -141,7 +141,10 @@ class Meter(Protocol):
     """Counts what is used, and says when it is enough. Called from several threads."""
 
     def require(self, cost_usd: float) -> None:
-        """Before a request: raise BudgetExceeded if it would cost more than is left."""
+        """Before a request: raise BudgetExceeded if it would cost more than is left.
+
+        Raise ConfigError if there is a limit and the cost is infinite, which stands for one that is not known.
+        """
         ...
 
     def record(self, usage: Usage) -> None:

@@ -48,6 +48,11 @@ class Price:
     million_image_tokens_usd: float = 0.0
     image_usd: float = 0.0
 
+    @property
+    def covers_images(self) -> bool:
+        """Whether it says what pictures cost."""
+        return self.image_usd > 0 or self.million_image_tokens_usd > 0
+
     def cost_usd(self, *, tokens: int = 0, image_tokens: int = 0, images: int = 0) -> float:
         """What this much costs."""
         by_token = tokens * self.million_tokens_usd + image_tokens * self.million_image_tokens_usd
@@ -75,10 +80,11 @@ class PixelPrice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """How fast one key may go, a minute; 0 where that is not known."""
+    """How fast one key may go, a minute; 0 where that is not known. Pixels are those of pictures."""
 
     texts_per_minute: int = 0
     images_per_minute: int = 0
+    pixels_per_minute: int = 0
     tokens_per_minute: int = 0
 
 

@@ -143,6 +143,25 @@ def test_the_command_ends_before_the_limit_and_goes_on(tmp_path: Path) -> None:
     assert document["total"]["cached"] == billed - stored  # paid for by the first run, in a chunk that it could not end
 
 
+def test_a_limit_for_pictures_of_unknown_price_is_refused(tmp_path: Path) -> None:
+    """Where only texts have a known price, they are embedded within the limit, and no picture is sent."""
+    pictures = write(tmp_path / "pictures", {"0.png": noise(0)})
+    with doubled("cohere") as (double, ref, settings):
+        config = replace(
+            Config.from_environ({"HOME": str(tmp_path)}),
+            model=str(replace(ref, model="embed-v5.0-pro")),
+            providers=settings,
+            index=tmp_path / "photos.lookalike",
+            cache_dir=tmp_path / "cache",
+        )
+        texts = CliRunner().invoke(main, ["embed", "a dog", "--max-cost", "1"], obj=config)
+        assert texts.exit_code == 0, texts.output
+        refused = CliRunner().invoke(main, ["index", str(pictures), "--max-cost", "1"], obj=config)
+        assert refused.exit_code == 1
+        assert "What a picture with cohere:embed-v5.0-pro costs is not known" in refused.output
+        assert not [seen for seen in double.seen if "images" in seen.body]
+
+
 def test_a_limit_for_a_model_of_unknown_price_is_refused(tmp_path: Path) -> None:
     """The command says that the limit could not be kept, and sends nothing."""
     with doubled("jina") as (double, ref, settings):

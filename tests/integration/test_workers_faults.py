@@ -115,7 +115,7 @@ def test_an_input_that_fails_gets_its_error_and_ends_nobody(
 
 
 def test_one_of_32_is_found(tmp_path: Path) -> None:
-    """In a full batch whose worker ends without saying where, halving finds the one; the other 31 are answered."""
+    """Among 32 of a queue whose worker ends without saying where, halving finds the one; the other 31 are answered."""
     figures = Figures()
     with running(partial(models.harmful, "segfault", "inference"), tmp_path, QUICK, recorder=figures) as pool:
         all_ready(pool)

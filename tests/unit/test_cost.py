@@ -66,6 +66,7 @@ def test_pictures_are_billed_one_by_one_or_by_their_pixels() -> None:
     [
         ({"embeds_images": True, "price": Price(million_tokens_usd=1, million_image_tokens_usd=2)}, "billed by tokens"),
         ({"embeds_images": True}, "The price is not known"),
+        ({"embeds_images": True, "price": Price(million_tokens_usd=1)}, "What its pictures cost is not known"),
         ({"embeds_images": None, "price": Price(million_tokens_usd=1)}, "not known here"),
     ],
 )
@@ -82,6 +83,8 @@ def test_time_follows_the_limits_of_a_key() -> None:
     row = only(JOB, offer("cohere:c", embeds_images=True, rates=rates))
     assert row.seconds == pytest.approx(60 * (max(1_000_000 / 2_000, 100.0) + 3_000_000 / 400))
     assert only(JOB, offer("jina:j", embeds_images=True, rates=Rates(tokens_per_minute=1))).seconds is None
+    by_pixels = Rates(tokens_per_minute=10**9, pixels_per_minute=JOB.image_pixels)
+    assert only(Job(images=7), offer("voyage:v", embeds_images=True, rates=by_pixels)).seconds == 7 * 60
     texts_only = replace(JOB, images=0)
     assert only(texts_only, offer("jina:j", embeds_images=True, rates=Rates(tokens_per_minute=10**8))).seconds == 60
     assert only(Job(queries_per_month=5), offer("openai:a")).seconds == 0
@@ -129,6 +132,17 @@ def test_the_command_shows_every_provider_and_this_machine() -> None:
     assert "text only" in lines["openai:text-embedding-3-small"]
     assert "$" not in lines["jina:jina-clip-v2"]
     assert "tiny" in lines["here:"]
+
+
+def test_the_command_fits_a_narrow_terminal() -> None:
+    """At 80 columns no line is cut, and a long name breaks where one reads a pause."""
+    config = replace(Config.from_environ({}), model="tiny")
+    arguments = ["cost", "--images", "3000000", "--texts", "1000000", "--queries-per-month", "9000000"]
+    result = CliRunner().invoke(main, [*arguments, "--picture-side", "64"], obj=config, env={"COLUMNS": "80"})
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.split() == ["multimodal-embeddings-"] for line in lines)
+    assert "…" not in result.stdout
 
 
 def test_the_command_as_json_has_sources_and_dates() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -23,6 +24,9 @@ from lookalike.providers.reference import ModelRef
 
 WIDE = 108
 """Columns from which a model's name stands on one line."""
+
+NAME_COLUMNS = 25
+"""Of a model's name where it does not: what the figures leave of 80 columns."""
 
 UNKNOWN = "[dim]?[/]"
 
@@ -83,7 +87,7 @@ def cost(config: Config, /, as_json: bool, picture_side: int, **numbers: int) ->
 
 def _measured(config: Config, job: Job, warnings: list[str]) -> LocalSpeed | None:
     """How fast this machine is; without a model that runs here, a warning."""
-    config = replace(config, cache="off")  # it is the model that is measured
+    config = replace(config, cache="off", fallback=())  # it is the model that is measured
     if ModelRef.parse(config.model):
         config = replace(config, model="auto")
     try:
@@ -158,10 +162,20 @@ def _table(rows: Sequence[Estimate], *, is_wide: bool) -> Any:
 
 
 def _name(row: Estimate, *, is_wide: bool) -> str:
-    if not row.source:
-        return f"[bold]here:[/]{' ' if is_wide else chr(10) + ' '}{row.model}"
-    provider, _, model = row.model.partition(":")
-    return f"[bold]{provider}[/]:{'' if is_wide else chr(10) + ' '}{model}"
+    provider, _, model = row.model.partition(":") if row.source else ("here", ":", row.model)
+    if is_wide:
+        return f"[bold]{provider}[/]:{'' if row.source else ' '}{model}"
+    return "\n ".join([f"[bold]{provider}[/]:", *_broken(model)])
+
+
+def _broken(name: str) -> list[str]:
+    """A long name as lines that end where one reads a pause."""
+    lines = [""]
+    for part in re.findall(r"[^-./]+[-./]*|[-./]+", name):
+        if lines[-1] and len(lines[-1] + part) > NAME_COLUMNS - 1:
+            lines.append("")
+        lines[-1] += part
+    return lines
 
 
 def _cells(row: Estimate) -> list[str]:
@@ -186,7 +200,7 @@ def _time(seconds: float | None) -> str:
 
 
 def _size(n_bytes: int) -> str:
-    return amount(int(float(f"{n_bytes:.2g}"))).replace(".0 ", " ")
+    return amount(int(float(f"{n_bytes:.2g}"))).replace(".0 ", " ") if n_bytes else "0"
 
 
 def _notes(rows: Sequence[Estimate]) -> dict[str, list[str]]:

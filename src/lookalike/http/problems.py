@@ -118,6 +118,7 @@ def responses(*statuses: int, openai: bool = False) -> dict[int | str, dict[str,
 _MEANING = {
     400: "The request cannot be read.",
     401: "There is no such API key.",
+    402: "The next request to a hosted model would cost more than is allowed.",
     403: "The API key lacks the scope.",
     404: "There is no such item, or no index.",
     405: "The path does not take this method.",

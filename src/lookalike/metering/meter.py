@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -108,7 +109,11 @@ class ModelMeter:
         self._day = day
 
     def require(self, cost_usd: float) -> None:
-        """Before a request: BudgetExceeded if it would cost more than is left."""
+        """Before a request: BudgetExceeded if it would cost more than is left; ConfigError if nobody knows."""
+        if math.isinf(cost_usd):
+            provider, model, _ = self._whose
+            self._budget.require_price(None, model=f"a picture with {provider}:{model}")
+            cost_usd = 0.0
         self._budget.take(cost_usd)
 
     def record(self, usage: Usage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from lookalike.ports import Meter
@@ -26,9 +27,10 @@ class Bill:
     meter: Meter | None = None
 
     def require(self, batch: Batch) -> None:
-        """Raise BudgetExceeded if a request for this would cost more than is left."""
+        """Raise BudgetExceeded if a request for this would cost more than is left; see `ports.Meter`."""
         if self.meter:
-            self.meter.require(self._cost_usd(batch, Reading(())))
+            is_known = batch.modality == "text" or self.price is None or self.price.covers_images
+            self.meter.require(self._cost_usd(batch, Reading(())) if is_known else math.inf)
 
     def of(self, batch: Batch, reading: Reading) -> Usage:
         """What an answered request used; what the answer does not tell is estimated, for the cost alone."""

@@ -26,7 +26,10 @@ def open_vectorizer(
     meter: Meter | None = None,
     price: Price | None = None,
 ) -> RemoteVectorizer:
-    """A hosted model, ready to be asked; nothing is sent yet.
+    """A hosted model, ready to be asked.
+
+    Nothing is sent yet where the name says who the model is. An address of Hugging Face's endpoints, or of a lookalike
+    service, is asked what it is.
 
     Args:
         ref: Which one.
@@ -37,6 +40,8 @@ def open_vectorizer(
 
     Raises:
         ConfigError: The provider's key, or something else that it needs, is missing or wrong.
+        ModelError: It is known that there is no such model, or that it makes no vectors.
+        ProviderError: What has to be asked who it is does not say.
     """
     adapter: Adapter = import_module(f"lookalike.providers.{ref.provider}").open_adapter(ref, settings)
     proxy = settings.proxy if adapter.base_url.startswith("https:") else ""
