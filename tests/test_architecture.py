@@ -75,6 +75,7 @@ LADDER = {
         "caches",
         "hosted",
         "service",
+        "variants",
         "index",
         "compat",
         "metrics",

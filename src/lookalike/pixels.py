@@ -161,13 +161,18 @@ def prepare(image: Image, spec: PixelSpec) -> Pixels:
     """
     if image.mode != "RGB":
         raise ImageError(f"The picture is {image.mode}, not RGB: open it with lookalike.image.decode.")
-    levels = np.asarray(_crop_centre(_resize(image, spec), spec))  # (height, width, 3) uint8
+    shown = np.asarray(levels(image, spec))  # (height, width, 3) uint8
     table = _table(spec)
-    pixels = np.empty((3, *levels.shape[:2]), np.float32)
+    pixels = np.empty((3, *shown.shape[:2]), np.float32)
     for channel in range(3):
         # "clip" lets numpy write straight into `out`; no level is out of range.
-        np.take(table[channel], levels[:, :, channel], out=pixels[channel], mode="clip")
+        np.take(table[channel], shown[:, :, channel], out=pixels[channel], mode="clip")
     return pixels
+
+
+def levels(image: Image, spec: PixelSpec) -> Image:
+    """The picture as the model sees it, resized and cropped, before its levels become numbers."""
+    return _crop_centre(_resize(image, spec), spec)
 
 
 def _resize(image: Image, spec: PixelSpec) -> Image:

@@ -9,9 +9,13 @@ from PIL import Image
 
 from lookalike.calls import Inputs
 from lookalike.encoders import samples
+from lookalike.parity import Trait
 
 EXIF_ORIENTATION = 0x0112
 QUARTER_TURN = 6
+
+LONG = 200
+"""Characters that are more tokens than CLIP reads, or nearly."""
 
 
 def texts() -> Inputs:
@@ -25,6 +29,27 @@ def pictures() -> Inputs:
     plain = {f"picture {n}": _file(Image.fromarray(levels)) for n, levels in enumerate(samples.pictures(), 1)}
     found = {**plain, **_kinds()}
     return Inputs(modality="image", payloads=list(found.values()), names=list(found))
+
+
+def traits() -> list[Trait]:
+    """What some of them have in common, and why these alone would differ."""
+    named = texts()
+    cases = dict(zip(named.names, samples.TEXTS, strict=True))
+    causes: dict[str, set[str]] = {
+        "what becomes of an empty text": {name for name, text in cases.items() if not text},
+        "where long texts are cut": {name for name, text in cases.items() if len(text) > LONG},
+        "what becomes of capital letters": {name for name, text in cases.items() if text.lower() != text},
+        "how other scripts than the Latin are read": {name for name, text in cases.items() if not text.isascii()},
+        "orientation: one of the two turns pictures as EXIF says, and the other does not": {"turned by EXIF"},
+        "what transparent pixels are laid on": {"transparent"},
+        "how CMYK becomes RGB": {"CMYK"},
+        "how files that are not plain RGB are read": {"CMYK", "grey", "palette", "transparent"},
+        "how JPEG is decoded": {"turned by EXIF", "JPEG with halved colours", "CMYK", "large"},
+        "cropping: only pictures that are not square differ": {
+            *("turned by EXIF", "wide", "tall", "small", "large", "one pixel wide"),
+        },
+    }
+    return [Trait(names=frozenset(names), cause=cause) for cause, names in causes.items()]
 
 
 def _kinds() -> dict[str, bytes]:

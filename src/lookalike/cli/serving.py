@@ -27,6 +27,7 @@ from lookalike.http import logs, sockets
 from lookalike.http.keys import read_keys
 from lookalike.index import Index
 from lookalike.service import open_service
+from lookalike.spaces import Space
 from lookalike.weights.hub_answers import absence
 from lookalike.weights.local import WEIGHTS_FILE, hub_model, locate
 
@@ -62,23 +63,32 @@ def serve(config: Config) -> None:
     """
     began_at = time.monotonic()
     read_keys(config.serve)  # a mistake in them ends the command before anything is started
-    config, holds = _with_model(config)
+    served = _with_model(config)
     logs.configure(config.serve.log_level)
     with sockets.bind(config.serve.host, config.serve.port) as listener:
         try:
-            _run(_Start(config, listener, holds, began_at))
+            _run(_Start(served, listener, began_at))
         except ModuleNotFoundError as error:
             raise MissingDependency(error.name or "fastapi", extra="serve") from error
     click.echo("Stopped.")
 
 
 @dataclass(frozen=True, slots=True)
-class _Start:
-    """What is known before the service is there: settings, socket, what the index holds, when the command began."""
+class _Served:
+    """What is served: the configuration with its model, what the index holds, and the index's space if that is not the
+    model's own."""
 
     config: Config
+    holds: str = ""
+    space: Space | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What is known before the service is there: what is served, on which socket, when the command began."""
+
+    served: _Served
     listener: socket.socket
-    holds: str
     began_at: float
 
 
@@ -86,35 +96,35 @@ def _run(start: _Start) -> None:
     from lookalike.metrics import Metrics
 
     metrics = Metrics()
-    service = open_service(start.config, metrics)
+    service = open_service(start.served.config, metrics, space=start.served.space)
     try:
         # The web framework takes a quarter of a second to import; meanwhile the workers load the model.
         from lookalike.http import server
         from lookalike.http.opening import open_context
 
-        with open_context(start.config, service, metrics) as context:
+        with open_context(start.served.config, service, metrics) as context:
             _introduce(start, context)
             server.run(context, start.listener, on_status=_announcer(start, context))
     finally:
         service.close(drain_s=0)
 
 
-def _with_model(config: Config) -> tuple[Config, str]:
-    """The configuration with the model that is to be served, that of the index if there is one; and what that holds.
+def _with_model(config: Config) -> _Served:
+    """What is to be served: the model of the index, if there is one.
 
     Raises:
         ModelError: There is no such model, or it is not here and may not be fetched: neither passes by itself.
         SpaceMismatch: The model that was asked for is not the index's.
     """
     try:
-        with Index.open(config=replace(config, precision="exact")) as index:
+        with Index.open(config=replace(config, precision="exact", fallback=())) as index:
             chosen = replace(index.model_config, precision=config.precision)
-            _check_space(index, chosen.model, is_here=_is_here(chosen))
-            return chosen, f"{index.stats().items:,} items"
+            space = _checked_space(index, chosen, is_here=_is_here(chosen))
+            return _Served(replace(chosen, fallback=config.fallback), f"{index.stats().items:,} items", space)
     except StoreNotFound:
         chosen = replace(config, model=app.choose_model(config))
         _is_here(chosen)
-        return chosen, ""
+        return _Served(chosen)
 
 
 def _is_here(config: Config) -> bool:
@@ -132,15 +142,19 @@ def _is_here(config: Config) -> bool:
     return is_here
 
 
-def _check_space(index: Index, model: str, *, is_here: bool) -> None:
+def _checked_space(index: Index, config: Config, *, is_here: bool) -> Space | None:
+    """The index's space, if the model writes into it by a proof of parity; None if it is the model's own."""
+    model = config.model
     if is_here:
         # One that cannot be used is no reason not to start: /readyz says so, and it is tried again.
         with suppress(ModelError):
-            _ = index.embedder
-        return
+            if index.embedder.tower.proven is not None:
+                # The proof is of one precision; the index was opened with the one that is quick to open.
+                return app.Embedder.open(config=config, space=index.space).space
+        return None
     if model.startswith(app.BRIDGE):
         index.space.require(app.load_bridge(model).target, doing="Searching")
-        return
+        return None
     # Of one that is yet to be fetched the published digest is enough to tell that it is another.
     digests = {file.sha256 for file in hub_model(model).files if file.name == WEIGHTS_FILE}
     if digests.isdisjoint({None, index.space.weights}):
@@ -150,15 +164,18 @@ def _check_space(index: Index, model: str, *, is_here: bool) -> None:
             expected=index.space.id,
             actual=model,
         )
+    return None
 
 
 def _introduce(start: _Start, context: Context) -> None:
-    config, listener = start.config, start.listener
+    config, listener, holds = start.served.config, start.listener, start.served.holds
     everywhere = ", and on every other address of this machine" if sockets.is_unspecified(listener) else ""
     click.echo(f"lookalike {__version__} listens on {click.style(sockets.url_of(listener), bold=True)}{everywhere}")
     click.echo(f"  model  {config.model}, {config.precision}")
-    if start.holds:
-        click.echo(f"  index  {config.index}, {start.holds}")
+    for model in config.fallback:
+        click.echo(f"         {model} stands in for it")
+    if holds:
+        click.echo(f"  index  {config.index}, {holds}")
     else:
         click.echo(f"  index  none at {config.index}: no search until `lookalike index FOLDER` has made one.")
     if config.model == app.BUILT_IN:
@@ -209,7 +226,7 @@ def _announcer(start: _Start, context: Context) -> Callable[[ServiceStatus, bool
         mismatch = context.index.mismatch()
         if mismatch:
             click.secho(f"No search: {mismatch}", fg="red")
-        elif start.holds:
+        elif start.served.holds:
             click.echo(f"     curl '{url}/search/images?q=a+red+dress'{key}")
 
     return announce

@@ -221,15 +221,24 @@ def _space(
 ) -> Space:
     """What the vectors mean. A model of texts alone has no orientation, so all of its spaces have the same."""
     dense = "" if isinstance(architecture.text, ClipText) else architecture.text.dense_sha256
+    # Another activation makes other vectors of the same weights, and the two are mixed up where they are converted.
+    beside = [*([dense] if dense else []), *_unusual_activations(architecture)]
     return Space(
         model=name,
-        weights=digest_of([weights_sha256, dense]) if dense else weights_sha256,
+        weights=digest_of([weights_sha256, *beside]) if beside else weights_sha256,
         preprocessing=spec.digest if spec else "",
         pooling=architecture.pooling,
         dim=architecture.dim,
         modalities=("image", "text") if spec else ("text",),
         orientation=orientation if spec else "apply",
     )
+
+
+def _unusual_activations(architecture: Architecture) -> list[str]:
+    """What stands in config.json in place of the activation that the family was published with."""
+    usual = "quick_gelu" if isinstance(architecture.text, ClipText) else "gelu"
+    towers = [("text", architecture.text), *([("image", architecture.vision)] if architecture.vision else [])]
+    return [f"{name} {tower.stack.activation}" for name, tower in towers if tower.stack.activation != usual]
 
 
 def _reading_for(space: Space, tower: Tower) -> Tower:

@@ -5,6 +5,7 @@ the other (`adopted`). docs/parity.md says what that is good for.
 """
 
 from lookalike.parity.adoption import adopted, mismatch
+from lookalike.parity.causes import Cause, Side, Trait, Variant, causes
 from lookalike.parity.compare import (
     TOLERANCE,
     Agreement,
@@ -24,6 +25,7 @@ __all__ = [
     "TOLERANCE",
     "Agreement",
     "Case",
+    "Cause",
     "GivenRows",
     "Measured",
     "Pair",
@@ -31,7 +33,11 @@ __all__ = [
     "Proof",
     "Provenance",
     "Shelf",
+    "Side",
+    "Trait",
+    "Variant",
     "adopted",
+    "causes",
     "compare",
     "compare_rows",
     "corpus_digest",
