@@ -85,7 +85,9 @@ class _Local:
     def normalised(self, settings: Mapping[str, Any]) -> AbstractContextManager[Vectorizer]:
         """The model with other settings for its pictures."""
         if self.read(PROCESSOR).get("image_processor"):
-            return self.edited(PROCESSOR, partial(_with, settings={"image_processor": self.pixel_settings | settings}))
+            return self.edited(
+                PROCESSOR, partial(_with, settings={"image_processor": {**self.pixel_settings, **settings}})
+            )
         return self.edited(PREPROCESSING, partial(_with, settings=settings))
 
     @contextmanager

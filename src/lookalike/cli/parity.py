@@ -83,7 +83,8 @@ def parity(
       lookalike parity clip ./my-clip --images ~/Pictures
       lookalike parity clip vectors.npy --images ~/Pictures
     """
-    config = replace(config, cache="off")  # what is kept was made earlier, maybe by something else
+    # What is kept was made earlier, maybe by something else; and another model must not answer in the place of one.
+    config = replace(config, cache="off", fallback=())
     sides = replace(config, model=a), replace(config, model=b, precision=b_precision or config.precision)
     reference = _opened(sides[0])
     if b.endswith(ROWS):
