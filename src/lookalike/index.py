@@ -26,15 +26,15 @@ from lookalike.types import Filter, Hits, Item, LedgerEntry, Outcome, Rows, Stor
 
 if TYPE_CHECKING:
     from lookalike.duplicates import DuplicateGroup
+    from lookalike.importing import ImportReport, Terms
     from lookalike.ingest import Target
     from lookalike.progress import Progress, Report
     from lookalike.store.embedded import EmbeddedStore
     from lookalike.store.memory import MemoryStore
     from lookalike.store.postgres.store import PostgresStore
     from lookalike.survey import Survey
+    from lookalike.tables import Pictures, VectorTable
 
-DEAD_SHARE = 0.2
-"""Vectors that no item uses, for each one in use, from which an ingest ends with giving their space back."""
 
 HOSTED_THREADS = 8
 """Threads that an ingest has with a hosted model, at least: they wait for answers, whose number the provider limits."""
@@ -197,13 +197,22 @@ class Index:
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Report:
         """Bring the index up to date with folders, files or other sources; safe to interrupt and to run again."""
-        from lookalike.ingest import Ingest
+        from lookalike.ingest import Ingest, compact_if_due
 
         report = Ingest(self._target(project)).run(app.open_sources(sources), on_progress=on_progress)
-        stats = self.stats()
-        if stats.dead_slots > stats.contents * DEAD_SHARE:
-            self.compact()
+        compact_if_due(self._store)
         return report
+
+    def import_vectors(self, table: VectorTable, pictures: Pictures, terms: Terms) -> ImportReport:
+        """Take in vectors that were made elsewhere; see `importing.take_in`, and `transfer` for tables and pictures."""
+        from lookalike.importing import Destination, take_in
+
+        if terms.unchecked and self._config.model != "auto":
+            self._require(self.embedder.tower.space)  # the model that made them is stated
+        embedder = None if terms.unchecked else self._bulk_embedder
+        project = terms.project or self._config.project
+        to = Destination(store=self._store, ledger=self._store.ledger, pictures=pictures, project=project)
+        return take_in(table, to, embedder, terms)
 
     def survey(
         self,

@@ -36,6 +36,9 @@ Value = TypeVar("Value")
 LOOKUP_SIZE = 512
 """Objects whose ledger entries are asked for together."""
 
+DEAD_SHARE = 0.2
+"""Vectors that no item uses, for each one in use, from which a run ends with giving their space back."""
+
 
 class WritableStore(VectorReader, VectorWriter, Protocol):
     """A store that can be written and asked what it holds."""
@@ -192,6 +195,8 @@ class _Flow:
 
     def _store(self, pictures: list[Picture], fresh: list[Picture], future: Future[Vectors]) -> None:
         vectors = future.result()
+        for warning in vectors.warnings:
+            self._tally.warn(warning)
         for failure in vectors.failures:
             self._bad[fresh[failure.position].content] = failure.reason
         contents = [fresh[position].content for position in vectors.positions.tolist()]
@@ -296,6 +301,13 @@ def gone(source: Source, target: Target, seen: set[int], warn: Callable[[str], N
             f"{place} shows no pictures now, and {count} are indexed from it: kept them, in case its drive is not "
             f"mounted. If they are gone for good: lookalike forget {place}"
         )
+
+
+def compact_if_due(store: WritableStore) -> None:
+    """Give the space of vectors that no item uses back, if there are many."""
+    stats = store.stats()
+    if stats.dead_slots > stats.contents * DEAD_SHARE:
+        store.compact()
 
 
 def _is_unchanged(obj: SourceObject, entry: LedgerEntry | None) -> bool:

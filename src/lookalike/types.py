@@ -255,6 +255,7 @@ class StoreStats:
         n_bytes: Size on disk.
         projects: Number of items by project.
         space: The space that the index is bound to.
+        unchecked: Of the contents, vectors that were imported without a check; see `contents`.
     """
 
     items: int
@@ -263,6 +264,7 @@ class StoreStats:
     n_bytes: int
     projects: Mapping[str, int]
     space: Space
+    unchecked: int = 0
 
 
 QueryKind = Literal["text", "image", "composed"]

@@ -17,6 +17,7 @@ from lookalike.cli.cost import cost
 from lookalike.cli.doctor import doctor
 from lookalike.cli.embed import embed
 from lookalike.cli.forgetting import forget
+from lookalike.cli.importing import import_
 from lookalike.cli.indexing import index
 from lookalike.cli.inspecting import duplicates, stats
 from lookalike.cli.models import models
@@ -83,6 +84,7 @@ for command in (
     duplicates,
     embed,
     serve,
+    import_,
     forget,
     stats,
     doctor,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +69,14 @@ def index(config: Config, folders: tuple[Path, ...], project: str | None, dry_ru
     if project:
         config = replace(config, project=project)
     sources = [FolderSource(folder) for folder in folders]
-    with _open(config, dry_run=dry_run) as opened:
+    with open_index(config, dry_run=dry_run) as opened:
         ensure_here(opened.model, config.hub)
         if dry_run:
             with _spinner("Reading", hidden=as_json) as told:
                 survey = opened.survey(sources, on_progress=told)
             _print_survey(survey, _estimated(opened.model, survey), as_json=as_json)
             return
-        with _resumable(), _progress_bar(sources, hidden=as_json) as on_progress:
+        with resumable(), progress_bar("Indexing", partial(_n_objects, sources), hidden=as_json) as on_progress:
             report = opened.ingest(sources, on_progress=on_progress)
         _print_report(report, opened, as_json=as_json)
     n_other = sum(source.n_other for source in sources)
@@ -83,7 +84,12 @@ def index(config: Config, folders: tuple[Path, ...], project: str | None, dry_ru
         click.echo(f"{n_other:,} other files were left alone: their names do not end as pictures' names do")
 
 
-def _open(config: Config, *, dry_run: bool) -> Index:
+def _n_objects(sources: Sequence[FolderSource]) -> int:
+    return sum(1 for source in sources for _ in source.objects())
+
+
+def open_index(config: Config, *, dry_run: bool) -> Index:
+    """The configuration's index, made if there is none; for a dry run only to be read, or in memory."""
     try:
         return Index.open(config=config, write=not dry_run)
     except StoreNotFound:
@@ -94,7 +100,8 @@ def _open(config: Config, *, dry_run: bool) -> Index:
 
 
 @contextmanager
-def _resumable() -> Iterator[None]:
+def resumable() -> Iterator[None]:
+    """Who interrupts this is told that nothing is lost."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -102,8 +109,8 @@ def _resumable() -> Iterator[None]:
 
 
 @contextmanager
-def _progress_bar(sources: Sequence[FolderSource], *, hidden: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """A bar with rate and time to go; the total comes from a quick walk over the folders first."""
+def progress_bar(what: str, n: Callable[[], int], *, hidden: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """A bar with rate and time to go; `n` says how many there are, and is asked only if the bar is shown."""
     if hidden:
         yield None
         return
@@ -111,9 +118,8 @@ def _progress_bar(sources: Sequence[FolderSource], *, hidden: bool) -> Iterator[
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    total = sum(1 for source in sources for _ in source.objects())
     columns = (
-        TextColumn("Indexing"),
+        TextColumn(what),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
@@ -121,7 +127,7 @@ def _progress_bar(sources: Sequence[FolderSource], *, hidden: bool) -> Iterator[
         TextColumn("{task.fields[bad]}"),
     )
     with Bar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=total, rate="", bad="")
+        task = bar.add_task("", total=n(), rate="", bad="")
 
         def on_progress(progress: Progress) -> None:
             failed = progress.counts.get(Outcome.FAILED, 0)
@@ -147,14 +153,14 @@ def _spinner(what: str, *, hidden: bool) -> Iterator[Callable[[int], None] | Non
 
 
 def _print_report(report: Report, opened: Index, *, as_json: bool) -> None:
-    counts = _by_name(report.counts)
+    counts = by_name(report.counts)
     failures = [(entry.uri, entry.reason) for entry in report.failures]
     stats = opened.stats()
     if as_json:
         facts = {"elapsed_s": round(report.elapsed_s, 3), "items": stats.items, "space": stats.space.id}
         _print_json(counts, failures, report.warnings, facts)
         return
-    _print_problems(failures, report.warnings)
+    print_problems(failures, report.warnings)
     told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to do"
     read = counts["stored"] + counts["duplicate"] + counts["failed"]
     click.echo(
@@ -183,13 +189,13 @@ def _side_px(n_pixels: int, n: int) -> int:
 
 
 def _print_survey(survey: Survey, hosted: Estimate | None, *, as_json: bool) -> None:
-    counts = _by_name(survey.counts)
+    counts = by_name(survey.counts)
     if as_json:
         eta_s, cost_usd = (hosted.seconds, hosted.images_usd) if hosted else (survey.eta_s, 0.0)
         facts = {"n_bytes": survey.n_bytes, "vector_bytes": survey.vector_bytes, "eta_s": eta_s, "cost_usd": cost_usd}
         _print_json(counts, survey.failures, survey.warnings, facts)
         return
-    _print_problems(survey.failures, survey.warnings)
+    print_problems(survey.failures, survey.warnings)
     click.echo(f"new         {counts['stored']:,} pictures to embed")
     click.echo(f"duplicates  {counts['duplicate']:,} items whose picture is known already")
     click.echo(f"unchanged   {counts['unchanged']:,}")
@@ -215,7 +221,8 @@ def _hosted_lines(estimate: Estimate) -> Iterator[str]:
         yield f"            {note}"
 
 
-def _by_name(counts: Mapping[Outcome, int]) -> dict[str, int]:
+def by_name(counts: Mapping[Outcome, int]) -> dict[str, int]:
+    """How many there are of every outcome, by its name."""
     return {outcome.value: counts.get(outcome, 0) for outcome in Outcome}
 
 
@@ -227,7 +234,8 @@ def _print_json(
     click.echo(json.dumps(document, ensure_ascii=False, indent=2))
 
 
-def _print_problems(failures: Sequence[tuple[str, str]], warnings: Sequence[str]) -> None:
+def print_problems(failures: Sequence[tuple[str, str]], warnings: Sequence[str]) -> None:
+    """Warnings and the first of the failures, on standard error."""
     for warning in warnings:
         click.secho(shown(warning), fg="yellow", err=True)
     for item, reason in failures[:SHOWN_FAILURES]:

@@ -37,6 +37,8 @@ def stats(config: Config, failures: bool, as_json: bool) -> None:
     for project, count in sorted(held.projects.items()):
         click.echo(f"  {shown(project)}: {count:,}")
     click.echo(f"on disk   {amount(held.n_bytes)}; {held.dead_slots:,} vectors that no item uses")
+    if held.unchecked:
+        click.echo(f"unchecked {held.unchecked:,} vectors that were imported without a check")
     for entry in failed:
         click.echo(f"failed    {shown(f'{entry.uri}: {entry.reason}')}")
 

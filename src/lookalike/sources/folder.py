@@ -32,6 +32,11 @@ def uri_of(path: Path) -> str:
     return uri[1:] if os.name == "posix" and uri.startswith("//") else uri
 
 
+def stamp_of(status: os.stat_result) -> str:
+    """What changes when a file does: its size and when it was modified."""
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
 class FolderSource:
     """Every picture below a folder, or one picture.
 
@@ -124,7 +129,7 @@ class FolderSource:
             return SourceObject(uri=uri, stamp="", n_bytes=0, problem=f"cannot be read: {error.strerror or error}.")
         if not stat.S_ISREG(status.st_mode):
             return SourceObject(uri=uri, stamp="", n_bytes=0, problem="is not a regular file.")
-        return SourceObject(uri=uri, stamp=f"{status.st_size}-{status.st_mtime_ns}", n_bytes=status.st_size)
+        return SourceObject(uri=uri, stamp=stamp_of(status), n_bytes=status.st_size)
 
 
 def _mode(path: Path, name: str) -> int:

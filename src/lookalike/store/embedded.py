@@ -177,6 +177,7 @@ class EmbeddedStore:
                 n_bytes=sum(map(_size, self._database.folder.iterdir())),
                 projects=item_rows.projects(connection),
                 space=self.space,
+                unchecked=item_rows.count_unchecked(connection),
             )
 
     def items(self, where: Filter) -> Iterator[Item]:

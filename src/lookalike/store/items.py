@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lookalike.contents import N_BYTES, UNCHECKED
 from lookalike.errors import InputError
 from lookalike.sql import statements
 from lookalike.store.database import State
@@ -74,6 +75,12 @@ def contents_of(connection: sqlite3.Connection, slots: Iterable[int]) -> list[st
 def count_dead(connection: sqlite3.Connection) -> int:
     """How many contents no item uses."""
     return int(connection.execute(_SQL["count_dead"]).fetchone()[0])
+
+
+def count_unchecked(connection: sqlite3.Connection) -> int:
+    """How many contents in use are vectors that were imported without a check."""
+    marked = {"n_bytes": N_BYTES, "mark": UNCHECKED}
+    return int(connection.execute(_SQL["count_unchecked"], marked).fetchone()[0])
 
 
 def slots(connection: sqlite3.Connection, name: str) -> Slots:

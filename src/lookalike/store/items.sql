@@ -96,6 +96,10 @@ SELECT slot FROM dead ORDER BY slot
 -- count_dead --
 SELECT count(*) FROM dead
 
+-- count_unchecked --
+SELECT count(*) FROM contents
+WHERE length(digest) = :n_bytes AND substr(digest, 1, 1) = :mark AND slot NOT IN (SELECT slot FROM dead)
+
 -- mark_dead --
 INSERT OR IGNORE INTO dead SELECT :slot WHERE NOT EXISTS (SELECT 1 FROM items WHERE slot = :slot)
 

@@ -8,6 +8,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.contents import trust_in
 from lookalike.errors import InputError
 from lookalike.spaces import Space
 from lookalike.types import Filter, Item, LedgerEntry, Rows, Scored, StoreStats
@@ -105,6 +106,7 @@ class MemoryStore:
             n_bytes=sum(vector.nbytes for vector in self._vectors.values()),
             projects=projects,
             space=self.space,
+            unchecked=sum(trust_in(content) == 0 for content in used),
         )
 
     def items(self, where: Filter) -> Iterator[Item]:
