@@ -120,7 +120,12 @@ def open_vectorizer(config: Config, *, space: Space | None = None, threads: int 
 
 
 def open_chain(
-    models: Sequence[str], config: Config, *, space: Space | None = None, recorder: Recorder | None = None
+    models: Sequence[str],
+    config: Config,
+    *,
+    space: Space | None = None,
+    recorder: Recorder | None = None,
+    reference: str | None = None,
 ) -> Chain:
     """Models that are asked in order, each behind its own cache; see `fallback.Chain`. One budget is for all of them.
 
@@ -130,6 +135,7 @@ def open_chain(
         space: The space of all of them, by a proof of parity where it is not a model's own; that of the first that
             says whose it is, if left out.
         recorder: Is told when one fails, and when it is back.
+        reference: The model whose answer to the canary the others must give; the first if left out.
 
     Raises:
         SpaceMismatch: They are of several spaces.
@@ -146,7 +152,7 @@ def open_chain(
         single, meter = replace(config, model=model, fallback=()), meters.get(model)
 
         def surround(vectorizer: Vectorizer) -> Vectorizer:
-            checked = Checked(vectorizer, references, name=model, defines=model == models[0])
+            checked = Checked(vectorizer, references, name=model, defines=model == (reference or models[0]))
             return cached(checked, single, meter)
 
         return Candidate(name=model, open=partial(_open_bare, single, meter), surround=surround, waits=model in hosted)

@@ -1,7 +1,8 @@
 """Settings: the one place that reads the environment.
 
 Every setting has a default and a variable that wins over it; most have an option of the command line, which wins over
-both. The budgets, the cache folder and the hub have none. docs/reference.md lists the variables; a test compares.
+both. The fallback, the budgets, the cache folder and the hub have none. docs/reference.md lists the variables; a test
+compares.
 """
 
 from __future__ import annotations

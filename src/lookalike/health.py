@@ -56,8 +56,9 @@ class ServiceStatus:
     """Whether the embedding service can answer.
 
     Attributes:
-        ready: True if a worker that takes interactive jobs has lately answered the canary as it should.
-        reason: A sentence that says why not; empty if it is.
+        ready: True if a worker that takes interactive jobs has lately answered the canary as it should, or if somebody
+            stands in for the workers.
+        reason: A sentence that says why not, or why somebody stands in; else empty.
         tower: The recipe of the vectors; None before the first worker has loaded it.
         waiting: Jobs that are accepted and not yet answered, by lane.
         workers: The worker processes.

@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from lookalike.health import ServiceStatus
+from lookalike.health import MemberState, ServiceStatus
 from lookalike.spaces import Modality
 from lookalike.types import Lane, StoreStats
 
@@ -22,7 +22,7 @@ RECENT = 2_048
 
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-EVENTS = ("restart", "stall", "harmful")
+EVENTS = ("restart", "stall", "harmful", "failover", "failback", "mismatch", "standby")
 """Events that are shown as 0 before the first."""
 
 WORKER_STATES = ("loading", "ready", "busy", "failed", "stopped")
@@ -150,6 +150,13 @@ def _service_gauges(status: ServiceStatus) -> Iterator[Metric]:
     for state in WORKER_STATES:
         workers.add_metric([state], sum(worker.state == state for worker in status.workers))
     yield workers
+    members = GaugeMetricFamily(
+        "lookalike_chain_member", "1 for the state of each who stands in for the workers.", labels=["member", "state"]
+    )
+    for member in status.members:
+        for state in get_args(MemberState):
+            members.add_metric([member.name, state], float(member.state == state))
+    yield members
 
 
 def _index_gauges(stats: StoreStats) -> Iterator[Metric]:

@@ -53,7 +53,7 @@ class Tally:
         self._on_progress = on_progress
         self._counts: Counter[Outcome] = Counter()
         self._failures: list[LedgerEntry] = []
-        self._warnings: list[str] = []
+        self._warnings: dict[str, None] = {}  # each once
         self._n_bytes = 0
         self._began_s = time.monotonic()
 
@@ -78,7 +78,7 @@ class Tally:
 
     def warn(self, sentence: str) -> None:
         """Something about the run as a whole."""
-        self._warnings.append(sentence)
+        self._warnings[sentence] = None
 
     def report(self) -> Report:
         """How it ended."""

@@ -8,15 +8,26 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lookalike.app import Embedder, available_threads, choose_model, model_behind
+from lookalike.app import (
+    BRIDGE,
+    Embedder,
+    available_threads,
+    choose_model,
+    is_hosted,
+    model_behind,
+    open_chain,
+    open_encoder,
+)
 from lookalike.config import Config, ServeSettings
-from lookalike.ports import Recorder
+from lookalike.errors import ConfigError
+from lookalike.ports import EmbeddingService, Recorder
 from lookalike.providers.reference import ProviderSettings
-from lookalike.spaces import Space
+from lookalike.spaces import Space, known_model
 from lookalike.weights import local as weights
 from lookalike.weights.local import HubSettings
 
 if TYPE_CHECKING:
+    from lookalike.fallback import Chain
     from lookalike.workers import WorkerPool
 
 SLOW_IMPORTS = ("lookalike.workers.child", "lookalike.encoders.local", "onnxruntime", "tokenizers")
@@ -34,20 +45,63 @@ def prepare_service() -> None:
     forkserver.ensure_running()
 
 
-def open_service(config: Config, recorder: Recorder, *, space: Space | None = None) -> WorkerPool:
-    """The embedding service of `config.model`: worker processes that begin to load it.
+def open_service(config: Config, recorder: Recorder, *, space: Space | None = None) -> EmbeddingService:
+    """The embedding service of `config.model`: worker processes that begin to load it, and who stands in for them.
 
     Args:
         config: Says which model and how, and how many workers.
         recorder: Where figures go.
         space: Where its vectors shall belong, by a proof of parity if it is not the model's own; see `open_vectorizer`.
+
+    Raises:
+        ConfigError, SpaceMismatch: A model of the fallback cannot stand in for the workers.
     """
+    pool = _open_pool(config, recorder, space)
+    pool.start()
+    if not config.fallback:
+        return pool
+    try:
+        from lookalike.fallback import Standby
+
+        return Standby(pool, _open_stand_ins(config, recorder, space), recorder=recorder)
+    except BaseException:
+        pool.close(drain_s=0)
+        raise
+
+
+def _open_stand_ins(config: Config, recorder: Recorder, space: Space | None) -> Chain:
+    local = [model for model in config.fallback if not is_hosted(model)]
+    if local:
+        raise ConfigError(
+            f"LOOKALIKE_FALLBACK names {', '.join(local)}: the workers of `lookalike serve` run one model, and who "
+            "stands in for them is somewhere else. Name hosted models, such as lookalike:http://other-host:8000."
+        )
+    own = choose_model(config)
+    # Nobody of these is the reference: that is the model of the workers.
+    return open_chain(config.fallback, config, space=space or _space_of(own, config), recorder=recorder, reference=own)
+
+
+def _space_of(model: str, config: Config) -> Space:
+    """The space that the workers' vectors will belong to."""
+    if model.startswith(BRIDGE):
+        raise ConfigError(
+            f"{model} only comes near its space, so there is no stand-in for it: unset LOOKALIKE_FALLBACK."
+        )
+    if weights.locate(model, config.hub) is not None:
+        return open_encoder(replace(config, model=model, precision="exact", threads=1)).tower.space
+    known = known_model(model)
+    if known is None or not known.files:
+        raise ConfigError(f"To know who can stand in for {model}, it is needed here: lookalike models pull {model}.")
+    return known.space(config.orientation)
+
+
+def _open_pool(config: Config, recorder: Recorder, space: Space | None) -> WorkerPool:
     from lookalike.workers import WorkerPlan, WorkerPool
 
     cores = available_threads(config)
     # No worker needs to know a key, and the serving process has caches of its own.
-    told = replace(config, serve=ServeSettings(), providers=ProviderSettings(), cache="off")
-    pool = WorkerPool(
+    told = replace(config, serve=ServeSettings(), providers=ProviderSettings(), cache="off", fallback=())
+    return WorkerPool(
         partial(_open_embedder, told, space),
         WorkerPlan(
             workers=config.serve.workers or max(2, cores + 1),
@@ -58,8 +112,6 @@ def open_service(config: Config, recorder: Recorder, *, space: Space | None = No
         canaries=config.cache_dir / "canaries",
         recorder=recorder,
     )
-    pool.start()
-    return pool
 
 
 def _open_embedder(config: Config, space: Space | None, threads: int) -> Embedder:

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.health import ServiceStatus, WorkerStatus
-from lookalike.metrics import RECENT, Metrics, percentile
+from lookalike.metrics import EVENTS, RECENT, Metrics, percentile
 from lookalike.types import StoreStats
 
 TOWER = FakeEncoder().tower
@@ -77,7 +77,7 @@ def test_events_are_counted_and_shown_before_the_first() -> None:
     metrics.count("restart")
     metrics.count("item_image", 5)
     assert samples(metrics)["lookalike_events_total", "restart"] == 1
-    assert metrics.events() == {"harmful": 0, "item_image": 5, "restart": 1, "stall": 0}
+    assert metrics.events() == {**dict.fromkeys(EVENTS, 0), "item_image": 5, "restart": 1}
 
 
 def test_requests_are_counted_by_route_method_and_status() -> None:

@@ -152,7 +152,7 @@ def _json(found: Bridge) -> str:
 
 def _opened(config: Config, model: str) -> Embedder:
     ensure_here(model, config.hub)
-    return Embedder.open(config=replace(config, model=model))
+    return Embedder.open(config=replace(config, model=model, fallback=()))
 
 
 def _embedded(embedder: Embedder, texts: list[str]) -> Vectors:

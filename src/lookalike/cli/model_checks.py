@@ -98,7 +98,7 @@ def check_model(model: str, config: Config) -> Iterator[Check]:
 
 
 def _check_hosted(model: str, config: Config) -> Iterator[Check]:
-    app.open_vectorizer(replace(config, model=model))
+    app.open_vectorizer(replace(config, model=model, fallback=()))
     yield Check(name="model", verdict="ok", facts=f"{model} is hosted, and what it needs is set; it was not asked")
 
 

@@ -33,6 +33,7 @@ async def healthz() -> dict[str, str]:
 async def readyz(shared: Shared) -> JSONResponse:
     """200 once a worker has loaded the model and lately answered a known input with the known vector; else 503.
 
+    Where a stand-in answers in the workers' place it is ready as well, and `reason` says so.
     `search_reason` says why the index cannot be searched with this model; empty if nothing is known against it.
     """
     document = readiness(shared)
@@ -48,7 +49,7 @@ async def metrics(shared: Shared, _: AnyKey) -> Response:
 
 @router.get("/stats", summary="Figures for people", responses=responses(401))
 async def stats(shared: Shared, _: AnyKey) -> dict[str, Any]:
-    """p50, p95 and p99 of each stage's last 2,048 runs; queue, workers, events, index. As /metrics, needs a key."""
+    """p50, p95 and p99 of each stage's last 2,048 runs; queue, workers, stand-ins, events, index. Needs a key too."""
     status = shared.service.status()
     return {
         **readiness(shared),
@@ -57,6 +58,7 @@ async def stats(shared: Shared, _: AnyKey) -> dict[str, Any]:
         "queue": dict(status.waiting),
         "index": _holdings(await shared.index.stats()),
         "workers": [_figures(worker) for worker in status.workers],
+        "members": [{**asdict(member), "age_s": round(member.age_s, 1)} for member in status.members],
         "stages": shared.metrics.stages(),
         "events": shared.metrics.events(),
     }
