@@ -152,6 +152,21 @@ def test_every_search_says_that_it_is_approximate(home: Home) -> None:
         assert document["approximation"]["note"] in document["warnings"]
 
 
+def test_embedding_says_so_too(home: Home) -> None:
+    """Vectors on standard output have it with their space, and people read it beside them."""
+    result = home.run("embed", "a red thing", "--model", home.model)
+    assert json.loads(result.stdout)["approximation"]["source"] == "openai:text-embedding-3-small"
+    assert "through a bridge to tiny" in result.stderr
+
+
+def test_the_doctor_looks_at_who_reads_the_words(home: Home, tmp_path: Path) -> None:
+    """A bridge is as well as the model behind it; a file that is not there is what is wrong."""
+    checks = json.loads(home.run("doctor", "--model", home.model, "--json").stdout)
+    assert any("openai:text-embedding-3-small" in check["facts"] for check in checks)
+    checks = json.loads(home.run("doctor", "--model", f"bridge:{tmp_path / 'none'}", "--json").stdout)
+    assert any("There is no bridge" in check["facts"] for check in checks)
+
+
 def test_python_is_told_as_well(home: Home) -> None:
     """`Hits` have what read the words and how well; what was not searched by words has nothing of it."""
     with Index.open(config=home.config) as index:

@@ -64,6 +64,7 @@ def fit_bridge(
     require_ends(here.tower, there.tower)
     pictures = _pictures(there, images) if images else None
     true, read = _embedded(there, texts), _embedded(here, texts)
+    _tell("The bridge is fitted, which takes a minute at most ...")
     found = fit(texts, read, true, images=pictures)
     click.echo(_json(found) if as_json else report_of(found))
     save(found, out)

@@ -64,7 +64,8 @@ def embed(config: Config, inputs: tuple[str, ...], output: str) -> None:
 
 
 def _tell(vectors: Vectors) -> bool:
-    for warning in vectors.warnings:
+    near = vectors.tower.approximation
+    for warning in [near.note, *vectors.warnings] if near else vectors.warnings:
         click.secho(shown(warning), fg="yellow", err=True)
     for failure in vectors.failures:
         click.secho(shown(f"{failure.item}: {failure.reason}"), fg="red", err=True)
@@ -78,5 +79,8 @@ def _write(embedder: Embedder, names: list[str], rows: Rows, output: str) -> Non
         click.echo(file.getvalue(), nl=False)
         return
     results = [{"input": name, "embedding": row.tolist()} for name, row in zip(names, rows, strict=True)]
-    document = {"space": embedder.space.id, "dimensions": embedder.space.dim, "results": results}
+    near = embedder.tower.approximation
+    approximation = {"approximation": near.document} if near else {}
+    facts = {"space": embedder.space.id, "dimensions": embedder.space.dim, **approximation}
+    document = {**facts, "results": results}
     click.echo(json.dumps(document, ensure_ascii=False))

@@ -59,9 +59,12 @@ SHIRTS = {"red": (200, 30, 30), "green": (30, 150, 50), "blue": (30, 60, 190)}
 
 
 def model_of(config: Config) -> str:
-    """The model that commands will use: the configured one, else the index's own, else what is on this machine."""
+    """The model that commands will use: the configured one, else the index's own, else what is on this machine.
+
+    Of a bridge, the model that reads its words.
+    """
     if config.model != "auto":
-        return config.model
+        return app.model_behind(config.model)
     try:
         with closing(app.open_store(config.index)) as store:
             return store.space.model
