@@ -82,6 +82,15 @@ def postgres_url() -> Iterator[str]:
         yield server.url
 
 
+@pytest.fixture(scope="session")
+def pooled_url(postgres_url: str) -> Iterator[str]:
+    """The same database through a transaction pooler; skips, saying so, where none is installed."""
+    from tests.pooler import running_pooler
+
+    with running_pooler(postgres_url) as url:
+        yield url
+
+
 @pytest.fixture
 def new_database(postgres_url: str) -> Iterator[NewDatabase]:
     """Makes places for stores on that server, each empty; they go with the test."""

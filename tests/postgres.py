@@ -59,12 +59,12 @@ def running_postgres() -> Iterator[Server]:
         install = package / "pginstall18"
         data, port = folder / "data", free_port()
         initdb = [install / "bin" / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
-        subprocess.run(initdb, check=True, capture_output=True, **_user())
+        subprocess.run(initdb, check=True, capture_output=True, **as_nobody())
         settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off"}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                [install / "bin" / "postgres", "-D", data, *options], stdout=log, stderr=log, **_user()
+                [install / "bin" / "postgres", "-D", data, *options], stdout=log, stderr=log, **as_nobody()
             )
         url = f"postgresql://postgres:not-asked-for@127.0.0.1:{port}/postgres"
         wait_for(url, process, folder / "log")
@@ -121,5 +121,6 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _user() -> dict[str, Any]:
+def as_nobody() -> dict[str, Any]:
+    """What starts a process as nobody, for programs that refuse to run as root; nothing for other users."""
     return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}

@@ -70,19 +70,19 @@ def same(found: CacheEntry | None, expected: CacheEntry) -> bool:
     )
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres", "pooled"])
 def keeper(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Keeper]:
     """A cache that outlives the process, empty."""
     if request.param == "sqlite":
         opened: Keeper = SqliteCache(tmp_path / "c.sqlite", clock=clock)
     else:
-        opened = PostgresCache(Secret(request.getfixturevalue("postgres_url")), clock=clock)
+        opened = PostgresCache(Secret(request.getfixturevalue(f"{request.param}_url")), clock=clock)
         opened.clear()
     yield opened
     opened.close()
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres", "layers"])
+@pytest.fixture(params=["memory", "sqlite", "postgres", "pooled", "layers"])
 def cache(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[VectorCache]:
     """Each kind of cache, empty."""
     if request.param == "memory":
@@ -95,7 +95,7 @@ def cache(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Itera
         yield (opened := SqliteCache(tmp_path / "c.sqlite", clock=clock))
         opened.close()
     else:
-        table = PostgresCache(Secret(request.getfixturevalue("postgres_url")), clock=clock)
+        table = PostgresCache(Secret(request.getfixturevalue(f"{request.param}_url")), clock=clock)
         table.clear()
         yield table
         table.close()

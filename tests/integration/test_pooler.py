@@ -1,0 +1,58 @@
+"""PostgreSQL behind a transaction pooler: nothing that lookalike does there needs a session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from lookalike.config import Config
+from lookalike.index import Index
+from lookalike.types import Outcome
+from tests.pictures import noise, write
+
+N_PICTURES = 20
+
+
+@pytest.fixture
+def database(postgres_url: str, pooled_url: str) -> Iterator[str]:
+    """The address of a new database through the pooler."""
+    name = f"pooled_{time.monotonic_ns()}"
+    with psycopg.connect(postgres_url, autocommit=True) as direct:
+        direct.execute(f"CREATE DATABASE {name}".encode())
+        with psycopg.connect(postgres_url.rpartition("/")[0] + f"/{name}", autocommit=True) as fresh:
+            fresh.execute("CREATE EXTENSION vector")
+        yield pooled_url.rpartition("/")[0] + f"/{name}"
+        direct.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def test_the_pooler_keeps_no_session(pooled_url: str) -> None:
+    """What these tests show would be shown otherwise: a setting of a session is gone with the next statement."""
+    with psycopg.connect(pooled_url, autocommit=True) as connection:
+        connection.execute("SET work_mem = '7777kB'")
+        assert connection.execute("SHOW work_mem").fetchone() != ("7777kB",)
+
+
+def test_an_index_and_a_cache_work_through_it(database: str, tmp_path: Path) -> None:
+    """Pictures are indexed, found, replaced and removed in a database that only a pooler leads to."""
+    folder = write(tmp_path / "pictures", {f"{n:02}.png": noise(n) for n in range(N_PICTURES)})
+    environ = {
+        "LOOKALIKE_MODEL": "tiny",
+        "LOOKALIKE_INDEX": database,
+        "LOOKALIKE_CACHE": database,
+        "LOOKALIKE_CACHE_DIR": str(tmp_path / "cache"),
+    }
+    config = Config.from_environ(environ)
+    with Index.create(config=config) as index:
+        assert index.ingest([folder]).counts == {Outcome.STORED: N_PICTURES}
+    (folder / "03.png").write_bytes(noise(100))
+    (folder / "04.png").unlink()
+    with Index.open(config=config, write=True) as index:
+        index.ingest([folder])
+        assert index.stats().items == N_PICTURES - 1
+        best = index.search(image=folder / "03.png", limit=1)[0]
+        assert (Path(best.item.uri).name, best.similarity) == ("03.png", pytest.approx(1, abs=1e-3))
+        assert len(index.search(text="noise", limit=5)) == 5
