@@ -125,7 +125,7 @@ class QueryMaker:
             return text_query(self.embedder(), part.text)
         if part.image is not None:
             found = self.embedder().embed_images([part.image])
-            return Query(found.values[0], found.space, "image")
+            return made_query(found.values[0], found.tower, "image", warnings=found.warnings)
         if part.item is not None:
             return item_query(self.store, self.project, part.item)
         return part.vector if isinstance(part.vector, Query) else vector_query(self.store.space, part.vector)

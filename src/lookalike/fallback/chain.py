@@ -7,7 +7,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 
 from lookalike.calls import Inputs, moved
@@ -22,7 +22,7 @@ from lookalike.errors import (
     Unavailable,
     UnsupportedModel,
 )
-from lookalike.fallback.member import OPEN_S, Candidate, Member
+from lookalike.fallback.member import OPEN_S, SOON_S, Candidate, Member
 from lookalike.health import MemberStatus
 from lookalike.policy import ImagePolicy
 from lookalike.ports import Recorder, Vectorizer
@@ -85,7 +85,7 @@ class Chain:
         self._lead: Vectorizer | None = None
         candidates = [one if isinstance(one, Candidate) else Candidate.of(one) for one in members]
         self._members = [Member(candidate, now_s=clock()) for candidate in candidates]
-        self._open_all(clock() + OPEN_S)
+        self._open_all()
 
     @property
     def tower(self) -> Tower:
@@ -152,12 +152,18 @@ class Chain:
                 return
         raise _all_failed(failed)
 
-    def _open_all(self, until: float) -> None:
+    def _open_all(self) -> None:
         """Open whom it takes long to open side by side; who cannot be opened now, but may be later, rests."""
-        openings = [(member, member.begin()) for member in self._members]
-        for member, opening in openings:
+        openings = {member: member.begin() for member in self._members}
+        slow, until = set(openings.values()), time.monotonic() + OPEN_S
+        while slow and not any(one.done() and one.exception() is None for one in openings.values()):
+            done, slow = wait(slow, max(0.0, until - time.monotonic()), FIRST_COMPLETED)
+            if not done:
+                break
+        wait(slow, SOON_S)
+        for member, opening in openings.items():
             try:
-                self._admit(member, opening, until)
+                self._admit(member, opening, 0.0)
             except LookalikeError as error:
                 if not error.retryable:
                     raise
@@ -168,11 +174,11 @@ class Chain:
             return member.vectorizer
         with self._lock:
             opening = member.begin()
-        return self._admit(member, opening, until)
+        return self._admit(member, opening, min(SOON_S, max(0.0, until - self._clock())))
 
-    def _admit(self, member: Member, opening: Future[Vectorizer], until: float) -> Vectorizer:
+    def _admit(self, member: Member, opening: Future[Vectorizer], timeout_s: float) -> Vectorizer:
         """It, once it is open and of the chain's space."""
-        vectorizer = member.opened(opening, max(0.0, until - self._clock()))
+        vectorizer = member.opened(opening, timeout_s)
         with self._lock:
             if member.vectorizer is None:
                 tower = vectorizer.tower

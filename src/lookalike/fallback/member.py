@@ -12,7 +12,10 @@ from lookalike.health import MemberState, MemberStatus
 from lookalike.ports import Vectorizer
 
 OPEN_S = 10.0
-"""How long a chain waits for its members when it is made; who is asked over the network who it is may be down."""
+"""How long a chain waits, when it is made, for the first of its members to say who it is; some may be down."""
+
+SOON_S = 2.0
+"""How long it waits for one where another can answer. Its opening goes on in a thread, and is done for the next try."""
 
 
 def _as_it_is(vectorizer: Vectorizer) -> Vectorizer:
@@ -101,7 +104,7 @@ class Member:
             LookalikeError: It cannot be opened.
         """
         try:
-            return opening.result(min(timeout_s, threading.TIMEOUT_MAX))
+            return opening.result(timeout_s)
         except TimeoutError as error:
             raise Unavailable(f"{self.name} has not yet said who it is.", provider=self.name) from error
 

@@ -159,14 +159,15 @@ class Service:
             raise errors[0]
         rows = {usable[place]: row for place, row in zip(vectors.positions.tolist(), vectors.values, strict=True)}
         if not asked.is_batch:
-            warning = {"warning": vectors.warnings[0].removeprefix(": ")} if vectors.warnings else {}
+            said = " ".join(warning.removeprefix(": ") for warning in vectors.warnings)
+            warning = {"warning": said} if said else {}
             return {"embedding": encoded(rows[0], asked.encoding), **warning, **tower_facts(vectors.tower)}
         return {
             "embeddings": [
                 encoded(rows[place], asked.encoding) if place in rows else None for place in range(len(asked.payloads))
             ],
             "errors": [{"index": place, **facts_of(errors[place])} for place in sorted(errors)],
-            "warnings": _warnings(vectors.warnings, asked.names),
+            "warnings": _warnings(vectors.warnings, asked.names, sorted(rows)),
             **tower_facts(vectors.tower),
         }
 
@@ -204,11 +205,17 @@ def _answer(status: int, document: Mapping[str, Any], headers: Mapping[str, str]
     return Answer(status, {name.lower(): value for name, value in named.items()}, body)
 
 
-def _warnings(sentences: Sequence[str], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Each warning with the place of the input that it begins with."""
-    places = {name: place for place, name in enumerate(names)}
-    found = [(places.get(sentence.partition(": ")[0]), sentence) for sentence in sentences]
-    return [{"index": place, "message": sentence} for place, sentence in found if place is not None]
+def _warnings(sentences: Sequence[str], names: Sequence[str], answered: Sequence[int]) -> list[dict[str, Any]]:
+    """Each warning with the place of the input that it begins with; one about the whole call with every place.
+
+    Args:
+        sentences: The warnings.
+        names: What the inputs are called.
+        answered: The places of those that have a vector.
+    """
+    places = {name: [place] for place, name in enumerate(names)}
+    found = [(places.get(sentence.partition(": ")[0], answered), sentence) for sentence in sentences]
+    return [{"index": index, "message": sentence} for about, sentence in found for index in about]
 
 
 def _found(hits: Hits) -> dict[str, Any]:
