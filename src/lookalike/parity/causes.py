@@ -156,7 +156,8 @@ def _trial(pair: Pair) -> Pair:
 
 
 def _at(vectors: Vectors, rows: NDArray[np.integer]) -> Vectors:
-    return replace(vectors, values=vectors.values[rows], positions=np.arange(len(rows)), failures=(), warnings=())
+    values, n_tokens = vectors.values[rows], vectors.n_tokens[rows]
+    return replace(vectors, values=values, n_tokens=n_tokens, positions=np.arange(len(rows)), failures=())
 
 
 def _fixed(trial: Pair, varied: Side) -> Vectors:

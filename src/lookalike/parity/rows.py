@@ -88,5 +88,6 @@ class GivenRows:
             (rows[good] / lengths[good, None]).astype(np.float32),
             self._tower,
             good.astype(np.int64),
+            n_tokens=np.zeros(len(good), np.int64),
             failures=tuple(failure_of(place, inputs.names[place], error) for place in bad),
         )
