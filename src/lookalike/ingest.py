@@ -33,6 +33,9 @@ CHUNK_BYTES = 32 * 2**20
 
 Value = TypeVar("Value")
 
+Before = Sequence[tuple[str, Item | None]]
+"""For each object the id of its item, and the item that there is."""
+
 LOOKUP_SIZE = 512
 """Objects whose ledger entries are asked for together."""
 
@@ -201,21 +204,28 @@ class _Flow:
             self._bad[fresh[failure.position].content] = failure.reason
         contents = [fresh[position].content for position in vectors.positions.tolist()]
         self._in_flight.difference_update(picture.content for picture in fresh)
-        entries = self._outcomes(pictures, set(contents))
-        self._write(entries, contents, vectors.values)
+        before = self._before(pictures)
+        entries = self._outcomes(pictures, before, set(contents))
+        self._write(entries, before, contents, vectors.values)
         self._tally.finish(entries, sum(picture.obj.n_bytes for picture in pictures if picture.content))
 
-    def _outcomes(self, pictures: list[Picture], new: set[str]) -> list[LedgerEntry]:
+    def _before(self, pictures: Sequence[Picture]) -> Before:
+        """What the objects are until now; an item that was imported has an id of its own."""
         project = self._target.project
-        before = self._target.store.get([(project, picture.obj.uri) for picture in pictures])
+        uris = [picture.obj.uri for picture in pictures]
+        known = self._target.ledger.known(project, uris)
+        ids = [known[uri].item_id if uri in known else uri for uri in uris]
+        return list(zip(ids, self._target.store.get([(project, item_id) for item_id in ids]), strict=True))
+
+    def _outcomes(self, pictures: Sequence[Picture], before: Before, new: set[str]) -> list[LedgerEntry]:
         entries = []
-        for picture, item in zip(pictures, before, strict=True):
+        for picture, (item_id, item) in zip(pictures, before, strict=True):
             reason = picture.reason or self._bad.get(picture.content, "")
             outcome = decided(picture, item, reason, new)
             entries.append(
                 LedgerEntry(
-                    project=project,
-                    item_id=picture.obj.uri,
+                    project=self._target.project,
+                    item_id=item_id,
                     uri=picture.obj.uri,
                     stamp=picture.obj.stamp,
                     outcome=outcome,
@@ -225,10 +235,13 @@ class _Flow:
             )
         return entries
 
-    def _write(self, entries: list[LedgerEntry], contents: list[str], values: Rows) -> None:
+    def _write(self, entries: Sequence[LedgerEntry], before: Before, contents: list[str], values: Rows) -> None:
         items = [
-            Item(id=entry.item_id, content=entry.content, project=entry.project, uri=entry.uri)
-            for entry in entries
+            # What its owner said of it stays.
+            replace(item, content=entry.content, uri=entry.uri)
+            if item
+            else Item(id=item_id, content=entry.content, project=entry.project, uri=entry.uri)
+            for entry, (item_id, item) in zip(entries, before, strict=True)
             if entry.outcome is not Outcome.FAILED
         ]
         # Without a content nothing was read, and nothing is known: a disk or a network that fails for a moment.

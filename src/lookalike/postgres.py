@@ -115,7 +115,7 @@ class Database:
                             return
                         yield rows
         except self._psycopg.Error as error:
-            raise self.failure(str(error)) from error
+            raise self.failure(str(error), code=error.sqlstate or "") from error
 
     def close(self) -> None:
         """Close the connections that are not lent; others may be opened again."""

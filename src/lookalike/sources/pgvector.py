@@ -47,8 +47,11 @@ class PgvectorTable:
         setting = "The address of the table's database"
         self._database = Database(url, setting=setting, failed=_failed, timeout_s=TIMEOUT_S)
         self.name = f"{self._database.place} {table}"
-        self._place, self._columns, self._kind = self._database.run(lambda c: self._described(c, table, wished))
-        self._n_rows, self._dim = self._database.run(self._counted)
+        try:
+            self._place, self._columns, self._kind = self._database.run(lambda c: self._described(c, table, wished))
+            self._n_rows, self._dim = self._database.run(self._counted)
+        finally:
+            self._database.close()
 
     @property
     def n_rows(self) -> int:
@@ -68,10 +71,6 @@ class PgvectorTable:
             entries = [self._columns.entry(dict(zip(names, row, strict=True))) for row in rows]
             values, problems = self._vectors([row[-1] for row in rows])
             yield TablePart(entries=entries, values=values, problems=problems)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._database.close()
 
     def _described(
         self, connection: Connection, table: str, wished: Mapping[str, Sequence[str]]
