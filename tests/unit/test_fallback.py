@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lookalike.calls import Inputs, joined
+from lookalike.canary import References
 from lookalike.embed import LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import (
@@ -25,7 +27,7 @@ from lookalike.errors import (
     SpaceMismatch,
     Unavailable,
 )
-from lookalike.fallback import REST_S, Chain
+from lookalike.fallback import REST_S, Candidate, Chain, Checked
 from lookalike.policy import ImagePolicy
 from lookalike.ports import Vectorizer
 from lookalike.spaces import Approximation, Tower
@@ -206,8 +208,27 @@ def test_threads_share_what_is_known_of_the_members() -> None:
 def test_another_space_is_refused_with_what_to_do() -> None:
     """A member of another space is refused when the chain is made, with the reason and the three right ways."""
     members = [LocalVectorizer(FakeEncoder()), LocalVectorizer(FakeEncoder(name="other"))]
-    with pytest.raises(SpaceMismatch, match=r"another space.*same weights; a bridge.*an index of its own"):
+    with pytest.raises(
+        SpaceMismatch, match=r"same weights; a bridge.*an index of its own.*lookalike parity fake other"
+    ):
         Chain(members)
+    with pytest.raises(SpaceMismatch, match="fake cannot stand in for other"):
+        Chain(members[:1], space=members[1].tower.space)
+
+
+def test_a_member_of_another_space_is_adopted_by_a_proof() -> None:
+    """Who has a proof for the chain's space is put into it, and its vectors are of that space."""
+    first, other = Shaky("first", DOWN), LocalVectorizer(FakeEncoder(name="other"))
+
+    class Adopted(Shaky):
+        @property
+        def tower(self) -> Tower:
+            return replace(other.tower, space=first.tower.space, proven=("text",))
+
+    chain = Chain([first, other], adopt=lambda _vectorizer, _space: Adopted("adopted"))
+    assert answer(chain, "red").space.key == first.tower.space.key
+    with pytest.raises(Unavailable, match="embeds no images"):
+        list(chain.embed(Inputs(modality="image", payloads=[b""], names=["a"])))
 
 
 def test_what_only_comes_near_a_space_is_refused() -> None:
@@ -226,3 +247,193 @@ def test_nobody_is_no_chain() -> None:
     """A chain of no members is refused."""
     with pytest.raises(ConfigError, match="at least one"):
         Chain([])
+
+
+class Figures:
+    """A ports.Recorder that keeps the events, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def observe(self, stage: str, seconds: float, *, modality: str | None = None) -> None:
+        pass
+
+    def count(self, event: str, n: int = 1) -> None:
+        self.events += [event] * n
+
+
+class Late:
+    """A candidate's opening that ends with `error` as long as it has one; `tried` says how often it began."""
+
+    def __init__(self, vectorizer: Vectorizer, error: LookalikeError | None = DOWN) -> None:
+        self.error = error
+        self.tried = 0
+        self._vectorizer = vectorizer
+
+    def __call__(self) -> Vectorizer:
+        self.tried += 1
+        if self.error:
+            raise self.error
+        return self._vectorizer
+
+
+def test_a_chain_opens_while_a_member_is_down_and_takes_it_in_later() -> None:
+    """Who cannot say who it is now rests, and is opened again in its time; the answers say so meanwhile."""
+    now_s = 0.0
+    late, figures = Late(Shaky("first")), Figures()
+    chain = Chain([Candidate(name="one", open=late), Shaky("second")], recorder=figures, clock=lambda: now_s)
+    meanwhile = answer(chain, "red")
+    assert (meanwhile.tower.runtime, chain.tower.runtime) == ("second", "second")
+    assert meanwhile.warnings == ("one could not answer, and fake on second did in its place: It is down.",)
+    late.error = None
+    now_s = REST_S
+    back = answer(chain, "red")
+    assert (back.tower.runtime, back.warnings, late.tried) == ("first", (), 2)
+    assert figures.events == ["failover", "failback"]
+
+
+def test_one_of_another_space_that_opens_later_is_out_for_good() -> None:
+    """Its space is looked at when it is there; then it is never asked, and every answer in its place says why."""
+    now_s = 0.0
+    late, figures = Late(LocalVectorizer(FakeEncoder(name="other"))), Figures()
+    chain = Chain([Candidate(name="one", open=late), Shaky("second")], recorder=figures, clock=lambda: now_s)
+    late.error = None
+    now_s = REST_S
+    answer(chain, "red")
+    now_s = 3 * REST_S
+    found = answer(chain, "red")
+    assert found.tower.runtime == "second"
+    assert "other cannot stand in for fake" in found.warnings[0]
+    assert [member.state for member in chain.status()] == ["out", "ok"]
+    assert (late.tried, figures.events) == (2, ["failover", "mismatch"])
+
+
+@pytest.mark.parametrize("error", [ConfigError("Set the key."), Refused("No such model.", provider="p")])
+def test_what_never_passes_is_told_at_once(error: LookalikeError) -> None:
+    """A wrong setting or an unknown model is no outage: the chain is not made."""
+    with pytest.raises(type(error), match=str(error)):
+        Chain([Shaky(), Candidate(name="wrong", open=Late(Shaky(), error))])
+
+
+def test_a_chain_that_nobody_could_open_says_why_and_opens_later() -> None:
+    """Without any member its tower is the error that says so; a later call may find them."""
+    now_s = 0.0
+    late = Late(Shaky("first"))
+    chain = Chain([Candidate(name="one", open=late)], clock=lambda: now_s)
+    with pytest.raises(Unavailable, match="one: It is down"):
+        _ = chain.tower
+    with pytest.raises(Unavailable, match="one: It is down"):
+        answer(chain, "red")
+    late.error = None
+    assert [part.tower for part in chain.embed(texts("red"))] == [chain.tower]
+
+
+def test_opening_has_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose opening hangs does not hold up the chain's making for long, nor a call beyond its deadline."""
+    monkeypatch.setattr("lookalike.fallback.chain.SOON_S", 0.05)
+    released = threading.Event()
+
+    def hanging() -> Vectorizer:
+        released.wait(PATIENCE_S)
+        return Shaky("first")
+
+    chain = Chain([Candidate(name="one", open=hanging), Shaky("second")])
+    try:
+        until = time.monotonic() + PATIENCE_S / 2
+        found = joined(chain.embed(texts("red"), until=until), chain.tower)
+        assert time.monotonic() < until
+        assert "one has not yet said who it is" in found.warnings[0]
+    finally:
+        released.set()
+
+
+def test_status_says_how_each_member_is() -> None:
+    """Name, state, the last error and for how long; a member that answers again has no error."""
+    now_s = 0.0
+    first = Shaky("first", DOWN)
+    chain = Chain([first, Shaky("second")], clock=lambda: now_s)
+    answer(chain, "red")
+    now_s = 5.0
+    one, two = chain.status()
+    assert (one.name, one.state, one.error, one.age_s) == ("fake on first", "resting", str(DOWN), 5.0)
+    assert (two.state, two.error) == ("ok", "")
+    first.error, now_s = None, REST_S
+    answer(chain, "red")
+    assert [member.state for member in chain.status()] == ["ok", "ok"]
+
+
+def test_an_answer_of_two_members_is_labelled_with_the_chain() -> None:
+    """Rows of two recipes are not labelled with the stand-in's; rows of one are labelled with theirs."""
+    first, second = Shaky("first", DOWN, good=1), Shaky("second")
+    chain = Chain([first, second])
+    assert answer(chain, "red", "blue").tower.runtime == "first"
+    assert answer(chain, "red", "blue").tower.runtime == "second"
+
+
+class Turned(Shaky):
+    """A model whose vectors are of another model, whatever it says of its space."""
+
+    def embed(self, inputs: Inputs, *, until: float = float("inf")) -> Iterator[Vectors]:
+        for part in super().embed(inputs, until=until):
+            yield replace(part, values=np.roll(part.values, 1, axis=1))
+
+
+def checked(vectorizer: Vectorizer, folder: Path, *, defines: bool = False) -> Checked:
+    return Checked(vectorizer, References(folder), name="checked", defines=defines)
+
+
+def test_the_first_members_canary_is_what_the_others_are_compared_with(tmp_path: Path) -> None:
+    """What the first answered is kept on disk, for each modality; another process's member is held to it."""
+    answer(checked(Shaky("first"), tmp_path, defines=True), "red")
+    assert len(list(tmp_path.iterdir())) == 1
+    assert len(answer(checked(Shaky("second"), tmp_path), "red")) == 1
+    with pytest.raises(
+        SpaceMismatch, match=r"checked gives the canary.*cosine -?0\.\d+, needed 0\.999.*delete"
+    ) as caught:
+        answer(checked(Turned("third"), tmp_path), "red")
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_one_that_fails_the_canary_is_out_and_answers_nothing(tmp_path: Path) -> None:
+    """Its vectors never reach the caller: the next member answers, and the warning names it and the cosine."""
+    answer(checked(Shaky("reference"), tmp_path, defines=True), "red")
+    figures = Figures()
+    wrong, right = Turned("wrong"), Shaky("right")
+    chain = Chain([checked(wrong, tmp_path), checked(right, tmp_path)], recorder=figures)
+    found = answer(chain, "blue")
+    assert np.array_equal(found.values, answer(Shaky("right"), "blue").values)
+    assert "cosine" in found.warnings[0]
+    assert wrong.asked == [["the canary"]]
+    assert (chain.status()[0].state, figures.events) == ("out", ["mismatch", "failover"])
+
+
+def test_the_canary_is_asked_once_and_again_after_a_failure(tmp_path: Path) -> None:
+    """It costs a request before the first use and one when a member is back; not one a call."""
+    member = Shaky()
+    found = checked(member, tmp_path, defines=True)
+    answer(found, "red")
+    answer(found, "blue")
+    assert member.asked == [["the canary"], ["red"], ["blue"]]
+    member.error = DOWN
+    with pytest.raises(Unavailable):
+        answer(found, "green")
+    member.error = None
+    answer(found, "white")
+    assert member.asked[4:] == [["the canary"], ["white"]]
+
+
+def test_a_stand_in_is_trusted_until_the_first_member_has_answered(tmp_path: Path) -> None:
+    """Without a reference, a stand-in defines none; as soon as there is one, it is compared with what it said."""
+    stand_in = checked(Turned("second"), tmp_path)
+    assert len(answer(stand_in, "red")) == 1
+    assert not list(tmp_path.iterdir())
+    answer(checked(Shaky("first"), tmp_path, defines=True), "red")
+    with pytest.raises(SpaceMismatch, match="canary"):
+        answer(stand_in, "red")
+
+
+def test_a_canary_that_cannot_be_kept_is_no_failure(tmp_path: Path) -> None:
+    """Where the folder cannot be written, the process still compares with what it has seen."""
+    place = tmp_path / "file"
+    place.write_text("no folder")
+    assert len(answer(checked(Shaky(), place, defines=True), "red")) == 1
