@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -15,18 +14,12 @@ import click
 from lookalike import cost as costs
 from lookalike.app import Embedder, choose_model
 from lookalike.cli.options import WholeNumber, json_option, model_option, threads_option
-from lookalike.cli.output import amount, dollars
+from lookalike.cli.output import amount, dollars, model_cell
 from lookalike.config import Config
 from lookalike.cost import Estimate, Job, LocalSpeed
 from lookalike.errors import MissingDependency, ModelError
 from lookalike.providers import prices
 from lookalike.providers.reference import ModelRef
-
-WIDE = 108
-"""Columns from which a model's name stands on one line."""
-
-NAME_COLUMNS = 25
-"""Of a model's name where it does not: what the figures leave of 80 columns."""
 
 UNKNOWN = "[dim]?[/]"
 
@@ -134,7 +127,7 @@ def _print(job: Job, rows: Sequence[Estimate], warnings: Sequence[str]) -> None:
         f"{job.images:,} pictures of {job.image_side_px:,} px, {job.texts:,} texts of {job.text_chars:,} characters, "
         f"{job.queries_per_month:,} queries a month"
     )
-    console.print(_table(rows, is_wide=console.width >= WIDE))
+    console.print(_table(rows, width=console.width))
     for note, models in _notes(rows).items():
         named = ", ".join(models) if len(models) <= MAX_NAMED else f"{len(models)} models"
         console.print(f"[dim]?[/] {note} [dim]{named}[/]")
@@ -146,7 +139,7 @@ def _print(job: Job, rows: Sequence[Estimate], warnings: Sequence[str]) -> None:
         click.secho(warning, fg="yellow", err=True)
 
 
-def _table(rows: Sequence[Estimate], *, is_wide: bool) -> Any:
+def _table(rows: Sequence[Estimate], *, width: int) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -155,27 +148,14 @@ def _table(rows: Sequence[Estimate], *, is_wide: bool) -> Any:
     for name in ("pictures", "texts", "month", "time", "sent", "vectors"):
         table.add_column(name, justify="right", no_wrap=True)
     for row, after in zip(rows, [*rows[1:], None], strict=True):
-        table.add_row(_name(row, is_wide=is_wide), *_cells(row))
+        table.add_row(_name(row, width=width), *_cells(row))
         if after is None or not row.source or bool(after.embeds_images) != bool(row.embeds_images):
             table.add_section()
     return table
 
 
-def _name(row: Estimate, *, is_wide: bool) -> str:
-    provider, _, model = row.model.partition(":") if row.source else ("here", ":", row.model)
-    if is_wide:
-        return f"[bold]{provider}[/]:{'' if row.source else ' '}{model}"
-    return "\n ".join([f"[bold]{provider}[/]:", *_broken(model)])
-
-
-def _broken(name: str) -> list[str]:
-    """A long name as lines that end where one reads a pause."""
-    lines = [""]
-    for part in re.findall(r"[^-./]+[-./]*|[-./]+", name):
-        if lines[-1] and len(lines[-1] + part) > NAME_COLUMNS - 1:
-            lines.append("")
-        lines[-1] += part
-    return lines
+def _name(row: Estimate, *, width: int) -> str:
+    return model_cell(row.model if row.source else f"here: {row.model}", width=width)
 
 
 def _cells(row: Estimate) -> list[str]:

@@ -27,7 +27,7 @@ from lookalike.cli.options import (
 )
 from lookalike.cli.output import amount, dollars, duration, shown
 from lookalike.config import Config
-from lookalike.cost import Estimate, Job
+from lookalike.cost import BASE64, Estimate, Job
 from lookalike.cost import estimate as estimated
 from lookalike.errors import StoreNotFound
 from lookalike.index import Index
@@ -202,7 +202,7 @@ def _print_survey(survey: Survey, hosted: Estimate | None, *, as_json: bool) -> 
     click.echo(f"gone        {counts['removed']:,} items whose file is not there any more")
     click.echo(f"bad         {counts['failed']:,} that cannot be read")
     click.echo(f"to read     {amount(survey.n_bytes)}; to write {amount(survey.vector_bytes)} of vectors")
-    for line in _hosted_lines(hosted) if hosted else _local_lines(survey):
+    for line in _hosted_lines(hosted, survey.n_bytes) if hosted else _local_lines(survey):
         click.echo(line)
     click.echo("Nothing was written.")
 
@@ -211,14 +211,14 @@ def _local_lines(survey: Survey) -> Iterator[str]:
     yield f"time        about {duration(survey.eta_s or 0.0)} on this machine; no money: the model runs here"
 
 
-def _hosted_lines(estimate: Estimate) -> Iterator[str]:
-    """What a hosted model would take; it was not asked."""
+def _hosted_lines(estimate: Estimate, n_bytes: int) -> Iterator[str]:
+    """What a hosted model would take for pictures of so many bytes; it was not asked."""
     money, seconds = estimate.images_usd, estimate.seconds
     yield "money       " + ("not known" if money is None else f"{dollars(money)}, by the price of {estimate.dated}")
     yield "time        " + ("not known" if seconds is None else f"{duration(seconds)} or longer, at the key's limits")
-    yield f"to send     about {amount(estimate.sent_bytes)}; the provider was not asked for anything"
     for note in estimate.notes:
         yield f"            {note}"
+    yield f"to send     about {amount(round(n_bytes * BASE64))}; the provider was not asked for anything"
 
 
 def by_name(counts: Mapping[Outcome, int]) -> dict[str, int]:

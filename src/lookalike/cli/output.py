@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,6 +13,12 @@ from typing import Any
 import click
 
 from lookalike.types import Hit, Hits
+
+WIDE = 108
+"""Columns of a table from which a hosted model's name stands on one line."""
+
+NAME_COLUMNS = 25
+"""Of a line of its name where it does not: what the figures leave of 80 columns."""
 
 
 def amount(n_bytes: int) -> str:
@@ -48,6 +55,19 @@ _UNPRINTABLE = {code: f"\\x{code % 0xDC00:02x}" for code in (*range(0x20), *rang
 def shown(name: str) -> str:
     """A name from elsewhere, such as a file's, as one line without controls: an escape character as "\\x1b"."""
     return name.translate(_UNPRINTABLE)
+
+
+def model_cell(model: str, *, width: int) -> str:
+    """A hosted model's name for a table that is so wide: where it has to be broken, where one reads a pause."""
+    from rich.markup import escape
+
+    provider, _, name = shown(model).partition(":")
+    lines = [f"[bold]{escape(provider)}[/]:"]
+    for part in re.findall(r"[^-./]+[-./]*|[-./]+", name):
+        if width < WIDE and (len(lines) == 1 or len(lines[-1] + part) > NAME_COLUMNS):
+            lines.append(" ")
+        lines[-1] += escape(part.lstrip() if lines[-1] == " " else part)
+    return "\n".join(lines)
 
 
 def hits_document(query: Mapping[str, Any], hits: Hits) -> dict[str, Any]:

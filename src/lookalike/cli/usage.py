@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from lookalike.cli.options import WholeNumber, json_option
-from lookalike.cli.output import dollars, shown
+from lookalike.cli.output import dollars, model_cell
 from lookalike.config import Config
 from lookalike.metering.log import FILE, Account, read_usage
 from lookalike.metering.meter import today
@@ -41,14 +41,15 @@ def usage(config: Config, days: int, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    Console(highlight=False).print(_table(rows))
+    console = Console(highlight=False)
+    console.print(_table(rows, width=console.width))
 
 
 def _total(rows: Rows) -> Usage:
     return sum((used for _, used in rows), Usage())
 
 
-def _table(rows: Rows) -> Any:
+def _table(rows: Rows, *, width: int) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
@@ -64,8 +65,9 @@ def _table(rows: Rows) -> Any:
             table.add_section()
             table.add_row(f"[bold]{account.day}[/]")
         previous = account.day
+        name = model_cell(f"{account.provider}:{account.model}", width=width)
         key = f"\n [dim]key {escape(account.key)}[/]" if account.key else ""
-        table.add_row(f"{escape(shown(f'{account.provider}:{account.model}'))}{key}", *_cells(used))
+        table.add_row(f"{name}{key}", *_cells(used))
     return table
 
 
