@@ -24,6 +24,8 @@ LEAST_IMAGES = 50
 FULL_HELD_OUT = 300
 """Among how many texts the right one has to be found; with fewer it is easier, and the figures look better."""
 
+_OF_IMAGES = ("n_images", "top_5", "top_10")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
@@ -53,8 +55,9 @@ class Agreement:
 
     @property
     def pairs(self) -> tuple[tuple[str, float], ...]:
-        """Every figure with its name."""
-        return tuple((name, float(value)) for name, value in asdict(self).items())
+        """Every figure that was measured, with its name: without pictures, none about pictures."""
+        measured = {name: value for name, value in asdict(self).items() if self.n_images or name not in _OF_IMAGES}
+        return tuple((name, round(float(value), 4)) for name, value in measured.items())
 
     @property
     def complaints(self) -> tuple[str, ...]:

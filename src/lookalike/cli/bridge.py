@@ -144,7 +144,7 @@ def _json(found: Bridge) -> str:
         "target": found.target.id,
         "texts": len(found.mapping.anchors),
         "method": asdict(found.method),
-        "agreement": asdict(found.agreement),
+        "agreement": dict(found.agreement.pairs),
         "complaints": found.agreement.complaints,
         "digest": found.digest,
     }
