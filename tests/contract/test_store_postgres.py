@@ -240,7 +240,7 @@ def test_nothing_is_kept_in_a_session(store: PostgresStore, url: Secret) -> None
     store.add([Item(id="a", content=sha(0), metadata={"k": "v"})], [sha(0)], row(0))
     for _ in range(8):  # drivers prepare what is asked often
         store.search(row(0)[0], limit=1, where=Filter(project="default", metadata={"k": "v"}))
-    left = store._database.run(
+    left = store.database.run(
         lambda connection: connection.execute(
             "SELECT (SELECT count(*) FROM pg_prepared_statements), "
             "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()), "

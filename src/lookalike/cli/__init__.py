@@ -14,6 +14,7 @@ import lookalike
 from lookalike.cli.bridge import bridge
 from lookalike.cli.cache import cache
 from lookalike.cli.cost import cost
+from lookalike.cli.db import db
 from lookalike.cli.doctor import doctor
 from lookalike.cli.embed import embed
 from lookalike.cli.forgetting import forget
@@ -94,5 +95,6 @@ for command in (
     cache,
     parity,
     bridge,
+    db,
 ):
     main.add_command(command)

@@ -16,7 +16,7 @@ from lookalike.store.postgres.rows import MAX_DIM
 if TYPE_CHECKING:
     from lookalike.postgres import Connection
 
-VERSION = 1
+VERSION = 2
 """The last of the numbered files in `migrations`; tables of a later version are refused."""
 
 _SQL = statements("lookalike.store.postgres", "store.sql")

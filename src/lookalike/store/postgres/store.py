@@ -12,26 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lookalike.contents import N_BYTES, UNCHECKED
 from lookalike.errors import InputError, StoreCorrupt
 from lookalike.postgres import Database
 from lookalike.secret import Secret
 from lookalike.spaces import Space
 from lookalike.sql import statements
-from lookalike.store.postgres import schema
+from lookalike.store.postgres import schema, writing
 from lookalike.store.postgres.faults import speaking
+from lookalike.store.postgres.finding import Finder
 from lookalike.store.postgres.ledger import PostgresLedger
-from lookalike.store.postgres.rows import (
-    asked_metadata,
-    copied,
-    digest_of,
-    escaped,
-    item_of,
-    metadata_of,
-    name_of,
-    plain,
-    rows_of,
-    text_of,
-)
+from lookalike.store.postgres.rows import asked_metadata, copied, digest_of, escaped, item_of, plain, rows_of
 from lookalike.types import Filter, Item, Rows, Scored, StoreStats
 from lookalike.vectors import normalise, require_unit_rows
 
@@ -43,9 +34,6 @@ TIMEOUT_S = 600.0
 
 PAGE = 1000
 """Items to a question when all are walked."""
-
-MORE = 8
-"""How many times as many contents are looked at when those of a search had too few items: the others were deleted."""
 
 _SQL = statements("lookalike.store.postgres", "store.sql")
 
@@ -93,14 +81,17 @@ class PostgresStore:
     Attributes:
         space: The space that every vector belongs to.
         ledger: What became of each source object.
+        database: Where it is.
+        bound: The space, and the number that its rows carry.
+        finder: Plans and makes searches.
     """
 
     def __init__(self, database: Database, bound: schema.Bound) -> None:
         self.space = bound.space
         self.ledger = PostgresLedger(database)
-        self._number = bound.number
-        self._database = database
-        self._projects: dict[str, int] = {}
+        self.bound = bound
+        self.database = database
+        self.finder = Finder(database, bound)
 
     def __enter__(self) -> PostgresStore:
         return self
@@ -112,7 +103,7 @@ class PostgresStore:
 
     def close(self) -> None:
         """Close the connections."""
-        self._database.close()
+        self.database.close()
 
     @property
     def n_items(self) -> int:
@@ -128,21 +119,15 @@ class PostgresStore:
         if limit < 1:
             raise InputError(f"A search must ask for at least one answer; limit is {limit}.")
         require_unit_rows(query[None, :], dim=self.space.dim, names=["query"])
-        asked: dict[str, Any] = {"query": text_of(query), "space": self._number, "limit": limit}
-        if where.is_empty:
-            return _answer(self._search_all(asked))
         with speaking():
-            project = None if where.project is None else self._database.run(lambda c: self._code(c, where.project))
-            if project is None and where.project is not None:
-                return [], 0
-            asked |= {"project": project, "metadata": asked_metadata(where), "n_contents": limit}
-            return _answer(self._rows("search_among", **asked))
+            how = self.finder.plan(query, limit=limit, where=where)
+            return self.finder.find(how, query, limit=limit, where=where)
 
     def get(self, keys: Sequence[tuple[str, str]]) -> list[Item | None]:
         """The items of these (project, id) pairs, in order; None where there is none."""
         found: list[Item | None] = [None] * len(keys)
         if keys:
-            for place, *row in self._rows("get", **_columns(keys)):
+            for place, *row in self._rows("get", **writing.key_columns(keys)):
                 found[place - 1] = item_of(row)
         return found
 
@@ -150,7 +135,9 @@ class PostgresStore:
         """The stored vectors of these contents, (m, dim) unit rows, and the m contents that were found, in order."""
         if not contents:
             return np.empty((0, self.space.dim), np.float32), []
-        known = dict(self._rows("vectors", space=self._number, contents=[digest_of(content) for content in contents]))
+        known = dict(
+            self._rows("vectors", space=self.bound.number, contents=[digest_of(content) for content in contents])
+        )
         found = [content for content in contents if bytes.fromhex(content) in known]
         return self._unit_rows(known[bytes.fromhex(content)] for content in found), found
 
@@ -158,16 +145,18 @@ class PostgresStore:
         """What the store holds."""
 
         def read(connection: Connection) -> tuple[Any, list[Any]]:
-            return connection.execute(_SQL["stats"], {}).fetchone(), connection.execute(
+            marked = {"n_bytes": N_BYTES, "mark": UNCHECKED}
+            return connection.execute(_SQL["stats"], marked).fetchone(), connection.execute(
                 _SQL["read_projects"]
             ).fetchall()
 
-        (n_contents, n_used, n_bytes), projects = self._database.run(read)
+        (n_contents, n_used, n_unchecked, n_bytes), projects = self.database.run(read)
         return StoreStats(
             items=sum(n_items for _, n_items in projects),
             contents=n_used,
             dead_slots=n_contents - n_used,
             n_bytes=n_bytes,
+            unchecked=n_unchecked,
             projects={plain(name): n_items for name, n_items in projects},
             space=self.space,
         )
@@ -183,7 +172,7 @@ class PostgresStore:
         start = np.random.default_rng(seed).bytes(32)
         drawn: list[tuple[bytes, bytes]] = []
         for first, before in ((start, b"\xff" * 33), (b"", start)):
-            asked = {"space": self._number, "from": first, "before": before, "limit": n - len(drawn)}
+            asked = {"space": self.bound.number, "from": first, "before": before, "limit": n - len(drawn)}
             drawn += self._rows("sample", **asked)
         return [digest.hex() for digest, _ in drawn], self._unit_rows(vector for _, vector in drawn)
 
@@ -206,12 +195,12 @@ class PostgresStore:
             with connection.transaction():
                 connection.execute(_SQL["lock_writing"])
                 if digests:
-                    self._add_contents(connection, copied(digests, vectors))
+                    writing.add_contents(connection, self.bound.number, copied(digests, vectors))
                 if by_key:
-                    self._add_items(connection, list(by_key.values()), set(digests))
+                    writing.add_items(connection, self.bound.number, list(by_key.values()), set(digests))
 
         with speaking():
-            self._database.run(write)
+            self.database.run(write)
 
     def delete(self, keys: Sequence[tuple[str, str]]) -> int:
         """Delete these (project, id) pairs; the number that existed. Vectors stay until `compact`."""
@@ -220,12 +209,10 @@ class PostgresStore:
 
         def write(connection: Connection) -> int:
             with connection.transaction():
-                gone = connection.execute(_SQL["delete_items"], _columns(keys)).fetchall()
-                _count(connection, [(project, -n) for project, n in gone])
-            return sum(n for _, n in gone)
+                return writing.delete_items(connection, keys)
 
         with speaking():
-            return self._database.run(write)
+            return self.database.run(write)
 
     def compact(self) -> int:
         """Give back the space of vectors that no item uses; the number freed. Readers go on, writers wait.
@@ -239,7 +226,7 @@ class PostgresStore:
                 row = connection.execute(_SQL["delete_contents"]).fetchone()
             return int(row[0]) if row else 0
 
-        return self._database.run(write)
+        return self.database.run(write)
 
     def check(self) -> None:
         """Look at every item. Slow.
@@ -248,47 +235,13 @@ class PostgresStore:
             StoreCorrupt: An item has no vector, or a project another number of items than was counted.
         """
         for name, what in (("check_items", "items without a vector"), ("check_counts", "projects with a wrong count")):
-            ((n,),) = self._rows(name, space=self._number)
+            ((n,),) = self._rows(name, space=self.bound.number)
             if n:
                 raise StoreCorrupt(
-                    f"{self._database.place} has {n:,} {what}: its tables were changed by something else. Restore "
+                    f"{self.database.place} has {n:,} {what}: its tables were changed by something else. Restore "
                     "them from a backup, or index the pictures again into another database.",
-                    store=self._database.place,
+                    store=self.database.place,
                 )
-
-    def _search_all(self, asked: dict[str, Any]) -> list[Any]:
-        n_contents = asked["limit"]
-        while True:
-            rows = self._rows("search_all", **asked, n_contents=n_contents)
-            n_passed = rows[0][7] if rows else self.n_items
-            if len(rows) >= min(asked["limit"], n_passed):
-                return rows
-            n_contents *= MORE
-
-    def _add_contents(self, connection: Connection, data: bytes) -> None:
-        connection.execute(_SQL["make_staging"])
-        with connection.cursor().copy(_SQL["copy_staging"]) as copy:
-            copy.write(data)
-        connection.execute(_SQL["insert_contents"])
-        connection.execute(_SQL["insert_vectors"], {"space": self._number})
-
-    def _add_items(self, connection: Connection, items: Sequence[Item], handed_in: set[bytes]) -> None:
-        digests = [digest_of(item.content) for item in items]
-        elsewhere = list(set(digests) - handed_in)
-        if elsewhere:
-            asked = {"space": self._number, "contents": elsewhere}
-            rows = connection.cursor(binary=True).execute(_SQL["known_contents"], asked).fetchall()
-            _require_vectors(items, digests, handed_in.union(row[0] for row in rows))
-        codes = _project_codes(connection, {item.project for item in items})
-        columns = {
-            "projects": [codes[item.project] for item in items],
-            "ids": [name_of(item.id, item=item.id) for item in items],
-            "contents": digests,
-            "uris": [escaped(item.uri) for item in items],
-            "captions": [escaped(item.caption) for item in items],
-            "metadata": [metadata_of(item.metadata) for item in items],
-        }
-        _count(connection, connection.execute(_SQL["insert_items"], columns).fetchall())
 
     def _items_of(self, project: str, where: Filter) -> Iterator[Item]:
         start = ""
@@ -300,48 +253,9 @@ class PostgresStore:
                 return
             start = page[-1].id + "\0"  # the next string there can be
 
-    def _code(self, connection: Connection, project: str | None) -> int | None:
-        """The number of a project, which it keeps for ever; None if there is none of that name."""
-        if project is not None and project not in self._projects:
-            self._projects |= _project_codes(connection, {project}, make=False)
-        return None if project is None else self._projects.get(project)
-
     def _unit_rows(self, vectors: Iterable[bytes]) -> Rows:
         return normalise(rows_of(vectors, dim=self.space.dim))
 
     def _rows(self, name: str, **asked: object) -> list[Any]:
         with speaking():
-            return self._database.run(lambda c: c.cursor(binary=True).execute(_SQL[name], asked).fetchall())
-
-
-def _answer(rows: Sequence[Sequence[Any]]) -> tuple[list[Scored], int]:
-    return [Scored(item_of(row[:6]), float(row[6])) for row in rows], int(rows[0][7]) if rows else 0
-
-
-def _columns(keys: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
-    return {"projects": [escaped(key[0]) for key in keys], "ids": [escaped(key[1]) for key in keys]}
-
-
-def _project_codes(connection: Connection, projects: set[str], *, make: bool = True) -> dict[str, int]:
-    """The numbers of these projects by name."""
-    names = [name_of(project, item=project) for project in projects]
-    if make:
-        connection.execute(_SQL["insert_projects"], {"names": names})
-    return {plain(name): code for name, code in connection.execute(_SQL["project_codes"], (names,)).fetchall()}
-
-
-def _count(connection: Connection, changes: Sequence[tuple[int, int]]) -> None:
-    """Add to the number of items of these projects; last in a transaction, since others of the project then wait."""
-    if changes:
-        columns = {"projects": [project for project, _ in changes], "counts": [n for _, n in changes]}
-        connection.execute(_SQL["count_projects"], columns)
-
-
-def _require_vectors(items: Sequence[Item], digests: Sequence[bytes], known: set[bytes]) -> None:
-    for item, digest in zip(items, digests, strict=True):
-        if digest not in known:
-            raise InputError(
-                f"Its content {item.content[:12]} has no vector: it is neither stored nor among the contents "
-                "handed in.",
-                item=item.id,
-            )
+            return self.database.run(lambda c: c.cursor(binary=True).execute(_SQL[name], asked).fetchall())

@@ -45,6 +45,32 @@ FROM near JOIN lookalike_items USING (content)
 JOIN lookalike_projects USING (project) JOIN lookalike_contents USING (content)
 ORDER BY distance, name, id LIMIT %(limit)s
 
+-- set_search --
+-- For this transaction only.
+SELECT set_config('hnsw.ef_search', %(ef_search)s::text, true), set_config('enable_seqscan', 'off', true)
+
+-- search_index --
+-- The index gives contents in about their order; threshold, ties and the order of the answer are made outside of it.
+WITH near AS MATERIALIZED (
+  SELECT content, vector::halfvec({dim}) <#> %(query)s::halfvec({dim}) AS product
+  FROM lookalike_vectors_{space} ORDER BY product LIMIT %(n_contents)s
+), scored AS (
+  SELECT content, least(greatest(product, -1), 1) AS distance FROM near
+)
+SELECT name, id, sha256, uri, caption, metadata::text, -distance,
+  (SELECT sum(n_items)::bigint FROM lookalike_projects),
+  (SELECT count(*) FROM near)
+FROM scored JOIN lookalike_items USING (content)
+JOIN lookalike_projects USING (project) JOIN lookalike_contents USING (content)
+ORDER BY distance, name, id LIMIT %(limit)s
+
+-- read_tuning --
+SELECT centre, boundary, tuned.n_items, (SELECT coalesce(sum(n_items), 0)::bigint FROM lookalike_projects)
+FROM lookalike_tuning AS tuned WHERE space = %(space)s::smallint
+
+-- read_settings --
+SELECT kind, ef_search, recall, p50_ms, exact_p50_ms FROM lookalike_settings WHERE space = %(space)s::smallint
+
 -- search_among --
 WITH passed AS MATERIALIZED (
   SELECT project, id, content FROM lookalike_items
@@ -91,6 +117,8 @@ ORDER BY sha256 LIMIT %(limit)s
 SELECT
   (SELECT count(*) FROM lookalike_contents),
   (SELECT count(DISTINCT content) FROM lookalike_items),
+  (SELECT count(*) FROM lookalike_contents c WHERE octet_length(sha256) = %(n_bytes)s
+   AND substr(sha256, 1, 1) = %(mark)b AND EXISTS (SELECT FROM lookalike_items WHERE content = c.content)),
   (SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
    WHERE relname LIKE 'lookalike\_%%' AND relkind = 'r'
    AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'lookalike_items'::regclass))

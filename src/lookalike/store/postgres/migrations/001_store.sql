@@ -26,7 +26,7 @@ CREATE TABLE lookalike_projects (
 );
 
 CREATE TABLE lookalike_contents (       -- each picture once, however often it appears
-    sha256 bytea PRIMARY KEY CHECK (octet_length(sha256) = 32),
+    sha256 bytea PRIMARY KEY CHECK (octet_length(sha256) IN (32, 33)),  -- 33: an imported vector, see contents.py
     content bigint GENERATED ALWAYS AS IDENTITY UNIQUE
 );
 

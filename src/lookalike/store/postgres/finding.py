@@ -1,0 +1,131 @@
+"""A search in the database: planned, asked in one statement, read as items."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+from lookalike.postgres import Database
+from lookalike.sql import statements
+from lookalike.store.postgres.planning import SPARE, Kind, Plan, Setting, Tuning, plan
+from lookalike.store.postgres.rows import asked_metadata, item_of, rows_of, text_of
+from lookalike.store.postgres.schema import Bound
+from lookalike.store.postgres.writing import project_codes
+from lookalike.types import Filter, Rows, Scored
+from lookalike.vectors import normalise
+
+if TYPE_CHECKING:
+    from lookalike.postgres import Connection
+
+MORE = 8
+"""How many times as many contents are looked at when those of a search had too few items: the others were deleted."""
+
+REFRESH_S = 30.0
+"""How often it is looked whether the index has been made, measured or outgrown."""
+
+_SQL = statements("lookalike.store.postgres", "store.sql")
+
+
+class Finder:
+    """Searches one space of a database. Every method may be called from several threads at once."""
+
+    def __init__(self, database: Database, bound: Bound) -> None:
+        self._database = database
+        self._space = bound.number
+        names = {"space": bound.number, "dim": bound.space.dim}
+        self._search_index = _SQL["search_index"].format(**names)
+        self._dim = bound.space.dim
+        self._projects: dict[str, int] = {}
+        self._tuning: Tuning | None = None
+        self._tuning_due = float("-inf")
+
+    def plan(self, query: Rows, *, limit: int, where: Filter) -> Plan:
+        """How this search is made."""
+        if where.is_empty and time.monotonic() >= self._tuning_due:
+            self._tuning = self._database.run(self._read_tuning)
+            self._tuning_due = time.monotonic() + REFRESH_S
+        return plan(query, limit=limit, where=where, tuning=self._tuning)
+
+    def find(self, how: Plan, query: Rows, *, limit: int, where: Filter) -> tuple[list[Scored], int]:
+        """The items nearest to a query, and how many passed the filter; see ports.VectorReader."""
+        name, asked = self._question(query, limit, where)
+        if asked is None:
+            return [], 0
+        if not how.is_exact:
+            rows = self._database.run(lambda connection: self._ask_index(connection, how, asked))
+            if _is_full(rows, limit):
+                return _answer(rows)
+        while True:
+            rows = self._database.run(lambda c: c.cursor(binary=True).execute(_SQL[name], asked).fetchall())
+            if name == "search_among" or _is_full(rows, limit) or not (rows or self._has_items()):
+                return _answer(rows)
+            asked["n_contents"] *= MORE
+
+    def explain(self, how: Plan, query: Rows, *, limit: int, where: Filter) -> list[str]:
+        """The lines of the database's own plan for this search, which it makes, with times."""
+        name, asked = self._question(query, limit, where)
+        if asked is None:
+            return []
+
+        def ask(connection: Connection) -> list[str]:
+            with connection.transaction():
+                if not how.is_exact:
+                    connection.execute(_SQL["set_search"], {"ef_search": how.ef_search})
+                statement = _SQL[name] if how.is_exact else self._search_index
+                rows = connection.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {statement}".encode(), asked).fetchall()
+            return [row[0] for row in rows]
+
+        return self._database.run(ask)
+
+    def _question(self, query: Rows, limit: int, where: Filter) -> tuple[str, dict[str, Any] | None]:
+        """The exact statement and what it is asked with; None if the project is not known."""
+        asked: dict[str, Any] = {"query": text_of(query), "space": self._space, "limit": limit, "n_contents": limit}
+        if where.is_empty:
+            return "search_all", asked
+        code = None
+        if where.project is not None:
+            code = self._code(where.project)
+            if code is None:
+                return "search_among", None
+        return "search_among", asked | {"project": code, "metadata": asked_metadata(where)}
+
+    def _ask_index(self, connection: Connection, how: Plan, asked: dict[str, Any]) -> list[Any]:
+        with connection.transaction():
+            connection.execute(_SQL["set_search"], {"ef_search": how.ef_search})
+            wider = asked | {"n_contents": asked["limit"] + SPARE}
+            return connection.cursor(binary=True).execute(self._search_index.encode(), wider).fetchall()
+
+    def _has_items(self) -> bool:
+        row = self._database.run(lambda connection: connection.execute(_SQL["n_items"]).fetchone())
+        return row is not None and row[0] > 0
+
+    def _code(self, project: str) -> int | None:
+        if project not in self._projects:
+            self._projects |= self._database.run(lambda connection: project_codes(connection, {project}))
+        return self._projects.get(project)
+
+    def _read_tuning(self, connection: Connection) -> Tuning | None:
+        asked = {"space": self._space}
+        row = connection.cursor(binary=True).execute(_SQL["read_tuning"], asked).fetchone()
+        if row is None:
+            return None
+        rows = connection.execute(_SQL["read_settings"], asked).fetchall()
+        kinds: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
+        centre, boundary, measured_items, items = row
+        return Tuning(
+            centre=normalise(rows_of([centre], dim=self._dim))[0],
+            boundary=boundary,
+            measured_items=measured_items,
+            items=items,
+            settings={kinds[kind]: Setting(*values) for kind, *values in rows},
+        )
+
+
+def _is_full(rows: Sequence[Sequence[Any]], limit: int) -> bool:
+    """Whether there are as many answers as were wanted, or as there can be."""
+    return bool(rows) and len(rows) >= min(limit, rows[0][7])
+
+
+def _answer(rows: Sequence[Sequence[Any]]) -> tuple[list[Scored], int]:
+    return [Scored(item_of(row[:6]), float(row[6])) for row in rows], int(rows[0][7]) if rows else 0

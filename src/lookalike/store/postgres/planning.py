@@ -1,0 +1,131 @@
+"""How a search is made: by looking at every vector that may be an answer, or through the index on vectors.
+
+The index (HNSW) finds most of the nearest vectors, not all; how many depends on the collection, on the setting
+`ef_search`, and above all on the query: words lie outside the cone that the pictures fill, and there it misses many.
+So it is asked only for kinds of queries for which its recall has been measured here and is good enough. Everything else
+is exact. Kinds are told apart by where the query lies, since a vector does not say whether it was made of words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from lookalike.types import Filter, Rows
+
+TARGET_RECALL = 0.98
+"""Of the true ten best, on average over the queries that it was measured with."""
+
+MAX_EF_SEARCH = 1000
+"""What pgvector allows."""
+
+MEASURED_LIMIT = 10
+"""Answers that recall was measured with; for more, ef_search grows with them."""
+
+SPARE = 16
+"""Contents that the index is asked for beyond the limit: some may have no item any more, or be equal to the last."""
+
+MAX_GROWTH = 1.5
+"""Items now, for each when it was measured, beyond which a measurement counts no more: recall falls with size."""
+
+Kind = Literal["near", "far"]
+"""Of a query: within the cone that the collection fills, as pictures are, or outside, as words are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What was measured for one kind of query.
+
+    Attributes:
+        ef_search: The index's setting; 0 if none was good enough.
+        recall: The share of the true ten best that it found.
+        p50_ms: Its median time, in milliseconds.
+        exact_p50_ms: That of looking at every vector.
+    """
+
+    ef_search: int
+    recall: float
+    p50_ms: float
+    exact_p50_ms: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tuning:
+    """What was measured on a collection.
+
+    Attributes:
+        centre: (dim,) float32: where the collection lies.
+        boundary: Cosine to the centre from which a query is "near".
+        measured_items: How many items there were.
+        items: How many there are now.
+        settings: By kind of query.
+    """
+
+    centre: Rows
+    boundary: float
+    measured_items: int
+    items: int
+    settings: Mapping[Kind, Setting]
+
+    def kind_of(self, query: Rows) -> Kind:
+        """Where a (dim,) query lies."""
+        return "near" if float(np.dot(self.centre, query)) >= self.boundary else "far"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one search is made.
+
+    Attributes:
+        ef_search: The index's setting; 0 for an exact search.
+        reason: A sentence that says why.
+    """
+
+    ef_search: int
+    reason: str
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every vector that passes the filter is looked at."""
+        return self.ef_search == 0
+
+
+def plan(query: Rows, *, limit: int, where: Filter, tuning: Tuning | None) -> Plan:
+    """How to search for a (dim,) query.
+
+    Args:
+        query: A unit vector.
+        limit: How many answers are wanted.
+        where: Which items count.
+        tuning: What was measured; None if nothing was.
+    """
+    if not where.is_empty:
+        return Plan(0, "Exact: with a filter every item that passes is looked at, since an index loses most of them.")
+    if tuning is None:
+        return Plan(0, "Exact: there is no index on vectors that was measured; `lookalike db index` makes one.")
+    if tuning.items > MAX_GROWTH * tuning.measured_items:
+        return Plan(
+            0,
+            f"Exact: the index was measured with {tuning.measured_items:,} items and there are {tuning.items:,} now; "
+            "run `lookalike db index` again.",
+        )
+    kind = tuning.kind_of(query)
+    setting = tuning.settings.get(kind)
+    if setting is None or setting.ef_search == 0:
+        reached = f" (at most {setting.recall:.3f})" if setting else ""
+        return Plan(0, f"Exact: no setting of the index finds enough for queries {_place(kind)}{reached}.")
+    ef_search = max(setting.ef_search * max(limit, MEASURED_LIMIT) // MEASURED_LIMIT, limit + SPARE)
+    if ef_search > MAX_EF_SEARCH:
+        return Plan(0, f"Exact: {limit:,} answers are more than the index finds well.")
+    return Plan(
+        ef_search,
+        f"Index with ef_search {ef_search}: a query {_place(kind)}, for which a recall of {setting.recall:.3f} was "
+        f"measured, {setting.p50_ms:.1f} ms instead of {setting.exact_p50_ms:.1f}.",
+    )
+
+
+def _place(kind: Kind) -> str:
+    return "among the pictures" if kind == "near" else "apart from the pictures, as words are"

@@ -1,0 +1,269 @@
+"""The index on vectors: made after the load, and asked only as far as its recall was measured on this collection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookalike.errors import InputError
+from lookalike.sql import statements
+from lookalike.store.postgres.planning import MEASURED_LIMIT, TARGET_RECALL, Kind, Plan, Setting
+from lookalike.store.postgres.rows import text_of
+from lookalike.store.postgres.store import PostgresStore
+from lookalike.types import Filter, Rows
+from lookalike.vectors import normalise
+
+if TYPE_CHECKING:
+    from lookalike.postgres import Connection
+
+EF_SEARCHES = (40, 100, 200, 400, 700, 1000)
+"""Settings that are tried, the quickest first."""
+
+MARGIN = 0.005
+"""By which a measured recall has to be above the target: a hundred queries of ten answers leave it uncertain by so
+much."""
+
+MAX_MEMORY_BYTES = 2**30
+"""What an index is built in unless more is asked for; the server's memory is not known here."""
+
+BUILD_TIMEOUT_S = 24 * 3600.0
+POLL_S = 1.0
+
+EXACT = Plan(0, "Exact: asked for.")
+
+_SQL = statements("lookalike.store.postgres", "tuning.sql")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """Queries of one kind that recall is measured with.
+
+    Attributes:
+        rows: (n, dim) unit vectors.
+        contents: Of each the content that it is the vector of, which is no answer; empty for words.
+    """
+
+    rows: Rows
+    contents: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a plan did for a probe.
+
+    Attributes:
+        recall: The share of the true ten best that it found.
+        p50_ms: Its median time, in milliseconds.
+        p95_ms: The time that 95 % of the queries took at most.
+    """
+
+    recall: float
+    p50_ms: float
+    p95_ms: float
+
+
+def build(
+    store: PostgresStore,
+    *,
+    memory_bytes: int = 0,
+    concurrently: bool = False,
+    on_progress: Callable[[str, float], None] | None = None,
+) -> bool:
+    """Make the index on vectors, unless it is there; whether it had to be made.
+
+    Args:
+        store: Whose vectors.
+        memory_bytes: maintenance_work_mem meanwhile; as much as the index takes, up to a gigabyte, if 0.
+        concurrently: Let others write meanwhile. It takes longer, uses the server's own maintenance_work_mem, and
+            cannot be done through a transaction pooler.
+        on_progress: Told the phase and the share of it that is done, 0 to 1, once a second.
+
+    Raises:
+        StoreError: The database refuses.
+    """
+    names = {"space": store.bound.number, "dim": store.space.dim}
+    state = _first(store, _SQL["index_state"].format(**names))
+    if state is not None and state[0]:
+        return False
+    needed = store.n_items * (2 * store.space.dim + 700) + 2**26
+    memory = memory_bytes or min(needed, MAX_MEMORY_BYTES)
+
+    def work(connection: Connection) -> None:
+        connection.execute(_SQL["drop_index"].format(**names).encode())  # left half made by an interrupted one
+        statement = _SQL["make_index"].format(concurrently="CONCURRENTLY" if concurrently else "", **names).encode()
+        if concurrently:
+            connection.execute(statement)
+            return
+        with connection.transaction():
+            connection.execute(_SQL["set_building"], {"kilobytes": str(memory // 1024)})
+            connection.execute(statement)
+
+    with ThreadPoolExecutor(1) as aside:
+        building = aside.submit(store.database.run, work, timeout_s=BUILD_TIMEOUT_S)
+        while not building.done():
+            try:
+                building.result(timeout=POLL_S)
+            except NotYet:
+                told = _first(store, _SQL["progress"].format(**names))
+                if on_progress and told:
+                    on_progress(told[0], told[1] / max(told[2], 1))
+        building.result()
+    store.database.run(lambda connection: connection.execute(_SQL["analyze"].encode()))
+    return True
+
+
+def tune(
+    store: PostgresStore,
+    probes: Mapping[Kind, Probe],
+    *,
+    on_progress: Callable[[str, float], None] | None = None,
+) -> dict[Kind, Setting]:
+    """Measure which setting of the index is good enough for each kind of query, and keep it for all searches.
+
+    Args:
+        store: With its index made.
+        probes: "near" at least; without "far", queries of that kind are searched exactly.
+        on_progress: Told what is measured and the share of it that is done.
+
+    Raises:
+        InputError: There are too few pictures to measure with.
+    """
+    if len(probes["near"].rows) < MEASURED_LIMIT:
+        raise InputError("There are too few pictures to measure with: an exact search is quick here anyway.")
+    settings: dict[Kind, Setting] = {}
+    for kind, probe in probes.items():
+        truth, exact = _ask(store, probe, EXACT, kind, on_progress)
+        settings[kind] = _choose(store, probe, truth, exact.p50_ms, lambda name, share: _tell(on_progress, name, share))
+    centre = normalise(probes["near"].rows.mean(axis=0, keepdims=True))[0]
+    boundary = boundary_of(*(probes[kind].rows @ centre for kind in probes))
+    asked = {"space": store.bound.number, "centre": text_of(centre), "boundary": boundary}
+
+    def write(connection: Connection) -> None:
+        with connection.transaction():
+            connection.execute(_SQL["delete_tuning"], asked)
+            connection.execute(_SQL["insert_tuning"], asked)
+            for kind, setting in settings.items():
+                values = {name: getattr(setting, name) for name in ("ef_search", "recall", "p50_ms", "exact_p50_ms")}
+                connection.execute(_SQL["insert_setting"], {"space": store.bound.number, "kind": kind, **values})
+
+    store.database.run(write)
+    return settings
+
+
+def boundary_of(near: Rows, far: Rows | None = None) -> float:
+    """The cosine to the centre that parts two kinds of queries; what is between them counts as "far", the harder kind.
+
+    Args:
+        near: (n,) cosines of pictures.
+        far: (m,) cosines of words; None if there are none.
+    """
+    lowest = float(np.quantile(near, 0.01))
+    return lowest if far is None else max(lowest, float(far.max()) + 1e-6)
+
+
+def compare(
+    store: PostgresStore, probe: Probe, where: Filter, plan: Plan | None = None
+) -> tuple[Measured, Measured, str]:
+    """What the planned search did, what the exact one took, and the reason of the last plan."""
+    truth, exact = _ask(store, probe, EXACT, "exact", None, where=where)
+    found, planned = _ask(store, probe, plan, "planned", None, where=where)
+    reason = store.finder.plan(probe.rows[-1], limit=MEASURED_LIMIT, where=where).reason
+    return Measured(recall(found, truth), planned.p50_ms, planned.p95_ms), exact, reason
+
+
+def recall(found: Sequence[Sequence[str]], truth: Sequence[Sequence[str]]) -> float:
+    """The share of the true answers that was found."""
+    n = sum(len(right) for right in truth)
+    return sum(len(set(some) & set(right)) for some, right in zip(found, truth, strict=True)) / n if n else 1.0
+
+
+def facts(store: PostgresStore) -> dict[str, Any]:
+    """What can be said about the database: versions, settings, whether a pooler is between."""
+
+    def read(connection: Connection) -> tuple[Any, int]:
+        return connection.execute(_SQL["facts"].encode()).fetchone(), connection.info.backend_pid
+
+    (server, pgvector, encoding, memory, buffers, timeout, pid), told_pid = store.database.run(read)
+    return {
+        "server": server,
+        "pgvector": pgvector,
+        "encoding": encoding,
+        "maintenance_work_mem": memory,
+        "shared_buffers": buffers,
+        "statement_timeout": timeout,
+        # A pooler gives its clients numbers of its own.
+        "pooler": pid != told_pid,
+    }
+
+
+def relations(store: PostgresStore) -> list[tuple[str, str, int, int]]:
+    """Every table and index of the store: name, "table" or "index", about how many rows, bytes."""
+    rows = store.database.run(lambda connection: connection.execute(_SQL["relations"].encode()).fetchall())
+    return [(name, kind, n_rows, n_bytes) for name, kind, n_rows, n_bytes in rows]
+
+
+def _choose(
+    store: PostgresStore,
+    probe: Probe,
+    truth: Sequence[Sequence[str]],
+    exact_p50_ms: float,
+    tell: Callable[[str, float], None],
+) -> Setting:
+    best = Setting(0, 0.0, 0.0, exact_p50_ms)
+    for ef_search in EF_SEARCHES:
+        name = f"ef_search {ef_search}"
+        found, measured = _ask(store, probe, Plan(ef_search, "Measured."), name, tell)
+        reached = recall(found, truth)
+        if measured.p50_ms >= exact_p50_ms:
+            break
+        if reached >= TARGET_RECALL + MARGIN:
+            return Setting(ef_search, reached, measured.p50_ms, exact_p50_ms)
+        best = Setting(0, reached, measured.p50_ms, exact_p50_ms)
+    return best
+
+
+def _ask(
+    store: PostgresStore,
+    probe: Probe,
+    plan: Plan | None,
+    name: str,
+    tell: Callable[[str, float], None] | None,
+    *,
+    where: Filter | None = None,
+) -> tuple[list[list[str]], Measured]:
+    where = where or Filter()
+    found, times_ms = [], []
+    limit = MEASURED_LIMIT + bool(probe.contents)
+    for number, query in enumerate(probe.rows):
+        began = time.perf_counter()
+        how = plan or store.finder.plan(query, limit=limit, where=where)
+        answers, _ = store.finder.find(how, query, limit=limit, where=where)
+        times_ms.append((time.perf_counter() - began) * 1000)
+        own = probe.contents[number] if probe.contents else ""
+        found.append([scored.item.content for scored in answers if scored.item.content != own][:MEASURED_LIMIT])
+        _tell(tell, name, (number + 1) / len(probe.rows))
+    p50, p95 = np.quantile(times_ms, [0.5, 0.95]).tolist()
+    return found, Measured(1.0, p50, p95)
+
+
+def _tell(on_progress: Callable[[str, float], None] | None, name: str, share: float) -> None:
+    if on_progress:
+        on_progress(name, share)
+
+
+def _first(store: PostgresStore, statement: str) -> Any:
+    return store.database.run(lambda connection: connection.execute(statement.encode()).fetchone())
+
+
+def probes_of(store: PostgresStore, words: Rows | None, *, n: int) -> Iterator[tuple[Kind, Probe]]:
+    """What to measure with: pictures of the collection, and words if there are some."""
+    contents, rows = store.sample(n, seed=1)
+    yield "near", Probe(rows, contents)
+    if words is not None:
+        yield "far", Probe(words[:n])

@@ -1,0 +1,52 @@
+-- index_state --
+SELECT indisvalid, pg_relation_size(indexrelid)::bigint FROM pg_index
+WHERE indexrelid = to_regclass('lookalike_vectors_{space}_hnsw')
+
+-- drop_index --
+DROP INDEX IF EXISTS lookalike_vectors_{space}_hnsw
+
+-- set_building --
+-- For this transaction only.
+SELECT set_config('maintenance_work_mem', %(kilobytes)s || 'kB', true), set_config('statement_timeout', '0', true)
+
+-- make_index --
+CREATE INDEX {concurrently} lookalike_vectors_{space}_hnsw ON lookalike_vectors_{space}
+USING hnsw ((vector::halfvec({dim})) halfvec_ip_ops)
+
+-- progress --
+SELECT phase, tuples_done, tuples_total FROM pg_stat_progress_create_index
+WHERE relid = 'lookalike_vectors_{space}'::regclass
+
+-- analyze --
+ANALYZE lookalike_projects, lookalike_contents, lookalike_vectors, lookalike_items
+
+-- delete_tuning --
+DELETE FROM lookalike_tuning WHERE space = %(space)s::smallint
+
+-- insert_tuning --
+INSERT INTO lookalike_tuning (space, n_items, centre, boundary)
+VALUES (
+  %(space)s::smallint, (SELECT coalesce(sum(n_items), 0) FROM lookalike_projects), %(centre)s::halfvec, %(boundary)s
+)
+
+-- insert_setting --
+INSERT INTO lookalike_settings (space, kind, ef_search, recall, p50_ms, exact_p50_ms)
+VALUES (%(space)s::smallint, %(kind)s, %(ef_search)s, %(recall)s, %(p50_ms)s, %(exact_p50_ms)s)
+
+-- facts --
+SELECT
+  current_setting('server_version'),
+  (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
+  current_setting('server_encoding'),
+  current_setting('maintenance_work_mem'),
+  current_setting('shared_buffers'),
+  current_setting('statement_timeout'),
+  pg_backend_pid()
+
+-- relations --
+SELECT relname, CASE relkind WHEN 'i' THEN 'index' ELSE 'table' END, greatest(reltuples, 0)::bigint,
+  pg_relation_size(oid)::bigint
+FROM pg_class
+WHERE relname LIKE 'lookalike\_%' AND relkind IN ('r', 'i')
+AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'lookalike_items'::regclass)
+ORDER BY 2 DESC, 1

@@ -1,0 +1,95 @@
+"""What a writer's transaction does. Rows are written in one order everywhere, so that no two lock each other out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lookalike.errors import InputError
+from lookalike.sql import statements
+from lookalike.store.postgres.rows import digest_of, escaped, metadata_of, name_of, plain
+from lookalike.types import Item
+
+if TYPE_CHECKING:
+    from lookalike.postgres import Connection
+
+Key = tuple[str, str]
+"""(project, id)."""
+
+_SQL = statements("lookalike.store.postgres", "store.sql")
+
+
+def add_contents(connection: Connection, space: int, data: bytes) -> None:
+    """Insert those contents and vectors that are not there yet, of `rows.copied`."""
+    connection.execute(_SQL["make_staging"])
+    with connection.cursor().copy(_SQL["copy_staging"]) as copy:
+        copy.write(data)
+    connection.execute(_SQL["insert_contents"])
+    connection.execute(_SQL["insert_vectors"], {"space": space})
+
+
+def add_items(connection: Connection, space: int, items: Sequence[Item], handed_in: set[bytes]) -> None:
+    """Insert or replace items, and count them.
+
+    Args:
+        connection: Within a transaction.
+        space: The number of the index's space.
+        items: With distinct keys.
+        handed_in: The contents that came with them; others must be stored already.
+
+    Raises:
+        InputError: The content of an item has no vector; names the item.
+    """
+    digests = [digest_of(item.content) for item in items]
+    elsewhere = list(set(digests) - handed_in)
+    if elsewhere:
+        asked = {"space": space, "contents": elsewhere}
+        rows = connection.cursor(binary=True).execute(_SQL["known_contents"], asked).fetchall()
+        _require_vectors(items, digests, handed_in.union(row[0] for row in rows))
+    codes = project_codes(connection, {item.project for item in items}, make=True)
+    columns = {
+        "projects": [codes[item.project] for item in items],
+        "ids": [name_of(item.id, item=item.id) for item in items],
+        "contents": digests,
+        "uris": [escaped(item.uri) for item in items],
+        "captions": [escaped(item.caption) for item in items],
+        "metadata": [metadata_of(item.metadata) for item in items],
+    }
+    _count(connection, connection.execute(_SQL["insert_items"], columns).fetchall())
+
+
+def delete_items(connection: Connection, keys: Sequence[Key]) -> int:
+    """Delete items; the number that there were."""
+    gone = connection.execute(_SQL["delete_items"], key_columns(keys)).fetchall()
+    _count(connection, [(project, -n) for project, n in gone])
+    return sum(n for _, n in gone)
+
+
+def key_columns(keys: Sequence[Key]) -> dict[str, list[str]]:
+    """Keys as the two arrays that statements take."""
+    return {"projects": [escaped(key[0]) for key in keys], "ids": [escaped(key[1]) for key in keys]}
+
+
+def project_codes(connection: Connection, projects: set[str], *, make: bool = False) -> dict[str, int]:
+    """The numbers of these projects, which they keep for ever, by name; those that there are, or that are made now."""
+    names = [name_of(project, item=project) for project in projects]
+    if make:
+        connection.execute(_SQL["insert_projects"], {"names": names})
+    return {plain(name): code for name, code in connection.execute(_SQL["project_codes"], (names,)).fetchall()}
+
+
+def _count(connection: Connection, changes: Sequence[tuple[int, int]]) -> None:
+    """Add to the number of items of these projects; last in a transaction, since others of the project then wait."""
+    if changes:
+        columns = {"projects": [project for project, _ in changes], "counts": [n for _, n in changes]}
+        connection.execute(_SQL["count_projects"], columns)
+
+
+def _require_vectors(items: Sequence[Item], digests: Sequence[bytes], known: set[bytes]) -> None:
+    for item, digest in zip(items, digests, strict=True):
+        if digest not in known:
+            raise InputError(
+                f"Its content {item.content[:12]} has no vector: it is neither stored nor among the contents "
+                "handed in.",
+                item=item.id,
+            )
