@@ -1,16 +1,16 @@
-"""`lookalike parity`: whether two models make the same vectors."""
+"""`lookalike parity`: whether two models make the same vectors, why not, and what follows."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
 import click
+import numpy as np
 
 from lookalike import __version__
 from lookalike.app import open_shelf, open_vectorizer
@@ -18,22 +18,32 @@ from lookalike.calls import Inputs
 from lookalike.cli import awkward
 from lookalike.cli.models import ensure_here
 from lookalike.cli.options import json_option
-from lookalike.cli.output import shown
+from lookalike.cli.verdict import Shown
 from lookalike.config import Config
 from lookalike.errors import InputError
 from lookalike.parity import (
     TOLERANCE,
-    Agreement,
+    Cause,
+    GivenRows,
+    Pair,
     ParityReport,
     Provenance,
-    Shelf,
-    compare,
+    Side,
+    causes,
     corpus_digest,
+    embed_both,
     prove,
+    report_of,
 )
 from lookalike.ports import Vectorizer
 from lookalike.sources.folder import PICTURE_SUFFIXES
-from lookalike.spaces import REQUIRED_COSINE, Modality, Precision, Tower
+from lookalike.spaces import Modality, Precision, Tower
+from lookalike.variants import variants
+
+ROWS = ".npy"
+
+MOST_ROWS = 500
+"""Vectors of a file that are compared; of more, so many are taken evenly."""
 
 
 @click.command()
@@ -41,7 +51,10 @@ from lookalike.spaces import REQUIRED_COSINE, Modality, Precision, Tower
 @click.argument("b")
 @click.option("--b-precision", type=click.Choice(get_args(Precision)), help="Of B, if it runs on this machine.")
 @click.option(
-    "--images", type=click.Path(path_type=Path), metavar="FOLDER", help="Compare on the pictures below it as well."
+    "--images",
+    type=click.Path(path_type=Path),
+    metavar="PLACE",
+    help="Compare on the pictures below this folder as well, or on those that a text file lists.",
 )
 @click.option(
     "--tolerance",
@@ -58,35 +71,76 @@ def parity(
     """Say whether the models A and B make the same vectors.
 
     Both embed pictures and sentences that are built in. Ends with status 0 if no number differs by more than the
-    tolerance, with 1 if one does.
+    tolerance, with 1 if one does, and then says why, as far as that can be found out.
+
+    B may be a .npy file of vectors that were made elsewhere: a row for each picture of --images, in the order of the
+    list, or of their sorted paths.
+
+    What agrees is kept as a proof: `index`, `search` and `serve` then take one model in the place of the other.
 
     \b
       lookalike parity clip clip --b-precision int8
       lookalike parity clip ./my-clip --images ~/Pictures
+      lookalike parity clip vectors.npy --images ~/Pictures
     """
-    corpus = [awkward.texts(), awkward.pictures(), *(_folder(images) if images else ())]
-    config = replace(config, cache="off")  # what is kept was made earlier, maybe by something else
-    reference = _opened(config, a)
-    measured = _opened(replace(config, precision=b_precision or config.precision), b)
-    report = compare(reference, measured, corpus, tolerance=tolerance)
-    proven = _kept(report, reference.tower, measured.tower, open_shelf(config), corpus)
-    click.echo(
-        _json(report, reference, measured, proven)
-        if as_json
-        else "\n".join([*_shown(report), _allowed(proven, reference.tower, measured.tower)])
+    # What is kept was made earlier, maybe by something else; and another model must not answer in the place of one.
+    config = replace(config, cache="off", fallback=())
+    sides = replace(config, model=a), replace(config, model=b, precision=b_precision or config.precision)
+    reference = _opened(sides[0])
+    if b.endswith(ROWS):
+        corpus, measured = _given(Path(b), images, reference)
+    else:
+        corpus = [awkward.texts(), awkward.pictures(), *([_pictures(images)] if images else ())]
+        measured = _opened(sides[1])
+    pairs = embed_both(reference, measured, corpus)
+    report = report_of(pairs, tolerance=tolerance)
+    shown = Shown(
+        report=report,
+        a=reference.tower,
+        b=measured.tower,
+        causes=() if report.passed else _causes(pairs, sides, tolerance),
+        proven=() if b.endswith(ROWS) else _kept(report, reference.tower, measured.tower, (config, corpus)),
     )
+    click.echo(shown.json() if as_json else shown.text())
     sys.exit(0 if report.passed else 1)
 
 
-def _opened(config: Config, model: str) -> Vectorizer:
-    ensure_here(model, config.hub)
-    return open_vectorizer(replace(config, model=model, fallback=()))
+def _opened(config: Config) -> Vectorizer:
+    ensure_here(config.model, config.hub)
+    return open_vectorizer(config)
 
 
-def _kept(report: ParityReport, a: Tower, b: Tower, shelf: Shelf, corpus: Sequence[Inputs]) -> tuple[Modality, ...]:
+def _given(path: Path, images: Path | None, reference: Vectorizer) -> tuple[list[Inputs], Vectorizer]:
+    """Vectors of a file, and the pictures that they are of; some of both, if they are many."""
+    if images is None:
+        raise InputError("holds vectors: say with --images which pictures they are of.", item=str(path))
+    try:
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read as a .npy file: {error}.", item=str(path)) from error
+    inputs = _pictures(images)
+    GivenRows(inputs, rows, model=path.name, like=reference.tower)  # refuses a wrong number of rows
+    some = np.unique(np.linspace(0, len(inputs) - 1, min(len(inputs), MOST_ROWS)).astype(int)).tolist()
+    inputs = inputs.at(some)
+    return [inputs], GivenRows(inputs, rows[some], model=path.name, like=reference.tower)
+
+
+def _causes(pairs: Sequence[Pair], sides: tuple[Config, Config], tolerance: float) -> tuple[Cause, ...]:
+    """Why they differ: tried out on A if it runs on this machine, else on B."""
+    ours, theirs = (None if side.model.endswith(ROWS) else side for side in sides)
+    tried = list(variants(ours)) if ours else []
+    varied: Side = "ours" if tried else "theirs"
+    tried = tried or (list(variants(theirs)) if theirs else [])
+    click.echo("They differ. Trying what may be the cause ...", err=True)
+    return causes(pairs, tried, varied=varied, traits=awkward.traits(), tolerance=tolerance)
+
+
+def _kept(report: ParityReport, a: Tower, b: Tower, measured: tuple[Config, list[Inputs]]) -> tuple[Modality, ...]:
     """What is proven, and kept: that B may write into A's space, and A into B's; an older proof is taken away."""
+    config, corpus = measured
     if a.space.key == b.space.key:
         return ()
+    shelf = open_shelf(config)
     provenance = Provenance(corpus=corpus_digest(corpus), version=__version__, date=f"{datetime.now(UTC):%Y-%m-%d}")
     for reference, writer in ((a, b), (b, a)):
         proof = prove(report, reference, writer, provenance)
@@ -98,53 +152,13 @@ def _kept(report: ParityReport, a: Tower, b: Tower, shelf: Shelf, corpus: Sequen
     return found.modalities if found else ()
 
 
-def _allowed(proven: tuple[Modality, ...], a: Tower, b: Tower) -> str:
-    """What the two may do now."""
-    if a.space.key == b.space.key:
-        return f"Both are of one space, {a.space.id}, and need no proof."
-    if not proven:
-        return "Nothing was proven: neither may write into an index of the other."
-    kinds = " and ".join(f"{modality}s" for modality in proven)
-    return (
-        f"Kept as a proof: {kinds} by {b.space.model} may go into an index of {a.space.model} and search it, and the "
-        "other way round."
-    )
-
-
-def _folder(folder: Path) -> list[Inputs]:
-    paths = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(PICTURE_SUFFIXES))
+def _pictures(place: Path) -> Inputs:
+    """The pictures below a folder, by their sorted paths; or those that a text file lists, one a line, in its order."""
+    if place.is_file():
+        lines = place.read_text(encoding="utf-8").splitlines()
+        paths = [place.parent / line.strip() for line in lines if line.strip()]
+    else:
+        paths = sorted(path for path in place.rglob("*") if path.name.lower().endswith(PICTURE_SUFFIXES))
     if not paths:
-        raise InputError("there is no picture below this folder.", item=str(folder))
-    return [Inputs(modality="image", payloads=paths, names=[str(path) for path in paths])]
-
-
-def _json(report: ParityReport, a: Vectorizer, b: Vectorizer, proven: tuple[Modality, ...]) -> str:
-    towers = {
-        name: {"space": tower.space.id, "precision": tower.precision, "runtime": tower.runtime}
-        for name, tower in (("a", a.tower), ("b", b.tower))
-    }
-    verdict = {"passed": report.passed, "shares_space": report.shares_space, "proven": proven}
-    return json.dumps({**towers, **asdict(report), **verdict}, ensure_ascii=False, indent=2)
-
-
-def _shown(report: ParityReport) -> list[str]:
-    """The report for people: figures, the worst cases, and both verdicts."""
-    lines = [line for agreement in report.agreements for line in _lines(agreement, report.tolerance)]
-    verdict = "PASS" if report.passed else "FAIL"
-    shares = "may" if report.shares_space else "must not"
-    compared = "no cosine is" if report.shares_space else "a cosine is, or nothing was compared,"
-    return [
-        *lines,
-        f"{verdict}: at a tolerance of {report.tolerance:g}.",
-        f"Vectors of the two {shares} be in one index: {compared} below {REQUIRED_COSINE}.",
-    ]
-
-
-def _lines(agreement: Agreement, tolerance: float) -> list[str]:
-    cases = [case for case in agreement.worst if case.difference > tolerance]
-    return [
-        f"{agreement.n} {agreement.modality}s: largest difference {agreement.max_difference:.2e}; cosine at least "
-        f"{agreement.cosine_min:.6f}, 1 % below {agreement.cosine_p1:.6f}, half below {agreement.cosine_p50:.6f}",
-        *(f"  {shown(case.name)}: difference {case.difference:.2e}, cosine {case.cosine:.6f}" for case in cases),
-        *(f"  left out: {shown(reason)}" for reason in agreement.left_out),
-    ]
+        raise InputError("there is no picture below this folder.", item=str(place))
+    return Inputs(modality="image", payloads=paths, names=[str(path) for path in paths])
