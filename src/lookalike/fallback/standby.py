@@ -19,7 +19,7 @@ from lookalike.spaces import Modality, Tower
 from lookalike.types import Embedded, Job, Vectors
 
 GRACE_S = 5.0
-"""How long workers that have not failed may take to load before somebody is paid to answer in their place."""
+"""How long workers may take to load for the first time before somebody is paid to answer in their place."""
 
 MAX_CALLS = 32
 """Calls of the chain at the same time, each with a thread of its own, so that none waits for one that hangs."""
@@ -97,8 +97,8 @@ class Standby:
 
     def _stand_in(self, status: ServiceStatus) -> Tower | None:
         """The recipe of who would answer now in the workers' place; None if nobody would."""
-        is_loading = not any(worker.state == "failed" for worker in status.workers)
-        if self._is_closed or (is_loading and time.monotonic() < self._paid_from_s):
+        is_first = status.tower is None and all(worker.state != "failed" for worker in status.workers)
+        if self._is_closed or (is_first and time.monotonic() < self._paid_from_s):
             return None
         if all(member.state == "out" for member in self._chain.status()):
             return None
