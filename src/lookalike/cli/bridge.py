@@ -34,7 +34,7 @@ def bridge() -> None:
 
 @bridge.command("fit")
 @click.option("--from", "source", required=True, metavar="MODEL", help="Reads the words: openai:..., minilm, ...")
-@click.option("--to", "target", required=True, metavar="MODEL", help="Made the vectors of the pictures; runs here.")
+@click.option("--to", "target", required=True, metavar="MODEL", help="Made the vectors of the pictures.")
 @click.option("--captions", type=click.Path(path_type=Path), metavar="FILE", help="Texts of yours too, one a line.")
 @click.option("--images", type=click.Path(path_type=Path), metavar="FOLDER", help="Measure on your pictures too.")
 @click.option(
@@ -56,7 +56,7 @@ def fit_bridge(
     The texts are several thousand captions that lookalike carries, after yours.
 
     \b
-      lookalike bridge fit --from openai:text-embedding-3-small --to clip --images ~/Pictures
+      lookalike bridge fit --from openai:text-embedding-3-small --to clip
       lookalike search --model bridge:bridge.npz "a red dress"
     """
     texts = list(dict.fromkeys([*(_lines(captions) if captions else []), *built_in_captions()]))
