@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from lookalike import Config, Embedder, Index
 from lookalike.cli import main
@@ -95,8 +97,11 @@ def test_indexing_the_folder_afterwards_embeds_nothing(made: Made, config: Confi
         (lambda rows: np.roll(rows, -1, axis=0), "agree with the next picture"),
         (lambda rows: np.roll(rows, 1, axis=0), "agree with the previous picture"),
         (lambda rows: rows[np.random.default_rng(1).permutation(N)], "in different orders"),
-        (lambda rows: np.random.default_rng(1).standard_normal(rows.shape), "another model made them"),
-        (lambda rows: rows + np.float32(0.01) * np.sign(rows), "other preprocessing"),
+        (
+            lambda rows: np.random.default_rng(1).standard_normal(rows.shape),
+            "different models: most vectors have little in common",
+        ),
+        (lambda rows: rows + np.float32(0.01) * np.sign(rows), "Likely the precision"),
         (lambda rows: np.concatenate([-rows[:1], rows[1:]]), "these pictures have changed since"),
     ],
 )
@@ -109,6 +114,30 @@ def test_vectors_that_are_not_the_models_are_refused_with_the_cause(
     assert ".png (" in str(caught.value)
     with Index.open(config=config) as index:
         assert index.stats().items == 0
+
+
+def test_another_preprocessing_is_found_by_trying_it(config: Config, tmp_path: Path) -> None:
+    """Vectors of photos that were not turned upright: the refusal names the cause, --orientation ignore mends it."""
+    paths = [tmp_path / f"{n:02}.jpg" for n in range(12)]
+    for n, path in enumerate(paths):
+        path.write_bytes(turned(noise(n, size=(64, 32), kind="JPEG")))
+    embedder = Embedder.open(config=replace(config, orientation="ignore"))
+    np.save(tmp_path / "vectors.npy", embedder.embed_images(paths).values)
+    (tmp_path / "items.txt").write_text("\n".join(map(str, paths)))
+    arguments = ["import", tmp_path / "vectors.npy", "--items", tmp_path / "items.txt"]
+    refused = lookalike(config, *arguments)
+    assert refused.exit_code == 1
+    assert "With EXIF's orientation ignored, the two agree" in refused.output
+    other = replace(config, index=tmp_path / "other")
+    assert "12 stored" in lookalike(other, *arguments, "--orientation", "ignore").output
+
+
+def turned(data: bytes) -> bytes:
+    """The same photo, as of a camera that was held upright."""
+    exif, file = Image.Exif(), BytesIO()
+    exif[0x0112] = 6
+    Image.open(BytesIO(data)).save(file, "JPEG", exif=exif, quality=95)
+    return file.getvalue()
 
 
 def test_what_was_not_checked_stays_known_as_that_until_it_is(made: Made, config: Config, tmp_path: Path) -> None:

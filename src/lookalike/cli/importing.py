@@ -23,6 +23,7 @@ from lookalike.index import Index
 from lookalike.sources.columns import ROLES
 from lookalike.tables import VectorTable
 from lookalike.transfer import open_pictures, open_table
+from lookalike.variants import variants
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,8 @@ def import_(config: Config, place: str, where: TableOptions, terms: Terms, as_js
         pictures = open_pictures(config, where.root)
         bar = nullcontext() if terms.dry_run else progress_bar("Importing", lambda: table.n_rows, hidden=as_json)
         with resumable(), bar as on_progress:
-            report = opened.import_vectors(table, pictures, replace(terms, on_progress=on_progress))
+            terms = replace(terms, on_progress=on_progress, variants=variants(opened.model_config))
+            report = opened.import_vectors(table, pictures, terms)
         _print(report, table, opened, terms, as_json=as_json)
 
 

@@ -3,7 +3,7 @@
 table -> walk once: names, sample -> check against the model -> walk again: unchanged? -> hash -> store -> ledger
 """
 
-from lookalike.importing.checking import MIN_CHECKED, Checked, check, likely_cause
+from lookalike.importing.checking import MIN_CHECKED, Checked, check, out_of_step
 from lookalike.importing.run import SAMPLE_SIZE, ImportReport, Terms, take_in
 from lookalike.importing.sampling import Sample, Survey, survey
 from lookalike.importing.writing import Destination
@@ -18,7 +18,7 @@ __all__ = [
     "Survey",
     "Terms",
     "check",
-    "likely_cause",
+    "out_of_step",
     "survey",
     "take_in",
 ]

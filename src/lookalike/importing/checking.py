@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.calls import Inputs, Payload
 from lookalike.embed import Embedder
 from lookalike.errors import InputError, ProviderError, SpaceMismatch
 from lookalike.importing.sampling import AFTER, BEFORE, OWN, Sample
-from lookalike.spaces import REQUIRED_COSINE
+from lookalike.parity import GivenRows, Pair, Variant, causes
+from lookalike.parity.causes import UNRELATED
+from lookalike.spaces import REQUIRED_COSINE, Tower
 from lookalike.tables import Pictures
-from lookalike.types import Rows
+from lookalike.types import Rows, Vectors
 
 MIN_CHECKED = 10
 """So many pictures must be there to be compared, or all of a smaller table: fewer say little about the rest."""
@@ -24,9 +28,6 @@ CHUNK_SIZE = 16
 
 MOST = 0.8
 """The share of a sample from which one explanation counts for all of it."""
-
-SAME_WEIGHTS = 0.9
-"""Another preprocessing of the same weights leaves cosines above this; other weights leave nothing like it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +47,14 @@ class Checked:
     unread: tuple[tuple[str, str], ...]
 
 
-def check(sample: Sample, embedder: Embedder, pictures: Pictures) -> Checked:
+def check(sample: Sample, embedder: Embedder, pictures: Pictures, variants: Iterable[Variant] = ()) -> Checked:
     """Embed the pictures of a sample and compare.
 
     Args:
         sample: Rows of the table.
         embedder: The model that is said to have made them.
         pictures: Reads the pictures.
+        variants: That model in other ways, which are tried out to say why rows differ.
 
     Raises:
         InputError: Too few of the pictures can be read.
@@ -67,14 +69,16 @@ def check(sample: Sample, embedder: Embedder, pictures: Pictures) -> Checked:
     read = sample.at(places)
     cosines = _cosines(read.rows[OWN], own)
     if cosines.min() < REQUIRED_COSINE:
-        raise _refused(read, own, cosines, embedder)
+        payloads = _Payloads(read, pictures, embedder.policy.max_bytes)
+        cause = out_of_step(read, own) or _made_otherwise(read, own, payloads, embedder.tower, variants)
+        raise _refused(read, cosines, cause, embedder)
     return Checked(
         n=len(places), cosine_min=float(cosines.min()), cosine_p50=float(np.median(cosines)), unread=tuple(unread)
     )
 
 
-def likely_cause(sample: Sample, own: Rows) -> str:
-    """A sentence on why a sample's rows are not what the model makes of its pictures.
+def out_of_step(sample: Sample, own: Rows) -> str:
+    """A sentence on which pictures a sample's rows are of, if not of their own; empty if of no others in it.
 
     Args:
         sample: n rows with their neighbours.
@@ -87,14 +91,46 @@ def likely_cause(sample: Sample, own: Rows) -> str:
     among_all = (sample.rows[OWN] @ own.T).max(axis=0)
     if _share(cosines) < MOST <= _share(among_all):
         return "The rows agree with the pictures of other items: rows and items are in different orders."
+    return ""
+
+
+def _made_otherwise(sample: Sample, own: Rows, payloads: _Payloads, tower: Tower, variants: Iterable[Variant]) -> str:
+    """Why the rows differ, if they are of their pictures."""
+    names = [entry.name for entry in sample.entries]
+    inputs = Inputs(modality="image", payloads=payloads, names=names)
+    (theirs,) = GivenRows(inputs, sample.rows[OWN], model="the table", like=tower).embed(inputs)
+    ours = Vectors(own, tower, np.arange(len(own)), n_tokens=np.zeros(len(own), np.int64))
+    cosines = _cosines(sample.rows[OWN], own)
+    are_akin = np.median(cosines) >= UNRELATED  # or no other way of opening the model will explain it
+    found = causes([Pair(inputs=inputs, ours=ours, theirs=theirs)], variants if are_akin else ())
+    if found and found[0].found:
+        return found[0].sentence
     if _share(cosines) >= MOST:
         return "Most rows agree: these pictures have changed since, or the rows are of other pictures."
-    if np.median(cosines) >= SAME_WEIGHTS:
-        return (
-            "They are close: the same model with other preprocessing, such as EXIF orientation (try --orientation "
-            "ignore), another way of resizing, or fewer bits."
-        )
-    return "They have little in common: another model made them, or they are not of these pictures."
+    return found[0].sentence if found else "All are a little off, as by a lower precision."
+
+
+class _Payloads(Sequence[Payload]):
+    """The pictures of a sample, each read when it is needed: together they may be large."""
+
+    def __init__(self, sample: Sample, pictures: Pictures, max_bytes: int) -> None:
+        self._uris = [entry.uri for entry in sample.entries]
+        self._pictures = pictures
+        self._max_bytes = max_bytes
+
+    def __len__(self) -> int:
+        return len(self._uris)
+
+    @overload
+    def __getitem__(self, place: int) -> Payload: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Payload]: ...
+
+    def __getitem__(self, place: int | slice) -> Payload | Sequence[Payload]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(len(self))[place]]
+        return self._pictures.read(self._uris[place], max_bytes=self._max_bytes)
 
 
 def _embedded(
@@ -141,13 +177,13 @@ def _too_few(n: int, n_sampled: int, unread: Sequence[tuple[str, str]]) -> Input
     )
 
 
-def _refused(sample: Sample, own: Rows, cosines: NDArray[np.float64], embedder: Embedder) -> SpaceMismatch:
+def _refused(sample: Sample, cosines: NDArray[np.float64], cause: str, embedder: Embedder) -> SpaceMismatch:
     worst = np.argsort(cosines, kind="stable")[:N_WORST].tolist()
     named = ", ".join(f"{sample.entries[place].name} ({cosines[place]:.4f})" for place in worst)
     n_bad = int((cosines < REQUIRED_COSINE).sum())
     return SpaceMismatch(
         f"{n_bad} of {len(cosines)} sampled rows are not what {embedder.space.model} makes of their pictures: cosine "
-        f"{REQUIRED_COSINE} is needed, the worst are {named}. {likely_cause(sample, own)} No row was written.",
+        f"{REQUIRED_COSINE} is needed, the worst are {named}. {cause} No row was written.",
         expected=embedder.space.id,
         actual="unknown",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from lookalike.importing.checking import Checked, check
 from lookalike.importing.sampling import survey
 from lookalike.importing.writing import Destination, Writer
 from lookalike.ingest import compact_if_due
+from lookalike.parity import Variant
 from lookalike.progress import Progress, Report, Tally
 from lookalike.tables import VectorTable
 
@@ -28,6 +29,7 @@ class Terms:
         unchecked: Take the vectors as they are; the index remembers that.
         dry_run: Check, and write nothing.
         on_progress: Told how far it is.
+        variants: The model in other ways, which are tried out to say why a check fails; see `lookalike.variants`.
     """
 
     project: str = ""
@@ -35,6 +37,7 @@ class Terms:
     unchecked: bool = False
     dry_run: bool = False
     on_progress: Callable[[Progress], None] | None = None
+    variants: Iterable[Variant] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +79,7 @@ def take_in(
         StoreError: The store cannot be written, or the table's database failed; what was acknowledged before is safe.
     """
     found = survey(table, dim=destination.store.space.dim, project=destination.project, size=terms.sample)
-    checked = None if embedder is None else check(found.sample, embedder, destination.pictures)
+    checked = None if embedder is None else check(found.sample, embedder, destination.pictures, terms.variants)
     tally = Tally(terms.on_progress)
     with ThreadPoolExecutor(destination.threads, thread_name_prefix="import") as pool:
         writer = Writer(destination, pool, tally, is_checked=checked is not None)

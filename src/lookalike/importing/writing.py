@@ -92,6 +92,7 @@ class Writer:
     def write(self, part: TablePart) -> None:
         """Store what is new in a part; returns when that is durable."""
         values, problems = unit_rows(part)
+        raw = np.asarray(part.values)  # of a mapped file, each row would be made an object that knows it
         look = partial(_each, self._to.pictures.find)
         uris = [entry.uri for entry in part.entries]
         files = list(chain.from_iterable(self._pool.map(look, chunked(uris, FOUND_TOGETHER))))
@@ -103,7 +104,7 @@ class Writer:
             digests = self._digests([files[place] for place in places], known)
             rows = []
             for n, (place, digest) in enumerate(zip(places, digests, strict=True)):
-                content = digest or content_of(part.values[place].tobytes(), is_checked=self._is_checked)
+                content = digest or content_of(raw[place].tobytes(), is_checked=self._is_checked)
                 item = replace(items[n], content=_better(content, before[n]))
                 rows.append(_Row(place, item, files[place], problems.get(place, ""), before[n], known[n]))
             self._store(rows, values)
