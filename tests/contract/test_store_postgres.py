@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lookalike.contents import content_of
 from lookalike.errors import InputError, StoreCorrupt, StoreError, StoreNotFound, StoreReadOnly, StoreTooNew
 from lookalike.secret import Secret
 from lookalike.spaces import Space
@@ -137,6 +138,34 @@ def test_escaped_texts_keep_their_order() -> None:
     """Ties by (project, id) and walks by uri are as they are in Python."""
     texts = sorted(a + b + c for a in "\0\x01\x02a\U0001f642" for b in "\0\x01b" for c in ("", "\0", "\x01"))
     assert sorted(texts, key=lambda text: escaped(text).encode()) == texts
+
+
+def test_pictures_and_vectors_that_were_imported_live_side_by_side(store: PostgresStore) -> None:
+    """Contents of both lengths come in one call, are told apart, counted, drawn and compacted."""
+    contents = [sha(n) if n % 3 else content_of(b"%d" % n, is_checked=n % 2 == 0) for n in range(30)]
+    rows = np.concatenate([row(2 * n) for n in range(30)])
+    store.add([Item(id=str(n), content=content) for n, content in enumerate(contents)], contents, rows)
+    values, found = store.vectors(contents)
+    assert found == contents
+    np.testing.assert_allclose(values, rows, atol=1e-3)
+    assert (store.stats().contents, store.stats().unchecked) == (30, 5)
+    assert set(store.sample(100, seed=0)[0]) == set(contents)
+    assert len(set(store.sample(10, seed=0)[0])) == 10
+    store.delete([("default", str(n)) for n in range(15)])
+    assert store.compact() == 15
+    assert set(store.sample(100, seed=0)[0]) == set(contents[15:])
+
+
+def test_a_sample_is_drawn_from_a_collection_with_gaps(store: PostgresStore) -> None:
+    """Where most have gone and the rest is large, as many are drawn as were asked for, evenly."""
+    contents = [sha(n) for n in range(600)]
+    rows = np.concatenate([row(2 * n) for n in range(600)])
+    store.add([Item(id=str(n), content=content) for n, content in enumerate(contents)], contents, rows)
+    store.delete([("default", str(n)) for n in range(600) if n % 3])
+    drawn = [store.sample(12, seed=seed)[0] for seed in range(20)]
+    assert all(len(set(sample)) == 12 for sample in drawn)
+    places = [contents.index(content) for sample in drawn for content in sample]
+    assert 240 < np.mean(places) < 360
 
 
 def test_what_cannot_be_a_name_is_refused_and_named(store: PostgresStore) -> None:

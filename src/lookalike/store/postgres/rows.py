@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lookalike.contents import N_BYTES
 from lookalike.errors import InputError
 from lookalike.types import Filter, Item, Rows
 
@@ -16,6 +17,9 @@ MAX_NAME_BYTES = 2600
 
 MAX_DIM = 4000
 """A vector has to fit into a page of 8,192 bytes, and an index on vectors takes no more either."""
+
+DIGEST_BYTES = (32, N_BYTES)
+"""Of a picture, and of a vector whose picture was not read."""
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
@@ -43,12 +47,12 @@ def name_of(text: str, *, item: str) -> str:
 
 
 def digest_of(content: str) -> bytes:
-    """The 32 bytes of a sha256 in hexadecimal digits. InputError if it is none."""
+    """The bytes of a sha256 in hexadecimal digits, or of what contents.py makes. InputError if it is neither."""
     try:
         digest = bytes.fromhex(content)
     except ValueError:
         digest = b""
-    if len(digest) != 32:
+    if len(digest) not in DIGEST_BYTES:
         raise InputError("A content is named by its sha256, in hexadecimal digits.", item=content)
     return digest
 
@@ -96,16 +100,24 @@ def copied(digests: Sequence[bytes], rows: Rows) -> bytes:
     Rows are rounded to half precision. The format: postgresql.org/docs/current/sql-copy.html, "Binary Format"; that of
     halfvec: github.com/pgvector/pgvector/blob/v0.8.1/src/halfvec.c, halfvec_recv.
     """
-    dim = rows.shape[1]
-    fields = [("n", ">i2"), ("digest_bytes", ">i4"), ("digest", "V32"), ("vector_bytes", ">i4")]
+    lengths = np.array([len(digest) for digest in digests])
+    parts = [np.flatnonzero(lengths == n_bytes) for n_bytes in DIGEST_BYTES]
+    tables = [_table([digests[place] for place in part.tolist()], rows[part]) for part in parts if len(part)]
+    return b"".join([_HEADER, *tables, _TRAILER])
+
+
+def _table(digests: Sequence[bytes], rows: Rows) -> bytes:
+    """The same for digests of one length, without what stands around it."""
+    n_bytes, dim = len(digests[0]), rows.shape[1]
+    fields = [("n", ">i2"), ("digest_bytes", ">i4"), ("digest", f"V{n_bytes}"), ("vector_bytes", ">i4")]
     table = np.zeros(len(digests), np.dtype([*fields, ("dim", ">i2"), ("unused", ">i2"), ("values", ">f2", (dim,))]))
     table["n"] = 2
-    table["digest_bytes"] = 32
-    table["digest"] = np.frombuffer(b"".join(digests), "V32")
+    table["digest_bytes"] = n_bytes
+    table["digest"] = np.frombuffer(b"".join(digests), f"V{n_bytes}")
     table["vector_bytes"] = 4 + 2 * dim
     table["dim"] = dim
     table["values"] = rows
-    return _HEADER + table.tobytes() + _TRAILER
+    return table.tobytes()
 
 
 def rows_of(vectors: Iterable[bytes], *, dim: int) -> Rows:

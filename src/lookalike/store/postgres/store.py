@@ -35,6 +35,9 @@ TIMEOUT_S = 600.0
 PAGE = 1000
 """Items to a question when all are walked."""
 
+DRAWS = 16
+"""How often a sample is drawn by lot: numbers of contents that have gone are drawn in vain."""
+
 _SQL = statements("lookalike.store.postgres", "store.sql")
 
 
@@ -169,12 +172,20 @@ class PostgresStore:
 
     def sample(self, n: int, *, seed: int) -> tuple[list[str], Rows]:
         """At most n contents in use, drawn evenly, and their vectors; the same for the same seed and store."""
-        start = np.random.default_rng(seed).bytes(32)
-        drawn: list[tuple[bytes, bytes]] = []
-        for first, before in ((start, b"\xff" * 33), (b"", start)):
-            asked = {"space": self.bound.number, "from": first, "before": before, "limit": n - len(drawn)}
-            drawn += self._rows("sample", **asked)
-        return [digest.hex() for digest, _ in drawn], self._unit_rows(vector for _, vector in drawn)
+        ((first, last),) = self._rows("range_of_contents")
+        if n < 1 or first is None:
+            return [], self._unit_rows([])
+        chance, drawn = np.random.default_rng(seed), dict[int, tuple[bytes, bytes]]()
+        few = last - first < DRAWS * n
+        for _ in range(1 if few else DRAWS):
+            numbers = chance.permutation(last - first + 1) if few else chance.integers(last - first + 1, size=2 * n)
+            asked = [int(number) + first for number in numbers if int(number) + first not in drawn]
+            found = {row[0]: row[1:] for row in self._rows("sample", space=self.bound.number, numbers=asked)}
+            drawn |= {number: found[number] for number in asked if number in found}
+            if len(drawn) >= n:
+                break
+        chosen = list(drawn.values())[:n]
+        return [digest.hex() for digest, _ in chosen], self._unit_rows(vector for _, vector in chosen)
 
     def add(self, items: Sequence[Item], contents: Sequence[str], vectors: Rows) -> None:
         """Store items and the vectors of new contents, all or nothing; see ports.VectorWriter.

@@ -106,12 +106,13 @@ ORDER BY id LIMIT %(limit)s
 SELECT sha256, vector FROM lookalike_contents JOIN lookalike_vectors USING (content)
 WHERE space = %(space)s::smallint AND sha256 = ANY(%(contents)b::bytea[])
 
+-- range_of_contents --
+SELECT min(content), max(content) FROM lookalike_contents
+
 -- sample --
--- Digests are as good as random, so neighbours by digest are an even draw, and finding them needs no scan.
-SELECT sha256, vector FROM lookalike_contents JOIN lookalike_vectors USING (content)
-WHERE space = %(space)s::smallint AND sha256 >= %(from)b AND sha256 < %(before)b
+SELECT content, sha256, vector FROM lookalike_contents JOIN lookalike_vectors USING (content)
+WHERE space = %(space)s::smallint AND content = ANY(%(numbers)s::bigint[])
 AND EXISTS (SELECT FROM lookalike_items WHERE lookalike_items.content = lookalike_contents.content)
-ORDER BY sha256 LIMIT %(limit)s
 
 -- stats --
 SELECT
