@@ -7,6 +7,7 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -17,9 +18,12 @@ from lookalike import Config, Embedder, Index
 from lookalike.cli import main
 from lookalike.errors import InputError, SpaceMismatch, StoreError
 from lookalike.importing import Terms
+from lookalike.sources.pictures import PictureFinder
+from lookalike.sources.url import UrlPolicy, UrlReader
 from lookalike.tables import VectorTable
 from lookalike.transfer import open_pictures, open_table
 from lookalike.types import Outcome
+from tests.integration.picture_server import Behaviour, PictureServer
 from tests.pictures import noise, write
 
 N = 40
@@ -189,6 +193,25 @@ def test_a_picture_that_is_elsewhere_goes_with_the_check_of_the_others(
     with Index.open(config=config) as index:
         assert len(index.item("https://example.com/a.png").content) == 66
         assert index.stats().unchecked == 0
+
+
+def test_pictures_by_url_are_read_for_the_check_where_that_is_allowed(
+    made: Made, config: Config, tmp_path: Path
+) -> None:
+    """A table of URLs passes the check by fetching a sample; its vectors are filed under themselves."""
+
+    def answer(path: str) -> Behaviour:
+        return lambda handler: handler.answer(200, {"Content-Type": "image/png"}, (made.folder / path).read_bytes())
+
+    with PictureServer({f"/{path}": answer(path) for path in made.paths}) as server:
+        port = urlsplit(server.url).port
+        policy = UrlPolicy(ports=frozenset({port or 0}), is_allowed=lambda _: True)
+        table = made.array(tmp_path, entries=[{"url": f"{server.url}/{path}"} for path in made.paths])
+        with Index.create(config=config) as index:
+            pictures = PictureFinder(tmp_path, UrlReader(policy))
+            report = index.import_vectors(table, pictures, Terms(sample=12))
+    assert (report.check.n, report.n_unread) == (12, N) if report.check else False
+    assert len(server.seen) == 12
 
 
 @pytest.mark.parametrize("kind", ["csv", "txt", "npy"])

@@ -121,7 +121,7 @@ def import_(config: Config, place: str, where: TableOptions, terms: Terms, as_js
     model made the vectors, the index's own by default.
 
     \b
-      lookalike import vectors.npy --items items.jsonl --root ~/Pictures --model clip
+      lookalike import vectors.npy --items items.csv --root ~/Photos --model clip
       lookalike import postgresql://me@db/shop --table products --column uri=photo
     """
     table = open_table(place, items=where.items, table=where.table, columns=where.columns)
