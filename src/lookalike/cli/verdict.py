@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import asdict, dataclass
 
 from lookalike.cli.output import shown
@@ -45,7 +46,8 @@ class Shown:
         shares = "may" if report.shares_space else "must not"
         compared = "no cosine is" if report.shares_space else "a cosine is, or nothing was compared,"
         return "\n".join(
-            [
+            _wrapped(line)
+            for line in [
                 *(line for agreement in report.agreements for line in _lines(agreement, report.tolerance)),
                 f"{verdict}: at a tolerance of {report.tolerance:g}.",
                 *(f"Why {cause.modality}s differ: {cause.sentence}" for cause in self.causes),
@@ -62,10 +64,17 @@ class Shown:
         if not self.proven:
             return ["Nothing is proven: neither may write into an index of the other, or search it."]
         kinds = " and ".join(f"{modality}s" for modality in self.proven)
+        commands = "index, search and serve take" if "image" in self.proven else "search and serve take"
         return [
-            f"Kept as a proof: for {kinds}, index, search and serve take {self.b.space.model} for an index of "
-            f"{self.a.space.model}, and the other way round."
+            f"Kept as a proof: for {kinds}, {commands} {self.b.space.model} for an index of {self.a.space.model}, and "
+            "the other way round."
         ]
+
+
+def _wrapped(line: str) -> str:
+    """A sentence in lines of 80 columns; a name is never broken."""
+    indent = line[: len(line) - len(line.lstrip())] + "  "
+    return textwrap.fill(line, 80, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _lines(agreement: Agreement, tolerance: float) -> list[str]:
