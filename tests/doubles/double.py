@@ -67,6 +67,9 @@ def vector_of(content: Content, dim: int) -> list[float]:
 class _Handler(LoopbackHandler):
     def respond(self) -> None:
         raw = self.body()
+        if len(raw) < int(self.headers.get("Content-Length", 0)):
+            self.close_connection = True  # the client has given up while it sent this
+            return
         seen = Seen(self.command, self.path, self.named_headers, _json(raw), raw)
         self.owner.serve(Exchange(self.owner, self, seen))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import traceback
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -73,6 +74,9 @@ TEXTS = ("a", "b", "c")
 
 A_DAY_S = 86_400.0
 
+CALL = "x-call"
+"""The header that says which call a request is part of."""
+
 
 class Opened:
     """A model at its double, in time that passes only by waiting."""
@@ -80,22 +84,30 @@ class Opened:
     def __init__(self, double: Double, adapter: Adapter, key: str) -> None:
         self.double, self.adapter, self.key = double, adapter, key
         self.faultless = double.rule
+        self._calls = itertools.count()
 
     def embedded(
         self, *faults: Fault, always: Fault | None = None, modality: Modality = "text", of: Sequence[Any] = TEXTS
     ) -> Vectors:
         """Inputs embedded under these faults by a vectorizer that knows the length of its vectors."""
-        wire = Wire(self.adapter.base_url, host=self.adapter.name, headers={})
+        mine, left = str(next(self._calls)), iter(faults)
+        wire = Wire(self.adapter.base_url, host=self.adapter.name, headers={CALL: mine})
         remote = RemoteVectorizer(self.adapter, wire=wire, patience=Clock().patience())
         tower = remote.tower
-        self.double.faults, self.double.rule = list(faults), always or self.faultless
+
+        def answer(exchange: Exchange) -> None:
+            # A request of an earlier call that was given up may come late: it must not use up a fault of this one.
+            fault = next(left, always) if exchange.seen.headers.get(CALL) == mine else None
+            (fault or self.faultless or Exchange.succeed)(exchange)
+
+        self.double.rule = answer
         try:
             names = [f"the {place}th" for place in range(len(of))]
-            # Threads that wait at the same time each move the clock: the time that they have together must not be short.
+            # Threads that wait at the same time each move the clock: there must be time for all of their pauses.
             inputs = Inputs(modality=modality, payloads=of, names=names)
             return joined(remote.embed(inputs, until=A_DAY_S), tower)
         finally:
-            self.double.faults, self.double.rule = [], self.faultless
+            self.double.rule = self.faultless
             remote.close()
 
 
