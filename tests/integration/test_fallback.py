@@ -19,14 +19,14 @@ import numpy as np
 import pytest
 
 from lookalike import Config, Embedder, Index
-from lookalike.errors import ConfigError, Unavailable
+from lookalike.errors import ConfigError, SpaceMismatch, Unavailable
 from lookalike.messages import Request
 from lookalike.serverless.asgi import VERCEL
 from lookalike.serverless.service import Service
 from lookalike.weights.local import BUILT_IN
 from tests.doubles.double import broken, hang, vector_of, with_vectors
 from tests.doubles.huggingface import KEY, HandlerDouble
-from tests.doubles.openai import OpenAIDouble
+from tests.doubles.openai import CompatibleDouble, OpenAIDouble
 from tests.integration.test_serve_command import started
 from tests.pictures import noise, write
 from tests.serving import InlineService, serving
@@ -139,6 +139,30 @@ def test_models_of_two_spaces_are_refused_when_they_are_configured(
     assert other.seen == []
 
 
+def test_a_proof_of_parity_lets_a_model_of_another_space_in(tmp_path: Path) -> None:
+    """Two servers of one model, which nobody can see: refused, measured by `lookalike parity`, and then a chain."""
+    with CompatibleDouble() as first, CompatibleDouble() as second:
+        models = [f"openai:org/clip?images=1&base_url={double.base_url}" for double in (first, second)]
+        variables = {
+            "OPENAI_API_KEY": first.key,
+            "LOOKALIKE_MODEL": models[0],
+            "LOOKALIKE_FALLBACK": models[1],
+            "LOOKALIKE_PROVIDER_TIMEOUT_S": "1",
+            "LOOKALIKE_CACHE_DIR": str(tmp_path),
+        }
+        config = Config.from_environ(variables)
+        with pytest.raises(SpaceMismatch, match="cannot stand in"):
+            Embedder.open(config=config)
+        measured = lookalike(variables, "parity", *models)
+        assert measured.returncode == 0, measured.stdout + measured.stderr
+        embedder = Embedder.open(config=config)
+        first.rule = broken(500)
+        found = embedder.embed_texts(["a dog"])
+        np.testing.assert_allclose(found.values[0], vector_of("a dog", len(found.values[0])), atol=1e-6)
+        assert found.space == embedder.space
+        assert len(found.warnings) == 1
+
+
 def test_a_missing_key_of_a_stand_in_is_named_at_once(variables: Mapping[str, str]) -> None:
     """A wrong setting is told before anything fails over."""
     config = Config.from_environ({**variables, "LOOKALIKE_FALLBACK": "cohere:embed-v4.0"})
@@ -200,8 +224,10 @@ def test_a_service_goes_on_where_its_own_model_is_lost(tmp_path: Path) -> None:
         os.kill(worker["pid"], signal.SIGKILL)
         lent = asked()
         assert f"lookalike:{other.url} did in their place" in lent["warning"], lent
-        assert lent["space"] == own["space"]
+        assert (lent["space"], lent["model"]) == (own["space"], own["model"])
         np.testing.assert_allclose(lent["embedding"], own["embedding"], atol=1e-5)
+        standard = client.post("/v1/embeddings", json={"input": "a red dress", "model": lent["model"]})
+        assert "did in their place" in standard.headers["x-warning"]
         stats = client.get("/stats").json()
         assert stats["ready"]
         assert "stand-in" in stats["reason"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lookalike.calls import Inputs, joined
-from lookalike.canary import References
+from lookalike.canary import PICTURE, TEXT, References
 from lookalike.embed import LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import (
@@ -32,6 +32,7 @@ from lookalike.policy import ImagePolicy
 from lookalike.ports import Vectorizer
 from lookalike.spaces import Approximation, Tower
 from lookalike.types import Vectors
+from lookalike.workers.canary import Canary
 from tests.doubles.double import hang
 from tests.doubles.simple import SimpleDouble, remote, texts
 
@@ -437,3 +438,14 @@ def test_a_canary_that_cannot_be_kept_is_no_failure(tmp_path: Path) -> None:
     place = tmp_path / "file"
     place.write_text("no folder")
     assert len(answer(checked(Shaky(), place, defines=True), "red")) == 1
+
+
+def test_the_workers_are_the_reference_of_who_stands_in_for_them(tmp_path: Path) -> None:
+    """What a worker's canary was once believed to be is what a stand-in's has to be."""
+    model = Shaky()
+    rows = [answer(model, TEXT).values]
+    rows = [joined(model.embed(Inputs(modality="image", payloads=[PICTURE], names=[""])), model.tower).values, *rows]
+    assert Canary(tmp_path).fault(model.tower, np.concatenate(rows)) == ""
+    assert len(answer(checked(Shaky(), tmp_path), "red")) == 1
+    with pytest.raises(SpaceMismatch, match="canary"):
+        answer(checked(Turned(), tmp_path), "red")

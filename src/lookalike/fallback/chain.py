@@ -99,6 +99,11 @@ class Chain:
         return self._lead.tower
 
     @property
+    def space(self) -> Space:
+        """The space of all members, by the name that it was given. Errors as of `tower`."""
+        return self._space or self.tower.space
+
+    @property
     def policy(self) -> ImagePolicy:
         """What that member's image door lets through."""
         return ImagePolicy() if self._lead is None else self._lead.policy

@@ -103,7 +103,8 @@ class Standby:
         if all(member.state == "out" for member in self._chain.status()):
             return None
         with suppress(ProviderError):  # none could be opened yet
-            return self._chain.tower
+            # By the name that the workers' model has, whoever the stand-in is.
+            return replace(self._chain.tower, space=self._chain.space)
         return None
 
     def _backed(self, job: Job, accepted: Future[Embedded]) -> Future[Embedded]:
@@ -159,7 +160,7 @@ class Standby:
         try:
             for name, part in self._chain.answers(inputs, until=key[1]):
                 instead = f"The workers could not answer, and {name} did in their place: {call.reason}"
-                _settle_part(part, jobs, futures, instead)
+                _settle_part(replace(part, tower=replace(part.tower, space=self._chain.space)), jobs, futures, instead)
                 self._recorder.count("standby", len(part))
         except LookalikeError as raised:
             error = raised

@@ -30,9 +30,9 @@ def wants_raw(request: Request) -> bool:
     return RAW in accepted and "application/json" not in accepted
 
 
-def json_answer(document: dict[str, Any]) -> Response:
+def json_answer(document: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     """A document as JSON."""
-    return Response(to_json(document), media_type="application/json")
+    return Response(to_json(document), media_type="application/json", headers=headers)
 
 
 async def answer(request: Request, inputs: Inputs, outcomes: Sequence[Outcome], tower: Tower) -> Response:
@@ -95,17 +95,22 @@ def _raw(inputs: Inputs, outcomes: Sequence[Outcome], tower: Tower) -> Response:
         )
     found = [outcome for outcome in outcomes if isinstance(outcome, Embedded)]
     space, near = tower.space, tower.approximation
-    warning = " ".join(outcome.warning for outcome in found if outcome.warning)[:MAX_WARNING_CHARS]
     headers = {
         "X-Count": str(len(found)),
         "X-Dimensions": str(space.dim),
         "X-Space": _ascii(space.id),
         "X-Model": _ascii(public_name(space)),
-        **({"X-Warning": _ascii(warning)} if warning else {}),
+        **warning_header(found),
         **({"X-Approximation": json.dumps(near.document)} if near else {}),
     }
     rows = b"".join(outcome.vector.astype("<f4", copy=False).tobytes() for outcome in found)
     return Response(rows, media_type=RAW, headers=headers)
+
+
+def warning_header(found: Sequence[Embedded]) -> dict[str, str]:
+    """What is to be said of the vectors of an answer that has no other place for it; each sentence once."""
+    warning = " ".join(dict.fromkeys(outcome.warning for outcome in found if outcome.warning))[:MAX_WARNING_CHARS]
+    return {"X-Warning": _ascii(warning)} if warning else {}
 
 
 def _ascii(text: str) -> str:

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Response
 from lookalike.config import ServeSettings
 from lookalike.errors import InputError, LookalikeError, ModelNotFound
 from lookalike.http.access import require
-from lookalike.http.answers import JSON_BYTES, json_answer
+from lookalike.http.answers import JSON_BYTES, json_answer, warning_header
 from lookalike.http.contents import Encoding, checked_text, encoded, names_of, public_name, require_room
 from lookalike.http.context import Shared
 from lookalike.http.embed import Asked, served_tower
@@ -63,7 +63,8 @@ async def create_embeddings(asked: Asked) -> Response:
             raise outcome
         found.append(outcome)
     n_bytes = len(found) * space.dim * JSON_BYTES
-    return await off_loop(n_bytes, lambda: json_answer(_document(found, wanted.encoding_format or "float", space)))
+    encoding = wanted.encoding_format or "float"
+    return await off_loop(n_bytes, lambda: json_answer(_document(found, encoding, space), warning_header(found)))
 
 
 @router.get(
