@@ -168,6 +168,18 @@ def test_a_sample_is_drawn_from_a_collection_with_gaps(store: PostgresStore) -> 
     assert 240 < np.mean(places) < 360
 
 
+@pytest.mark.parametrize("where", [ALL, Filter(project="p"), Filter(metadata={"k": "v"})])
+def test_many_equal_pictures_are_put_in_order(store: PostgresStore, where: Filter) -> None:
+    """Where far more pictures are equal than are asked for, the first by (project, id) are the answer."""
+    rows = np.repeat(row(0), 300, axis=0)
+    items = [Item(project="p", id=f"{n:03}", content=sha(-n), metadata={"k": "v"}) for n in range(300)]
+    store.add(items, [item.content for item in items], rows)
+    store.delete([("p", f"{n:03}") for n in range(100)])
+    answers, passed = store.search(row(0)[0], limit=7, where=where)
+    assert [scored.item.id for scored in answers] == [f"{n:03}" for n in range(100, 107)]
+    assert passed == 200
+
+
 def test_what_cannot_be_a_name_is_refused_and_named(store: PostgresStore) -> None:
     """Text that is not Unicode, or too long for an index of the database, stops the call with a sentence."""
     for name, sentence in (("\ud800", "Unicode"), ("é" * 3000, "2,600 bytes")):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lookalike.postgres import Connection
 
 MORE = 8
-"""How many times as many contents are looked at when those of a search had too few items: the others were deleted."""
+"""How many times as many contents are looked at when those of a search were not enough to be sure of its answer."""
 
 REFRESH_S = 30.0
 """How often it is looked whether the index has been made, measured or outgrown."""
@@ -54,11 +54,11 @@ class Finder:
             return [], 0
         if not how.is_exact:
             rows = self._database.run(lambda connection: self._ask_index(connection, how, asked))
-            if _is_full(rows, limit):
+            if _is_whole(rows, limit, limit + SPARE):
                 return _answer(rows)
         while True:
             rows = self._database.run(lambda c: c.cursor(binary=True).execute(_SQL[name], asked).fetchall())
-            if name == "search_among" or _is_full(rows, limit) or not (rows or self._has_items()):
+            if _is_whole(rows, limit, asked["n_contents"]) or not (rows or self._has_items(where)):
                 return _answer(rows)
             asked["n_contents"] *= MORE
 
@@ -80,7 +80,8 @@ class Finder:
 
     def _question(self, query: Rows, limit: int, where: Filter) -> tuple[str, dict[str, Any] | None]:
         """The exact statement and what it is asked with; None if the project is not known."""
-        asked: dict[str, Any] = {"query": text_of(query), "space": self._space, "limit": limit, "n_contents": limit}
+        asked: dict[str, Any] = {"query": text_of(query), "space": self._space, "limit": limit}
+        asked["n_contents"] = limit + SPARE
         if where.is_empty:
             return "search_all", asked
         code = None
@@ -93,10 +94,11 @@ class Finder:
     def _ask_index(self, connection: Connection, how: Plan, asked: dict[str, Any]) -> list[Any]:
         with connection.transaction():
             connection.execute(_SQL["set_search"], {"ef_search": how.ef_search})
-            wider = asked | {"n_contents": asked["limit"] + SPARE}
-            return connection.cursor(binary=True).execute(self._search_index.encode(), wider).fetchall()
+            return connection.cursor(binary=True).execute(self._search_index.encode(), asked).fetchall()
 
-    def _has_items(self) -> bool:
+    def _has_items(self, where: Filter) -> bool:
+        if not where.is_empty:  # what passes a filter has items
+            return False
         row = self._database.run(lambda connection: connection.execute(_SQL["n_items"]).fetchone())
         return row is not None and row[0] > 0
 
@@ -122,9 +124,12 @@ class Finder:
         )
 
 
-def _is_full(rows: Sequence[Sequence[Any]], limit: int) -> bool:
-    """Whether there are as many answers as were wanted, or as there can be."""
-    return bool(rows) and len(rows) >= min(limit, rows[0][7])
+def _is_whole(rows: Sequence[Sequence[Any]], limit: int, n_contents: int) -> bool:
+    """Whether these are the answers: as many as were wanted, or as there can be, and none left out that is equal."""
+    if not rows or len(rows) < min(limit, rows[0][7]):
+        return False
+    n_seen, least = rows[0][8], rows[0][9]
+    return bool(n_seen < n_contents or rows[-1][6] > least)
 
 
 def _answer(rows: Sequence[Sequence[Any]]) -> tuple[list[Scored], int]:

@@ -31,16 +31,17 @@ SELECT name, n_items FROM lookalike_projects WHERE n_items > 0 ORDER BY name
 SELECT name, project FROM lookalike_projects WHERE name = ANY(%s::text[])
 
 -- search_all --
--- The best contents first, with all that are equal to the last of them; then their items. Those without an item are
--- among the contents, so fewer items than were asked for may come back. No index on vectors has this order.
+-- The best contents, then their items. Contents without an item are among them, and others may be equal to the last:
+-- whether the answer is whole shows in the last two columns. (With FETCH FIRST ... WITH TIES all rows would be sorted,
+-- and by one process.) No index on vectors has this order.
 WITH near AS MATERIALIZED (
   SELECT content, least(greatest(vector <#> %(query)s::halfvec, -1), 1) AS distance
   FROM lookalike_vectors WHERE space = %(space)s::smallint
-  ORDER BY distance FETCH FIRST %(n_contents)s ROWS WITH TIES
+  ORDER BY distance LIMIT %(n_contents)s
 )
 SELECT name, id, sha256, uri, caption, metadata::text, -distance,
   (SELECT sum(n_items)::bigint FROM lookalike_projects),
-  (SELECT count(*) FROM near)
+  (SELECT count(*) FROM near), (SELECT -max(distance) FROM near)
 FROM near JOIN lookalike_items USING (content)
 JOIN lookalike_projects USING (project) JOIN lookalike_contents USING (content)
 ORDER BY distance, name, id LIMIT %(limit)s
@@ -59,7 +60,7 @@ WITH near AS MATERIALIZED (
 )
 SELECT name, id, sha256, uri, caption, metadata::text, -distance,
   (SELECT sum(n_items)::bigint FROM lookalike_projects),
-  (SELECT count(*) FROM near)
+  (SELECT count(*) FROM scored), (SELECT -max(distance) FROM scored)
 FROM scored JOIN lookalike_items USING (content)
 JOIN lookalike_projects USING (project) JOIN lookalike_contents USING (content)
 ORDER BY distance, name, id LIMIT %(limit)s
@@ -79,11 +80,11 @@ WITH passed AS MATERIALIZED (
 ), near AS MATERIALIZED (
   SELECT content, least(greatest(vector <#> %(query)s::halfvec, -1), 1) AS distance
   FROM lookalike_vectors WHERE space = %(space)s::smallint AND content IN (SELECT content FROM passed)
-  ORDER BY distance FETCH FIRST %(n_contents)s ROWS WITH TIES
+  ORDER BY distance LIMIT %(n_contents)s
 )
 SELECT name, id, sha256, uri, caption, metadata::text, -distance,
   (SELECT count(*) FROM passed),
-  (SELECT count(*) FROM near)
+  (SELECT count(*) FROM near), (SELECT -max(distance) FROM near)
 FROM near JOIN passed USING (content) JOIN lookalike_items USING (project, id)
 JOIN lookalike_projects USING (project) JOIN lookalike_contents ON lookalike_contents.content = near.content
 ORDER BY distance, name, id LIMIT %(limit)s
