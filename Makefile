@@ -51,6 +51,7 @@ bench: .venv-parity/.peers .venv-infinity/.ready .bench/vit-b-32/.ready ## Run t
 	@$(PEER_PY) benchmarks/ingest.py --model .bench/vit-b-32 --peer-python $(PEER_PY)
 	@$(PEER_PY) benchmarks/serve.py --model .bench/vit-b-32 --peer-python $(PEER_PY) --infinity .venv-infinity/bin/python
 	@$(PEER_PY) benchmarks/cache.py
+	@$(PEER_PY) benchmarks/importing.py
 	@$(PEER_PY) benchmarks/report.py
 
 report: .venv/.runtime ## Write docs/benchmarks.md from benchmarks/results

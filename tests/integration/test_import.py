@@ -235,6 +235,14 @@ def test_items_beside_an_array(made: Made, config: Config, tmp_path: Path, kind:
             assert (item.caption, item.metadata) == ("a, b", {"size": "9"})
 
 
+def test_an_empty_table_is_nothing_to_do(made: Made, config: Config, tmp_path: Path) -> None:
+    """No rows, no items: no error, and nothing stored."""
+    np.save(tmp_path / "vectors.npy", made.rows[:0])
+    (tmp_path / "items.txt").write_text("")
+    report = taken_in(config, open_table(tmp_path / "vectors.npy", items=tmp_path / "items.txt"), made)
+    assert (report.n_rows, report.report.counts) == (0, {})
+
+
 @pytest.mark.parametrize("fixed", [True, False])
 def test_parquet(made: Made, config: Config, tmp_path: Path, fixed: bool) -> None:
     """Lists of fixed and of any length; a row without a vector, and one of another length, are failures."""
@@ -369,6 +377,10 @@ def test_the_command(made: Made, config: Config, tmp_path: Path) -> None:
         (["vectors.npy"], "name the file that does with --items"),
         (["vectors.npy", "--items", "nowhere.csv"], "nowhere.csv: there is no such file with the items"),
         (["vectors.npy", "--items", "items.doc"], "has to end in .jsonl"),
+        (["vectors.npy", "--items", "objects.npy"], "is no array of texts that NumPy wrote without pickle"),
+        (["vectors.npy", "--items", "vectors.npy"], "is no array of texts but float32"),
+        (["vectors.npy", "--items", "broken.jsonl"], "broken.jsonl: line 2 is no JSON"),
+        (["vectors.npy", "--items", "latin.csv"], "latin.csv: is not UTF-8"),
         (["nowhere.parquet"], "there is no such file or folder"),
         (["items.txt"], "is no table of vectors that is known by its name"),
         (["flat.npy", "--items", "items.txt"], "is not an array of (rows, numbers)"),
@@ -388,6 +400,9 @@ def test_what_cannot_be_imported_is_a_sentence(
     Path("cut.npy").write_bytes(Path("vectors.npy").read_bytes()[:1000])
     Path("items.txt").write_text("\n".join(made.paths))
     Path("items.doc").write_text("")
+    Path("broken.jsonl").write_text('{"path": "a"}\n{"path": \n')
+    Path("latin.csv").write_bytes("path\ncaf\xe9".encode("latin-1"))
+    np.save("objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     result = lookalike(config, "import", *arguments)
     assert result.exit_code in (1, 2)
     assert message in " ".join(result.output.split())

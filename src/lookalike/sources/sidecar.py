@@ -52,9 +52,18 @@ class Sidecar:
                 with self._path.open(encoding="utf-8-sig") as file:
                     yield from (Entry(uri=line.rstrip("\r\n")) for line in file)
             elif kind == ".npy":
-                yield from (Entry(uri=str(path)) for path in np.load(self._path, mmap_mode="r", allow_pickle=False))
+                yield from (Entry(uri=path) for path in self._paths())
             else:
                 yield from self._json_lines()
+
+    def _paths(self) -> Iterator[str]:
+        try:
+            array = np.load(self._path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError) as error:  # one of objects would have to be unpickled, which runs what is in it
+            raise InputError("is no array of texts that NumPy wrote without pickle.", item=str(self._path)) from error
+        if array.ndim != 1 or array.dtype.kind not in "US":
+            raise InputError(f"is no array of texts but {array.dtype} of shape {array.shape}.", item=str(self._path))
+        return (path.decode() if isinstance(path, bytes) else str(path) for path in array)
 
     def _csv(self) -> Iterator[Entry]:
         with self._path.open(encoding="utf-8-sig", newline="") as file:
