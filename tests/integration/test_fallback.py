@@ -208,6 +208,7 @@ def test_a_service_goes_on_where_its_own_model_is_lost(tmp_path: Path) -> None:
     environ = {"LOOKALIKE_CACHE_DIR": str(tmp_path / "cache"), "LOOKALIKE_INDEX": str(tmp_path / "none")}
     with serving(inline) as other, ExitStack() as stack:
         environ["LOOKALIKE_FALLBACK"] = f"lookalike:{other.url}"
+        environ["LOOKALIKE_API_KEY"] = secret = "sk-the-key-of-the-stand-in"
         process = stack.enter_context(started("--model", str(model), **environ))
         process.wait_for("Ready after")
         client = stack.enter_context(httpx2.Client(base_url=process.url, timeout=PATIENCE_S))
@@ -234,6 +235,8 @@ def test_a_service_goes_on_where_its_own_model_is_lost(tmp_path: Path) -> None:
         assert [(one["name"], one["state"]) for one in stats["members"]] == [(f"lookalike:{other.url}", "ok")]
         assert stats["events"]["failover"] == 1
         assert 'lookalike_chain_member{member="lookalike:' in client.get("/metrics").text
+        told = [client.get(path).text for path in ("/metrics", "/stats", "/readyz", "/v1/models", "/openapi.json")]
+        assert not [text for text in (*told, json.dumps(lent), standard.text) if secret in text]
         (tmp_path / "gone").rename(model)
         until = time.monotonic() + PATIENCE_S
         while "warning" in asked():  # each answer takes its time: the workers are tried again after a second or two
