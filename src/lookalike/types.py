@@ -97,7 +97,7 @@ class Item:
 
     Attributes:
         id: The caller's name for it, unique within the project.
-        content: sha256 (hex) of the bytes; many items may share one content.
+        content: sha256 (hex) of the bytes, or what `contents` makes of an imported vector; items may share one.
         project: The collection that it belongs to.
         uri: Where the picture is (a path or URL); empty if it was handed in as bytes.
         caption: Free text of the owner.

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike.contents import content_of
 from lookalike.errors import InputError
 from lookalike.spaces import Space
 from lookalike.store.embedded import EmbeddedStore, create
@@ -165,6 +166,20 @@ def test_a_stored_picture_keeps_its_vector(store: Store) -> None:
     store.add([Item(id="item0", content=sha("item0"))], [sha("item0")], other)
     kept, _ = store.vectors([sha("item0")])
     assert kept[0] == pytest.approx(rows[0], abs=1e-3)
+
+
+def test_vectors_that_were_not_checked_are_counted_while_an_item_has_them(store: Store) -> None:
+    """A vector without a picture is found as any other, and `stats` tells the unchecked ones from the checked."""
+    rows = unit_rows(3)
+    contents = [content_of(rows[n].tobytes(), is_checked=n == 0) for n in range(3)]
+    items = [Item(id=str(n), content=content) for n, content in enumerate(contents)]
+    store.add(items, contents, rows)
+    assert (found(store, rows[1], limit=1), store.stats().unchecked) == (["1"], 2)
+    assert sorted(store.sample(3, seed=1)[0]) == sorted(contents)
+    store.delete([("default", "1")])
+    assert store.stats().unchecked == 1
+    store.compact()
+    assert store.stats().unchecked == 1
 
 
 def test_replacing_an_item_moves_it_to_its_new_picture(store: Store) -> None:
