@@ -16,10 +16,11 @@ import pytest
 from lookalike.cache.memory import MemoryCache
 from lookalike.caching import CachedVectorizer
 from lookalike.calls import Inputs, joined
+from lookalike.canary import References
 from lookalike.embed import LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import UnsupportedModel
-from lookalike.fallback import Chain
+from lookalike.fallback import Chain, Checked
 from lookalike.ports import Vectorizer
 from lookalike.spaces import Modality
 from lookalike.types import Vectors
@@ -30,8 +31,8 @@ from tests.pictures import noise
 PATIENCE_S = 20.0
 
 
-@pytest.fixture(scope="module", params=["local", "simple", "cached", "chain", *HOSTED])
-def vectorizer(request: pytest.FixtureRequest) -> Iterator[Vectorizer]:
+@pytest.fixture(scope="module", params=["local", "simple", "cached", "checked", "chain", *HOSTED])
+def vectorizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vectorizer]:
     """What is under test."""
     with ExitStack() as stack:
         if request.param in HOSTED:
@@ -42,7 +43,9 @@ def vectorizer(request: pytest.FixtureRequest) -> Iterator[Vectorizer]:
             simple = remote(stack.enter_context(SimpleDouble()))
             stack.callback(simple.close)
             cached, chain = CachedVectorizer(simple, MemoryCache()), Chain([simple])
-            choices: dict[str, Vectorizer] = {"simple": simple, "cached": cached, "chain": chain}
+            references = References(tmp_path_factory.mktemp("canaries"))
+            checked = Checked(simple, references, name="simple", defines=True)
+            choices: dict[str, Vectorizer] = {"simple": simple, "cached": cached, "checked": checked, "chain": chain}
             yield choices[request.param]
 
 

@@ -177,9 +177,7 @@ class Chain:
     def _opened(self, member: Member, until: float) -> Vectorizer:
         if member.vectorizer is not None:
             return member.vectorizer
-        with self._lock:
-            opening = member.begin()
-        return self._admit(member, opening, min(SOON_S, max(0.0, until - self._clock())))
+        return self._admit(member, member.begin(), min(SOON_S, max(0.0, until - self._clock())))
 
     def _admit(self, member: Member, opening: Future[Vectorizer], timeout_s: float) -> Vectorizer:
         """It, once it is open and of the chain's space."""

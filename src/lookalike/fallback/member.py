@@ -46,7 +46,7 @@ class Candidate:
 
 
 class Member:
-    """A candidate in its chain, which holds the lock for whatever changes here.
+    """A candidate in its chain, which holds a lock for what changes here, but for the opening.
 
     Attributes:
         name: As of the candidate.
@@ -62,6 +62,7 @@ class Member:
         self.error: LookalikeError | None = None
         self.again_s = 0.0
         self._since_s = now_s
+        self._lock = threading.Lock()
         self._opening: Future[Vectorizer] | None = None
 
     @property
@@ -86,15 +87,16 @@ class Member:
         return True
 
     def begin(self) -> Future[Vectorizer]:
-        """Begin to open it, or go on."""
-        if self._opening is None or (self._opening.done() and self._opening.exception() is not None):
-            work: Future[Vectorizer] = Future()
-            self._opening = work
-            if self.candidate.waits:
-                threading.Thread(target=self._open, args=(work,), name=f"open {self.name}", daemon=True).start()
-            else:
-                self._open(work)
-        return self._opening
+        """Begin to open it, or go on; of several threads one opens."""
+        with self._lock:
+            if self._opening is not None and not (self._opening.done() and self._opening.exception()):
+                return self._opening
+            opening = self._opening = Future()
+        if self.candidate.waits:
+            threading.Thread(target=self._open, args=(opening,), name=f"open {self.name}", daemon=True).start()
+        else:
+            self._open(opening)
+        return opening
 
     def opened(self, opening: Future[Vectorizer], timeout_s: float) -> Vectorizer:
         """It, not yet surrounded.
