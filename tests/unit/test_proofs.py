@@ -246,3 +246,17 @@ def test_other_models_are_called_that() -> None:
     (cause,) = causes(pairs, [], traits=[Trait(names=frozenset(WORDS.names), cause="everything")])
     assert "different models" in cause.sentence
     assert not cause.found
+
+
+def test_what_the_recipes_say_needs_no_trial() -> None:
+    """Of one model in two precisions, or with two tokenizers, the difference is known; nothing is opened for it."""
+    ours = Elsewhere()
+    for changes, named in (
+        ({"precision": "int8"}, "the precision"),
+        ({"recipe": (("tokenizer", "2"),)}, "another tokenizer"),
+    ):
+        theirs = Elsewhere(off=("word 1",))
+        theirs.tower = replace(ours.tower, **changes)
+        (cause,) = causes(embed_both(ours, theirs, [WORDS]), [])
+        assert cause.found
+        assert named in cause.sentence

@@ -60,7 +60,9 @@ class Shown:
         if self.b.runtime == "rows":
             return []
         if self.a.space.key == self.b.space.key:
-            return [f"Both are of one space, {self.a.space.id}, and need no proof."]
+            if self.report.shares_space:
+                return [f"Both are of one space, {self.a.space.id}, and need no proof."]
+            return [f"Both count as one space, {self.a.space.id}: nothing keeps their vectors apart but you."]
         if not self.proven:
             return ["Nothing is proven: neither may write into an index of the other, or search it."]
         kinds = " and ".join(f"{modality}s" for modality in self.proven)

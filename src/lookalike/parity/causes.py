@@ -28,8 +28,11 @@ SHARE = 0.25
 UNRELATED = 0.5
 """A median cosine below this is not that of one model in two places."""
 
-NEAR = 0.98
+NEAR = 0.995
 """Cosines from here on are what another precision makes of a model."""
+
+_SPOKEN = {"tokenizer": "tokenizer, or length at which texts are cut"}
+"""Parts of a recipe whose names do not say all that is in them."""
 
 Side = Literal["ours", "theirs"]
 
@@ -111,9 +114,12 @@ def causes(
 def _known(pair: Pair) -> str:
     """What their towers say themselves, if both are one model."""
     a, b = pair.ours.tower, pair.theirs.tower
-    if a.space.key != b.space.key or (a.precision, a.runtime) == (b.precision, b.runtime):
+    if a.space.key != b.space.key:
         return ""
-    return f"Both are one model, {_way(a)} and {_way(b)}: the precision is the cause."
+    if (a.precision, a.runtime) != (b.precision, b.runtime):
+        return f"Both are one model, {_way(a)} and {_way(b)}: the precision is the cause."
+    parts = sorted({_SPOKEN.get(name, name) for name, _ in {*a.recipe} ^ {*b.recipe}})
+    return f"Both are one model with another {' and '.join(parts)}: that is the cause." if parts else ""
 
 
 def _way(tower: Tower) -> str:
