@@ -198,12 +198,13 @@ class Chain:
             return self._adopt(vectorizer, space)
         except SpaceMismatch as error:
             theirs = vectorizer.tower.space
+            command = f"lookalike parity {shlex.quote(space.model)} {shlex.quote(theirs.model)}"
+            proof = f" If they are one model in two places, `{command}` proves it." if theirs.dim == space.dim else ""
             raise SpaceMismatch(
                 f"{theirs.model} cannot stand in for {space.model}: its vectors are of another space ({theirs.id}, not "
                 f"{space.id}), and a search among both would find nonsense. Three ways are right: another place that "
                 f"serves the same weights; a bridge, which lets another model's words search {space.model}'s pictures; "
-                "or an index of its own, for which everything is embedded again. If they are one model in two places, "
-                f"`lookalike parity {shlex.quote(space.model)} {shlex.quote(theirs.model)}` proves it.",
+                f"or an index of its own, for which everything is embedded again.{proof}",
                 expected=space.id,
                 actual=theirs.id,
             ) from error
