@@ -57,12 +57,7 @@ class ImportReport:
     n_unread: int
 
 
-def take_in(
-    table: VectorTable,
-    destination: Destination,
-    embedder: Embedder | None,
-    terms: Terms,
-) -> ImportReport:
+def take_in(table: VectorTable, destination: Destination, embedder: Embedder | None, terms: Terms) -> ImportReport:
     """Check a table and take it in.
 
     Safe to interrupt at any point and to run again: rows that are stored as the table has them are left alone.
@@ -78,6 +73,8 @@ def take_in(
         SpaceMismatch: The check failed; nothing was written.
         StoreError: The store cannot be written, or the table's database failed; what was acknowledged before is safe.
     """
+    if embedder is not None:
+        destination.store.space.require(embedder.space, doing="Importing")
     found = survey(table, dim=destination.store.space.dim, project=destination.project, size=terms.sample)
     checked = None if embedder is None else check(found.sample, embedder, destination.pictures, terms.variants)
     tally = Tally(terms.on_progress)
@@ -89,5 +86,6 @@ def take_in(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    compact_if_due(destination.store)
+    if not terms.dry_run:
+        compact_if_due(destination.store)
     return ImportReport(n_rows=found.n_rows, report=tally.report(), check=checked, n_unread=writer.n_unread)
