@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.app import (
@@ -99,8 +100,9 @@ def _open_pool(config: Config, recorder: Recorder, space: Space | None) -> Worke
     from lookalike.workers import WorkerPlan, WorkerPool
 
     cores = available_threads(config)
-    # No worker needs to know a key, and the serving process has caches of its own.
-    told = replace(config, serve=ServeSettings(), providers=ProviderSettings(), cache="off", fallback=())
+    # No worker needs to know a key or a database's password, and the serving process has caches of its own.
+    bare = replace(config, serve=ServeSettings(), providers=ProviderSettings(), index=Path())
+    told = replace(bare, cache="off", fallback=())
     return WorkerPool(
         partial(_open_embedder, told, space),
         WorkerPlan(
