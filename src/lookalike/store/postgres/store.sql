@@ -73,13 +73,15 @@ FROM lookalike_tuning AS tuned WHERE space = %(space)s::smallint
 SELECT kind, ef_search, recall, p50_ms, exact_p50_ms FROM lookalike_settings WHERE space = %(space)s::smallint
 
 -- search_among --
+-- Vectors are looked up in the order of their numbers, which an array is sorted for: a join would do it in any order.
 WITH passed AS MATERIALIZED (
   SELECT project, id, content FROM lookalike_items
   WHERE (%(project)s::integer IS NULL OR project = %(project)s::integer)
   AND (%(metadata)s::jsonb IS NULL OR metadata @> %(metadata)s::jsonb AND metadata <> '{}')
 ), near AS MATERIALIZED (
   SELECT content, least(greatest(vector <#> %(query)s::halfvec, -1), 1) AS distance
-  FROM lookalike_vectors WHERE space = %(space)s::smallint AND content IN (SELECT content FROM passed)
+  FROM lookalike_vectors
+  WHERE space = %(space)s::smallint AND content = ANY(ARRAY(SELECT DISTINCT content FROM passed))
   ORDER BY distance LIMIT %(n_contents)s
 )
 SELECT name, id, sha256, uri, caption, metadata::text, -distance,

@@ -13,7 +13,7 @@ import numpy as np
 
 from lookalike.errors import InputError
 from lookalike.sql import statements
-from lookalike.store.postgres.planning import MEASURED_LIMIT, TARGET_RECALL, Kind, Plan, Setting
+from lookalike.store.postgres.planning import MEASURED_LIMIT, WANTED_RECALL, Kind, Plan, Setting
 from lookalike.store.postgres.rows import text_of
 from lookalike.store.postgres.store import PostgresStore
 from lookalike.types import Filter, Rows
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 EF_SEARCHES = (40, 100, 200, 400, 700, 1000)
 """Settings that are tried, the quickest first."""
 
-MARGIN = 0.005
-"""By which a measured recall has to be above the target: a hundred queries of ten answers leave it uncertain by so
-much."""
+BLEND = 0.3
+"""What of another picture is in a query that stands for a picture: a vector that is itself in the index is found more
+easily than its like."""
 
 MAX_MEMORY_BYTES = 2**30
 """What an index is built in unless more is asked for; the server's memory is not known here."""
@@ -38,19 +38,6 @@ POLL_S = 1.0
 EXACT = Plan(0, "Exact: asked for.")
 
 _SQL = statements("lookalike.store.postgres", "tuning.sql")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Probe:
-    """Queries of one kind that recall is measured with.
-
-    Attributes:
-        rows: (n, dim) unit vectors.
-        contents: Of each the content that it is the vector of, which is no answer; empty for words.
-    """
-
-    rows: Rows
-    contents: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +107,7 @@ def build(
 
 def tune(
     store: PostgresStore,
-    probes: Mapping[Kind, Probe],
+    probes: Mapping[Kind, Rows],
     *,
     on_progress: Callable[[str, float], None] | None = None,
 ) -> dict[Kind, Setting]:
@@ -128,20 +115,21 @@ def tune(
 
     Args:
         store: With its index made.
-        probes: "near" at least; without "far", queries of that kind are searched exactly.
+        probes: (n, dim) unit vectors to ask for, of `probes_of`; without "far", queries of that kind are searched
+            exactly.
         on_progress: Told what is measured and the share of it that is done.
 
     Raises:
         InputError: There are too few pictures to measure with.
     """
-    if len(probes["near"].rows) < MEASURED_LIMIT:
+    if len(probes["near"]) < MEASURED_LIMIT:
         raise InputError("There are too few pictures to measure with: an exact search is quick here anyway.")
     settings: dict[Kind, Setting] = {}
     for kind, probe in probes.items():
         truth, exact = _ask(store, probe, EXACT, kind, on_progress)
         settings[kind] = _choose(store, probe, truth, exact.p50_ms, lambda name, share: _tell(on_progress, name, share))
-    centre = normalise(probes["near"].rows.mean(axis=0, keepdims=True))[0]
-    boundary = boundary_of(*(probes[kind].rows @ centre for kind in probes))
+    centre = normalise(probes["near"].mean(axis=0, keepdims=True))[0]
+    boundary = boundary_of(*(rows @ centre for rows in probes.values()))
     asked = {"space": store.bound.number, "centre": text_of(centre), "boundary": boundary}
 
     def write(connection: Connection) -> None:
@@ -168,12 +156,12 @@ def boundary_of(near: Rows, far: Rows | None = None) -> float:
 
 
 def compare(
-    store: PostgresStore, probe: Probe, where: Filter, plan: Plan | None = None
+    store: PostgresStore, probe: Rows, where: Filter, plan: Plan | None = None
 ) -> tuple[Measured, Measured, str]:
     """What the planned search did, what the exact one took, and the reason of the last plan."""
     truth, exact = _ask(store, probe, EXACT, "exact", None, where=where)
     found, planned = _ask(store, probe, plan, "planned", None, where=where)
-    reason = store.finder.plan(probe.rows[-1], limit=MEASURED_LIMIT, where=where).reason
+    reason = store.finder.plan(probe[-1], limit=MEASURED_LIMIT, where=where).reason
     return Measured(recall(found, truth), planned.p50_ms, planned.p95_ms), exact, reason
 
 
@@ -210,7 +198,7 @@ def relations(store: PostgresStore) -> list[tuple[str, str, int, int]]:
 
 def _choose(
     store: PostgresStore,
-    probe: Probe,
+    probe: Rows,
     truth: Sequence[Sequence[str]],
     exact_p50_ms: float,
     tell: Callable[[str, float], None],
@@ -222,7 +210,7 @@ def _choose(
         reached = recall(found, truth)
         if measured.p50_ms >= exact_p50_ms:
             break
-        if reached >= TARGET_RECALL + MARGIN:
+        if reached >= WANTED_RECALL:
             return Setting(ef_search, reached, measured.p50_ms, exact_p50_ms)
         best = Setting(0, reached, measured.p50_ms, exact_p50_ms)
     return best
@@ -230,7 +218,7 @@ def _choose(
 
 def _ask(
     store: PostgresStore,
-    probe: Probe,
+    probe: Rows,
     plan: Plan | None,
     name: str,
     tell: Callable[[str, float], None] | None,
@@ -239,15 +227,13 @@ def _ask(
 ) -> tuple[list[list[str]], Measured]:
     where = where or Filter()
     found, times_ms = [], []
-    limit = MEASURED_LIMIT + bool(probe.contents)
-    for number, query in enumerate(probe.rows):
+    for number, query in enumerate(probe):
         began = time.perf_counter()
-        how = plan or store.finder.plan(query, limit=limit, where=where)
-        answers, _ = store.finder.find(how, query, limit=limit, where=where)
+        how = plan or store.finder.plan(query, limit=MEASURED_LIMIT, where=where)
+        answers, _ = store.finder.find(how, query, limit=MEASURED_LIMIT, where=where)
         times_ms.append((time.perf_counter() - began) * 1000)
-        own = probe.contents[number] if probe.contents else ""
-        found.append([scored.item.content for scored in answers if scored.item.content != own][:MEASURED_LIMIT])
-        _tell(tell, name, (number + 1) / len(probe.rows))
+        found.append([scored.item.content for scored in answers])
+        _tell(tell, name, (number + 1) / len(probe))
     p50, p95 = np.quantile(times_ms, [0.5, 0.95]).tolist()
     return found, Measured(1.0, p50, p95)
 
@@ -261,9 +247,9 @@ def _first(store: PostgresStore, statement: str) -> Any:
     return store.database.run(lambda connection: connection.execute(statement.encode()).fetchone())
 
 
-def probes_of(store: PostgresStore, words: Rows | None, *, n: int) -> Iterator[tuple[Kind, Probe]]:
-    """What to measure with: pictures of the collection, and words if there are some."""
-    contents, rows = store.sample(n, seed=1)
-    yield "near", Probe(rows, contents)
+def probes_of(store: PostgresStore, words: Rows | None, *, n: int) -> Iterator[tuple[Kind, Rows]]:
+    """What to measure with: n pictures like those of the collection, and as many words if there are some."""
+    _, rows = store.sample(n, seed=1)
+    yield "near", normalise(rows + BLEND / (1 - BLEND) * np.roll(rows, 1, axis=0))
     if words is not None:
-        yield "far", Probe(words[:n])
+        yield "far", words[:n]
