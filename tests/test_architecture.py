@@ -44,6 +44,7 @@ LADDER = {
         "wire",
         "memory",
         "files",
+        "forks",
         "sql",
         "tables",
         "contents",

@@ -138,7 +138,7 @@ class CacheKeeper(Protocol):
 
 
 class Meter(Protocol):
-    """Counts what is used, and says when it is enough. Called from several threads."""
+    """Counts what is used, and says when it is enough. Called from several threads, for each request from one."""
 
     def require(self, cost_usd: float) -> None:
         """Before a request: raise BudgetExceeded if it would cost more than is left.

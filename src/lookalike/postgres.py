@@ -17,6 +17,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lookalike.errors import ConfigError, LookalikeError, MissingDependency
+from lookalike.forks import InEachProcess
 from lookalike.secret import Secret
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Database:
         self._prepare = prepare
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
-        self._idle: list[Connection] = []
+        self._idle: InEachProcess[list[Connection]] = InEachProcess(list)
         try:
             settings = psycopg.conninfo.conninfo_to_dict(url.reveal())
         except psycopg.Error:  # its sentence would repeat the password
@@ -85,7 +86,7 @@ class Database:
         limit_s = timeout_s or self._timeout_s
         try:
             with self._lock:
-                connection = self._idle.pop() if self._idle else None
+                connection = idle.pop() if (idle := self._idle()) else None
             if connection is not None:
                 with suppress(_ClosedMeanwhile):
                     return self._attempt(connection, work, limit_s)
@@ -119,9 +120,10 @@ class Database:
 
     def close(self) -> None:
         """Close the connections that are not lent; others may be opened again."""
+        idle = self._idle()
         with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
+            closing = [idle.pop() for _ in range(len(idle))]
+        for connection in closing:
             connection.close()
 
     def failure(self, reason: str, *, code: str = "") -> LookalikeError:
@@ -142,7 +144,7 @@ class Database:
                 raise _ClosedMeanwhile(str(error)) from error
             raise
         with self._lock:
-            self._idle.append(connection)
+            self._idle().append(connection)
         return answer
 
     def _connect(self) -> Connection:

@@ -107,7 +107,7 @@ def retry_after_s(header: str | None, now_s: float) -> float | None:
 
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # no date, or one with more digits than a number of the machine has
         return None
     # "-0000" and no zone at all are read as a naive time; HTTP dates are always in UTC.
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

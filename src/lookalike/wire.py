@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import httpcore2
 
 from lookalike.errors import DeadlineExceeded, ProviderError, Refused, Unavailable
+from lookalike.forks import InEachProcess
 from lookalike.messages import Answer, Request
 
 MAX_ANSWER_BYTES = 256 * 2**20
@@ -46,13 +47,8 @@ class Wire:
         self._host = host
         # "identity": what arrives is as long as it says, and no small answer unpacks into a large one.
         self._headers = {"User-Agent": "lookalike", "Accept-Encoding": "identity", **headers}
-        self._pool = httpcore2.ConnectionPool(
-            max_connections=None,
-            max_keepalive_connections=20,
-            keepalive_expiry=KEEP_ALIVE_S,
-            proxy=_proxy(proxy) if proxy else None,
-            network_backend=_Network(),
-        )
+        through = _proxy(proxy) if proxy else None
+        self._pool = InEachProcess(lambda: _pool(through))
 
     def ask(self, request: Request, left_s: Callable[[], float]) -> Answer:
         """Send a request and read the whole answer.
@@ -88,13 +84,13 @@ class Wire:
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.close()
+        self._pool().close()
 
     def _exchange(self, request: Request, deadline: _Deadline) -> Answer:
         headers = {**self._headers, **request.headers}
         if request.body:
             headers.setdefault("Content-Type", "application/json")
-        with self._pool.stream(
+        with self._pool().stream(
             request.method,
             self._base_url + request.path,
             headers=[(name.encode(), value.encode()) for name, value in headers.items()],
@@ -118,6 +114,16 @@ class Wire:
         return DeadlineExceeded(
             f"{self._host} did not answer in time: give the call more seconds (timeout_s) or less to do."
         )
+
+
+def _pool(proxy: httpcore2.Proxy | None) -> httpcore2.ConnectionPool:
+    return httpcore2.ConnectionPool(
+        max_connections=None,
+        max_keepalive_connections=20,
+        keepalive_expiry=KEEP_ALIVE_S,
+        proxy=proxy,
+        network_backend=_Network(),
+    )
 
 
 def _proxy(address: str) -> httpcore2.Proxy:

@@ -116,3 +116,34 @@ def test_what_a_hosted_model_of_texts_cannot_do_is_a_sentence(
     done = lookalike({**variables_for(double, tmp_path), "LOOKALIKE_INDEX": str(tmp_path / "i")}, command, *places)
     assert done.returncode == 1
     assert says in " ".join(done.stderr.split())
+
+
+FORKED = """
+import json, os
+from lookalike import Embedder
+
+embedder = Embedder.open()
+embedder.embed_texts(["before"])
+child = os.fork()
+me = "parent" if child else "child"
+vectors = embedder.embed_texts([f"{me} {number}" for number in range(100)], timeout_s=20)
+again = embedder.embed_texts(["before"], timeout_s=20)
+print(json.dumps([me, again.usage.cached, vectors.values[-1].tolist()]), flush=True)
+if child:
+    _, status = os.waitpid(child, 0)
+    assert status == 0, status
+"""
+
+
+def test_a_forked_process_embeds_as_its_parent_does(double: OpenAIDouble, tmp_path: Path) -> None:
+    """Servers that load an application and fork: each process has threads, connections and files of its own."""
+    environ = {**os.environ, **variables_for(double, tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for me, n_cached, last in map(json.loads, done.stdout.splitlines()):
+        np.testing.assert_allclose(last, vector_of(f"{me} 99", DIM), atol=1e-6)
+        assert n_cached == 1
+    [row] = json.loads(lookalike(environ, "usage", "--json").stdout)["usage"]
+    assert (row["texts"], row["cached"]) == (201, 2)

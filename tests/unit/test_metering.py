@@ -180,6 +180,19 @@ def test_a_budget_holds_among_threads() -> None:
         assert sum(pool.map(take, range(50))) == 10
 
 
+def test_a_small_request_frees_no_more_than_it_had_set_aside() -> None:
+    """Requests end in any order: a large one stays counted until its own answer is there."""
+    budget = Budget(5.0)
+    with ThreadPoolExecutor(1) as another:
+        another.submit(budget.take, 3.0).result()
+        budget.take(1.0)
+        budget.settle(1.0)
+        with pytest.raises(BudgetExceeded):
+            budget.take(1.5)
+        another.submit(budget.settle, 1.0).result()
+        budget.take(3.0)
+
+
 def test_without_a_limit_nothing_is_refused() -> None:
     """A run without --max-cost may cost anything, and use models of unknown price."""
     budget = Budget()

@@ -147,7 +147,9 @@ def test_an_answer_is_read_in_base64_and_in_numbers() -> None:
     assert reading.tokens == 7
 
 
-@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}, {"prompt_tokens": "many"}, [], "7"])
+@pytest.mark.parametrize(
+    "usage", [None, {}, {"prompt_tokens": None}, {"prompt_tokens": "many"}, {"prompt_tokens": 10**30}, [], "7"]
+)
 def test_an_answer_without_usage_counts_no_tokens(usage: object) -> None:
     """A server that does not say what it read is believed otherwise."""
     assert opened("openai:text-embedding-3-small").read(data((0, [1.0]), usage=usage), "text", 1).tokens == 0

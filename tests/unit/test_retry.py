@@ -137,6 +137,8 @@ def test_pauses_are_announced() -> None:
         ("-5", None),
         ("1.5", None),
         ("\u0665", None),
+        ("Wed, 21 Oct 99999999999999999999 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2015 99999999999999999999:28:00 GMT", None),
     ],
 )
 def test_retry_after_is_read_in_both_forms(header: str | None, seconds: float | None) -> None:

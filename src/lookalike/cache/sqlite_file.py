@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lookalike.errors import CacheDamaged, CacheError
+from lookalike.forks import InEachProcess
 from lookalike.sql import statements
 
 VERSION = 1
@@ -41,7 +42,7 @@ class CacheFile:
         self._frozen = frozen
         self._lock = threading.Lock()
         self._write_lock = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
+        self._idle = InEachProcess(list[sqlite3.Connection])
 
     @property
     def exists(self) -> bool:
@@ -114,20 +115,21 @@ class CacheFile:
 
     def close(self) -> None:
         """Close the connections that are not lent; others may be opened again."""
+        idle = self._idle()
         with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
+            closing = [idle.pop() for _ in range(len(idle))]
+        for connection in closing:
             connection.close()
 
     def _borrow(self) -> sqlite3.Connection:
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
+            if idle := self._idle():
+                return idle.pop()
         return self._connect()
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         with self._lock:
-            self._idle.append(connection)
+            self._idle().append(connection)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from datetime import date
 from pathlib import Path
 
 from lookalike.errors import StoreCorrupt
+from lookalike.forks import InEachProcess
 from lookalike.sql import statements
 from lookalike.usage import Usage
 
@@ -46,6 +47,14 @@ class Account:
     key: str
 
 
+@dataclass
+class _Desk:
+    """What a process has not written yet, and its connection."""
+
+    pending: dict[Account, Usage] = field(default_factory=dict)
+    connection: sqlite3.Connection | None = None
+
+
 class UsageLog:
     """Adds up usage by day, provider, model and key. Safe to use from several threads.
 
@@ -60,34 +69,36 @@ class UsageLog:
         self._path = path
         self._clock = clock
         self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._pending: dict[Account, Usage] = {}
+        self._desk = InEachProcess(_Desk)
         self._retry_at = float("-inf")
         self._has_warned = False
 
     def add(self, account: Account, usage: Usage) -> None:
         """Count what was used."""
+        pending = self._desk().pending
         with self._lock:
-            self._pending[account] = self._pending.get(account, Usage()) + usage
+            pending[account] = pending.get(account, Usage()) + usage
             if self._clock() >= self._retry_at:
                 self._write()
 
     def close(self) -> None:
         """Write what could not be written before, if that is possible now."""
+        desk = self._desk()
         with self._lock:
-            if self._pending:
+            if desk.pending:
                 self._write()
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            if desk.connection is not None:
+                desk.connection.close()
+                desk.connection = None
 
     def _write(self) -> None:
         """All that is pending, in one transaction: if that fails, all of it stays pending."""
-        rows = [(*_columns(account), *astuple(usage)) for account, usage in self._pending.items()]
+        desk = self._desk()
+        rows = [(*_columns(account), *astuple(usage)) for account, usage in desk.pending.items()]
         try:
-            if self._connection is None:
-                self._connection = _connected(self._path)
-            with self._connection as transaction:
+            if desk.connection is None:
+                desk.connection = _connected(self._path)
+            with desk.connection as transaction:
                 transaction.execute("BEGIN IMMEDIATE")
                 transaction.executemany(_SQL["add"], rows)
         except (sqlite3.Error, OSError) as error:
@@ -96,7 +107,7 @@ class UsageLog:
                 self._has_warned = True
                 _log.warning("What is used cannot be written to %s for now: %s. Work goes on.", self._path, error)
         else:
-            self._pending.clear()
+            desk.pending.clear()
 
 
 def read_usage(path: Path, *, since: date) -> list[tuple[Account, Usage]]:

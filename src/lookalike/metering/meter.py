@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -41,7 +40,7 @@ class Budget:
     def __init__(self, limit_usd: float | None = None) -> None:
         self._limit_usd = limit_usd
         self._spent_usd = 0.0
-        self._under_way: deque[float] = deque()
+        self._under_way: list[tuple[int, float]] = []  # of which thread, and how much
         self._lock = threading.Lock()
 
     def require_price(self, price: Price | None, *, model: str) -> None:
@@ -63,7 +62,7 @@ class Budget:
             BudgetExceeded: There is not so much left; nothing was set aside.
         """
         with self._lock:
-            if self._limit_usd is not None and self._spent_usd + sum(self._under_way) + cost_usd > self._limit_usd:
+            if self._limit_usd is not None and self._committed_usd() + cost_usd > self._limit_usd:
                 raise BudgetExceeded(
                     f"The next request would cost about ${cost_usd:.6f}, and ${self._spent_usd:.6f} of "
                     f"${self._limit_usd:g} are spent. What was paid for is stored; the same command goes "
@@ -71,14 +70,19 @@ class Budget:
                     limit_usd=self._limit_usd,
                     spent_usd=self._spent_usd,
                 )
-            self._under_way.append(cost_usd)
+            self._under_way.append((threading.get_ident(), cost_usd))
 
     def settle(self, cost_usd: float) -> None:
-        """A request is over and has cost so much; what was set aside longest ago is free again."""
+        """A request of this thread is over and has cost so much; what this thread had set aside is free again."""
         with self._lock:
-            if self._under_way:
-                self._under_way.popleft()
+            me = threading.get_ident()
+            own = next((place for place, (thread, _) in enumerate(self._under_way) if thread == me), None)
+            if own is not None:
+                del self._under_way[own]
             self._spent_usd += cost_usd
+
+    def _committed_usd(self) -> float:
+        return self._spent_usd + sum(cost_usd for _, cost_usd in self._under_way)
 
 
 class ModelMeter:

@@ -15,6 +15,9 @@ from lookalike.providers.refusals import Asked
 from lookalike.providers.towers import hosted_tower
 from lookalike.spaces import Modality, Tower
 
+MOST_TOKENS = 100_000_000
+"""More than any request has: who says more is not believed."""
+
 BOTH: tuple[Modality, ...] = ("image", "text")
 
 
@@ -194,8 +197,8 @@ def pausing(answer: Answer, pause_s: float | None) -> Answer:
 
 
 def count(value: object) -> int:
-    """A number of tokens as an answer tells it; 0 if it does not."""
-    return value if isinstance(value, int) and value > 0 else 0
+    """A number of tokens as an answer tells it; 0 if it does not, or more than any request has."""
+    return value if isinstance(value, int) and 0 < value <= MOST_TOKENS else 0
 
 
 def _require_fit(ref: ModelRef, model: Known) -> None:

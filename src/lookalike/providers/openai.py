@@ -17,6 +17,7 @@ import numpy as np
 from lookalike.errors import ConfigError, LookalikeError, ProviderError, Refused, UnsupportedModel
 from lookalike.messages import Answer, Request, bearer
 from lookalike.providers.adapter import Limits, Prepared, Reading, Upload
+from lookalike.providers.known import count
 from lookalike.providers.reference import ModelRef, ProviderSettings, placed
 from lookalike.providers.refusals import Asked, Said, error_of
 from lookalike.providers.towers import hosted_tower
@@ -191,7 +192,7 @@ def _row(embedding: object) -> Sequence[float] | Rows:
 def _tokens(said: Mapping[str, object]) -> int:
     usage = said.get("usage")
     counts = [usage.get(name) for name in ("prompt_tokens", "total_tokens")] if isinstance(usage, dict) else []
-    return next((count for count in counts if isinstance(count, int) and count > 0), 0)
+    return next(filter(None, map(count, counts)), 0)
 
 
 def _stranger(who: str, what: str) -> ProviderError:

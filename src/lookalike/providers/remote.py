@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from lookalike.calls import Inputs, joined
 from lookalike.errors import BudgetExceeded, DeadlineExceeded, LookalikeError, UnsupportedModel
+from lookalike.forks import InEachProcess
 from lookalike.policy import ImagePolicy
 from lookalike.providers.adapter import Adapter
 from lookalike.providers.believing import believed, matrix
@@ -67,7 +68,8 @@ class RemoteVectorizer:
         self._tower = adapter.tower
         self._learning = threading.Lock()
         # Its threads start when they are needed and end with this object; so do the connections.
-        self._pool = ThreadPoolExecutor(adapter.limits.concurrency, thread_name_prefix=adapter.name)
+        n_threads = adapter.limits.concurrency
+        self._pool = InEachProcess(lambda: ThreadPoolExecutor(n_threads, thread_name_prefix=adapter.name))
         self._closed = weakref.finalize(self, wire.close)
 
     @property
@@ -101,7 +103,7 @@ class RemoteVectorizer:
         limits, running = self._adapter.limits, set[Future[_Sent]]()
         try:
             for batch in batches(inputs, limits, self.policy):
-                running.add(self._pool.submit(self._send, batch, call, tower))
+                running.add(self._pool().submit(self._send, batch, call, tower))
                 if len(running) >= limits.concurrency:
                     yield from self._answered(running, call)
             while running:
@@ -116,7 +118,7 @@ class RemoteVectorizer:
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool().shutdown(wait=False, cancel_futures=True)
         self._closed()
 
     def _known_tower(self, call: Call) -> Tower:
