@@ -23,7 +23,7 @@ from lookalike.places import Address
 from lookalike.query import Part
 from lookalike.store.postgres import schema, tuning
 from lookalike.store.postgres.planning import WANTED_RECALL, Kind, Setting
-from lookalike.store.postgres.store import TIMEOUT_S, PostgresStore, open_store
+from lookalike.store.postgres.store import LONG_TIMEOUT_S, PostgresStore, open_store
 from lookalike.types import Filter, Rows
 
 N_QUERIES = 100
@@ -62,7 +62,7 @@ def init(config: Config) -> None:
 @click.pass_obj
 def migrate(config: Config) -> None:
     """Bring the tables up to date, all or nothing. Safe to run again, and from several machines at once."""
-    with closing(schema.connect(_require_address(config), timeout_s=TIMEOUT_S)) as database:
+    with closing(schema.connect(_require_address(config), timeout_s=LONG_TIMEOUT_S)) as database:
         before, after = database.run(lambda connection: schema.migrate(connection, database.place))
     if before == after:
         click.echo(f"The tables in {config.index} have version {after}: nothing to do")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from lookalike.postgres import Database
 from lookalike.sql import statements
@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 MORE = 8
 """How many times as many contents are looked at when those of a search were not enough to be sure of its answer."""
 
+TIMEOUT_S = 30.0
+"""How long a search may take before its connection is cut; a database that has stopped answering would hold its thread.
+The server's own statement_timeout is usually shorter."""
+
 REFRESH_S = 30.0
 """How often it is looked whether the index has been made, measured or outgrown."""
+
+Answer = TypeVar("Answer")
 
 _SQL = statements("lookalike.store.postgres", "store.sql")
 
@@ -43,7 +49,7 @@ class Finder:
     def plan(self, query: Rows, *, limit: int, where: Filter) -> Plan:
         """How this search is made."""
         if where.is_empty and time.monotonic() >= self._tuning_due:
-            self._tuning = self._database.run(self._read_tuning)
+            self._tuning = self._run(self._read_tuning)
             self._tuning_due = time.monotonic() + REFRESH_S
         return plan(query, limit=limit, where=where, tuning=self._tuning)
 
@@ -53,11 +59,11 @@ class Finder:
         if asked is None:
             return [], 0
         if not how.is_exact:
-            rows = self._database.run(lambda connection: self._ask_index(connection, how, asked))
+            rows = self._run(lambda connection: self._ask_index(connection, how, asked))
             if _is_whole(rows, limit, limit + SPARE):
                 return _answer(rows)
         while True:
-            rows = self._database.run(lambda c: c.cursor(binary=True).execute(_SQL[name], asked).fetchall())
+            rows = self._run(lambda c: c.cursor(binary=True).execute(_SQL[name], asked).fetchall())
             if _is_whole(rows, limit, asked["n_contents"]) or not (rows or self._has_items(where)):
                 return _answer(rows)
             asked["n_contents"] *= MORE
@@ -76,7 +82,10 @@ class Finder:
                 rows = connection.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {statement}".encode(), asked).fetchall()
             return [row[0] for row in rows]
 
-        return self._database.run(ask)
+        return self._run(ask)
+
+    def _run(self, work: Callable[[Connection], Answer]) -> Answer:
+        return self._database.run(work, timeout_s=TIMEOUT_S)
 
     def _question(self, query: Rows, limit: int, where: Filter) -> tuple[str, dict[str, Any] | None]:
         """The exact statement and what it is asked with; None if the project is not known."""
@@ -99,12 +108,12 @@ class Finder:
     def _has_items(self, where: Filter) -> bool:
         if not where.is_empty:  # what passes a filter has items
             return False
-        row = self._database.run(lambda connection: connection.execute(_SQL["n_items"]).fetchone())
+        row = self._run(lambda connection: connection.execute(_SQL["n_items"]).fetchone())
         return row is not None and row[0] > 0
 
     def _code(self, project: str) -> int | None:
         if project not in self._projects:
-            self._projects |= self._database.run(lambda connection: project_codes(connection, {project}))
+            self._projects |= self._run(lambda connection: project_codes(connection, {project}))
         return self._projects.get(project)
 
     def _read_tuning(self, connection: Connection) -> Tuning | None:

@@ -6,7 +6,7 @@ or locked for a session, so that a pooler may stand between. A search is one sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from lookalike.spaces import Space
 from lookalike.sql import statements
 from lookalike.store.postgres import schema, writing
 from lookalike.store.postgres.faults import speaking
-from lookalike.store.postgres.finding import Finder
+from lookalike.store.postgres.finding import TIMEOUT_S, Finder
 from lookalike.store.postgres.ledger import PostgresLedger
 from lookalike.store.postgres.rows import asked_metadata, copied, digest_of, escaped, item_of, plain, rows_of
 from lookalike.types import Filter, Item, Rows, Scored, StoreStats
@@ -29,8 +29,8 @@ from lookalike.vectors import normalise, require_unit_rows
 if TYPE_CHECKING:
     from lookalike.postgres import Connection
 
-TIMEOUT_S = 600.0
-"""How long one step may take before its connection is cut. The server's own statement_timeout is usually shorter."""
+LONG_TIMEOUT_S = 600.0
+"""How long what reads or writes much may take."""
 
 PAGE = 1000
 """Items to a question when all are walked."""
@@ -51,7 +51,7 @@ def create(url: Secret, space: Space) -> PostgresStore:
     """
     database = schema.connect(url, timeout_s=TIMEOUT_S)
     try:
-        database.run(lambda connection: schema.migrate(connection, database.place))
+        database.run(lambda connection: schema.migrate(connection, database.place), timeout_s=LONG_TIMEOUT_S)
         return PostgresStore(database, database.run(lambda c: schema.bind(c, database.place, space)))
     except BaseException:
         database.close()
@@ -130,7 +130,7 @@ class PostgresStore:
         """The items of these (project, id) pairs, in order; None where there is none."""
         found: list[Item | None] = [None] * len(keys)
         if keys:
-            for place, *row in self._rows("get", **writing.key_columns(keys)):
+            for place, *row in self._rows("get", writing.key_columns(keys)):
                 found[place - 1] = item_of(row)
         return found
 
@@ -138,9 +138,8 @@ class PostgresStore:
         """The stored vectors of these contents, (m, dim) unit rows, and the m contents that were found, in order."""
         if not contents:
             return np.empty((0, self.space.dim), np.float32), []
-        known = dict(
-            self._rows("vectors", space=self.bound.number, contents=[digest_of(content) for content in contents])
-        )
+        asked = {"space": self.bound.number, "contents": [digest_of(content) for content in contents]}
+        known = dict(self._rows("vectors", asked, timeout_s=LONG_TIMEOUT_S))
         found = [content for content in contents if bytes.fromhex(content) in known]
         return self._unit_rows(known[bytes.fromhex(content)] for content in found), found
 
@@ -153,7 +152,7 @@ class PostgresStore:
                 _SQL["read_projects"]
             ).fetchall()
 
-        (n_contents, n_used, n_unchecked, n_bytes), projects = self.database.run(read)
+        (n_contents, n_used, n_unchecked, n_bytes), projects = self.database.run(read, timeout_s=LONG_TIMEOUT_S)
         return StoreStats(
             items=sum(n_items for _, n_items in projects),
             contents=n_used,
@@ -175,12 +174,13 @@ class PostgresStore:
         ((first, last),) = self._rows("range_of_contents")
         if n < 1 or first is None:
             return [], self._unit_rows([])
-        chance, drawn = np.random.default_rng(seed), dict[int, tuple[bytes, bytes]]()
+        chance, drawn = np.random.default_rng(seed), dict[int, list[bytes]]()
         few = last - first < DRAWS * n
         for _ in range(1 if few else DRAWS):
             numbers = chance.permutation(last - first + 1) if few else chance.integers(last - first + 1, size=2 * n)
             asked = [int(number) + first for number in numbers if int(number) + first not in drawn]
-            found = {row[0]: row[1:] for row in self._rows("sample", space=self.bound.number, numbers=asked)}
+            rows = self._rows("sample", {"space": self.bound.number, "numbers": asked})
+            found = {number: row for number, *row in rows}
             drawn |= {number: found[number] for number in asked if number in found}
             if len(drawn) >= n:
                 break
@@ -211,7 +211,7 @@ class PostgresStore:
                     writing.add_items(connection, self.bound.number, list(by_key.values()), set(digests))
 
         with speaking():
-            self.database.run(write)
+            self.database.run(write, timeout_s=LONG_TIMEOUT_S)
 
     def delete(self, keys: Sequence[tuple[str, str]]) -> int:
         """Delete these (project, id) pairs; the number that existed. Vectors stay until `compact`."""
@@ -223,7 +223,7 @@ class PostgresStore:
                 return writing.delete_items(connection, keys)
 
         with speaking():
-            return self.database.run(write)
+            return self.database.run(write, timeout_s=LONG_TIMEOUT_S)
 
     def compact(self) -> int:
         """Give back the space of vectors that no item uses; the number freed. Readers go on, writers wait.
@@ -237,7 +237,7 @@ class PostgresStore:
                 row = connection.execute(_SQL["delete_contents"]).fetchone()
             return int(row[0]) if row else 0
 
-        return self.database.run(write)
+        return self.database.run(write, timeout_s=LONG_TIMEOUT_S)
 
     def check(self) -> None:
         """Look at every item. Slow.
@@ -246,7 +246,7 @@ class PostgresStore:
             StoreCorrupt: An item has no vector, or a project another number of items than was counted.
         """
         for name, what in (("check_items", "items without a vector"), ("check_counts", "projects with a wrong count")):
-            ((n,),) = self._rows(name, space=self.bound.number)
+            ((n,),) = self._rows(name, {"space": self.bound.number}, timeout_s=LONG_TIMEOUT_S)
             if n:
                 raise StoreCorrupt(
                     f"{self.database.place} has {n:,} {what}: its tables were changed by something else. Restore "
@@ -257,8 +257,9 @@ class PostgresStore:
     def _items_of(self, project: str, where: Filter) -> Iterator[Item]:
         start = ""
         while True:
-            asked = {"project": escaped(project), "start": escaped(start), "metadata": asked_metadata(where)}
-            page = [item_of(row) for row in self._rows("page_of_items", **asked, limit=PAGE)]
+            asked = {"project": escaped(project), "metadata": asked_metadata(where)}
+            rows = self._rows("page_of_items", {**asked, "start": escaped(start), "limit": PAGE})
+            page = [item_of(row) for row in rows]
             yield from page
             if len(page) < PAGE:
                 return
@@ -267,6 +268,9 @@ class PostgresStore:
     def _unit_rows(self, vectors: Iterable[bytes]) -> Rows:
         return normalise(rows_of(vectors, dim=self.space.dim))
 
-    def _rows(self, name: str, **asked: object) -> list[Any]:
+    def _rows(self, name: str, asked: Mapping[str, object] | None = None, *, timeout_s: float = TIMEOUT_S) -> list[Any]:
+        def ask(connection: Connection) -> list[Any]:
+            return connection.cursor(binary=True).execute(_SQL[name], asked or {}).fetchall()
+
         with speaking():
-            return self.database.run(lambda c: c.cursor(binary=True).execute(_SQL[name], asked).fetchall())
+            return self.database.run(ask, timeout_s=timeout_s)

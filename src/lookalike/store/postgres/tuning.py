@@ -15,7 +15,7 @@ from lookalike.errors import InputError
 from lookalike.sql import statements
 from lookalike.store.postgres.planning import MEASURED_LIMIT, WANTED_RECALL, Kind, Plan, Setting
 from lookalike.store.postgres.rows import text_of
-from lookalike.store.postgres.store import PostgresStore
+from lookalike.store.postgres.store import LONG_TIMEOUT_S, PostgresStore
 from lookalike.types import Filter, Rows
 from lookalike.vectors import normalise
 
@@ -101,7 +101,7 @@ def build(
                 if on_progress and told:
                     on_progress(told[0], told[1] / max(told[2], 1))
         building.result()
-    store.database.run(lambda connection: connection.execute(_SQL["analyze"].encode()))
+    store.database.run(lambda connection: connection.execute(_SQL["analyze"].encode()), timeout_s=LONG_TIMEOUT_S)
     return True
 
 
