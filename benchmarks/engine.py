@@ -157,19 +157,13 @@ def serve(tasks: Mapping[str, Task]) -> None:
         task()
     for line in sys.stdin:
         name = line.strip()
-        print(private_mb() if name == "memory" else min(seconds(tasks[name]) for _ in range(REPEATS[name])), flush=True)
+        print(min(seconds(tasks[name]) for _ in range(REPEATS[name])), flush=True)
 
 
 def seconds(task: Task) -> float:
     start = time.perf_counter()
     task()
     return time.perf_counter() - start
-
-
-def private_mb() -> float:
-    """Memory that this process shares with nobody and no file, in MB."""
-    lines = Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) / 1024
 
 
 class Stack:
@@ -225,14 +219,12 @@ def measure(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
     subprocess.run([pythons["peer"], script, "--make", str(folder), str(arguments.shared)], check=True)
     commands = {s: [python, script, "--serve", s, str(folder), str(cache)] for s, python in pythons.items()}
     stacks = {name: Stack(command) for name, command in commands.items()}
-    memory = {name: stack.ask("memory") for name, stack in stacks.items()}
     times: dict[tuple[str, str], list[float]] = {(t, s): [] for t in REPEATS for s in stacks}
     for _ in range(arguments.rounds):
         for task, stack in times:
             times[task, stack].append(stacks[stack].ask(task))
     for stack in stacks.values():
         stack.stop()
-    fresh = memory_of_fresh_worker(commands["exact"])
     starts: dict[tuple[str, str], list[float]] = {("cold", s): [] for s in pythons}
     for stack, python in pythons.items():  # compiles code and model, and fills the page cache
         cold_seconds(stack, python, folder, cache)
@@ -240,25 +232,7 @@ def measure(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
         for (_, stack), found in starts.items():
             found.append(cold_seconds(stack, pythons[stack], folder, cache))
     rows = [row for task in REPEATS for row in task_rows(task, times)] + task_rows("cold", starts)
-    rows.append(
-        {
-            "what": "private memory of a worker, both towers, exact",
-            "ours": round(fresh, 1),
-            "peer": round(memory["peer"], 1),
-            "unit": "MB",
-            "ratio": round(memory["peer"] / fresh, 1),
-            "target": "<= 120 MB",
-        }
-    )
     return {"name": "Engine: CLIP ViT-B/32", "machine": machine(pythons["peer"]), "rows": rows}
-
-
-def memory_of_fresh_worker(command: list[str]) -> float:
-    """A worker that found everything compiled, as all but the very first do."""
-    stack = Stack(command)
-    answer = stack.ask("memory")
-    stack.stop()
-    return answer
 
 
 TARGETS = {

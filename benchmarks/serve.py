@@ -30,6 +30,7 @@ from typing import Any
 
 import load
 from ingest import cpu_model, make_pictures
+from memory import largest_private_mb
 
 ROUNDS = 3
 SECONDS = 6.0
@@ -122,9 +123,27 @@ def peers(model: Path, python: Path, infinity: Path) -> list[Contender]:
     ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A contender that has said that it is ready."""
+
+    port: int
+    pid: int
+    ready_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What came of pictures and texts at equal concurrency."""
+
+    images: load.Figures
+    texts: load.Figures
+    private_mb: float
+
+
 @contextmanager
-def running(contender: Contender) -> Iterator[tuple[int, float]]:
-    """A contender's port, and the seconds from its start until it said that it was ready."""
+def running(contender: Contender) -> Iterator[Running]:
+    """A contender, from when it is ready until the block ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -138,7 +157,7 @@ def running(contender: Contender) -> Iterator[tuple[int, float]]:
                     output.seek(0)
                     raise RuntimeError(f"{contender.name} did not start: {output.read()[-3000:].decode()}")
                 time.sleep(0.01)
-            yield port, time.perf_counter() - began
+            yield Running(port=port, pid=process.pid, ready_s=time.perf_counter() - began)
         finally:
             process.terminate()
             process.wait(30)
@@ -150,19 +169,21 @@ def _answers(url: str) -> bool:
     return False
 
 
-def measured(contender: Contender, pictures: Sequence[bytes]) -> dict[str, load.Figures]:
-    """Pictures and texts at equal concurrency."""
-    with running(contender) as (port, _):
+def measured(contender: Contender, pictures: Sequence[bytes]) -> Measured:
+    """Pictures and texts at equal concurrency, and what memory they took."""
+    with running(contender) as server:
+        port = server.port
         for requests in (contender.images(pictures), contender.texts()):
             asyncio.run(load.closed(port, requests, concurrency=CLIENTS, seconds=1.5))  # warm
         images = asyncio.run(load.closed(port, contender.images(pictures), concurrency=CLIENTS, seconds=SECONDS))
         texts = asyncio.run(load.closed(port, contender.texts(), concurrency=CLIENTS, seconds=SECONDS))
+        private_mb = largest_private_mb(server.pid)
     for what, figures in {"images": images, "texts": texts}.items():
         print(f"{contender.name:16} {what:7} {figures.per_s:8.1f}/s  p50 {figures.percentile_ms(0.5):7.1f}  "
               f"p95 {figures.percentile_ms(0.95):7.1f} ms  failures {figures.failures}", flush=True)  # fmt: skip
         if figures.failures:
             raise RuntimeError(f"{contender.name}: {figures.failures} requests for {what} failed.")
-    return {"images": images, "texts": texts}
+    return Measured(images=images, texts=texts, private_mb=private_mb)
 
 
 def compared(contenders: Sequence[Contender], pictures: Sequence[bytes]) -> Iterator[Row]:
@@ -172,17 +193,22 @@ def compared(contenders: Sequence[Contender], pictures: Sequence[bytes]) -> Iter
     for what in ("images", "texts"):
         for name in own:
             for peer in [c.name for c in contenders if c.name not in own]:
-                rate, peer_rate = (statistics.median(r[n][what].per_s for r in rounds) for n in (name, peer))
-                ratio = statistics.median(r[name][what].per_s / r[peer][what].per_s for r in rounds)
+                found = [(getattr(r[name], what), getattr(r[peer], what)) for r in rounds]
+                rate, peer_rate = (statistics.median(each.per_s for each in side) for side in zip(*found, strict=True))
+                ratio = statistics.median(mine.per_s / other.per_s for mine, other in found)
                 note = f"peer: {peer}; {CLIENTS} clients, one {what[:-1]} a request"
                 yield row(f"{what} over HTTP, {name.split()[-1]}", rate, f"{what}/s", ">= 2 x", peer_rate, ratio, note)
-                p95, peer_p95 = (
-                    statistics.median(r[n][what].percentile_ms(0.95) for r in rounds) for n in (name, peer)
-                )
-                better = statistics.median(
-                    r[peer][what].percentile_ms(0.95) / r[name][what].percentile_ms(0.95) for r in rounds
-                )
+                late = [(mine.percentile_ms(0.95), other.percentile_ms(0.95)) for mine, other in found]
+                p95, peer_p95 = (statistics.median(side) for side in zip(*late, strict=True))
+                better = statistics.median(other / mine for mine, other in late)
                 yield row(f"{what}: p95, {name.split()[-1]}", p95, "ms", ">= 1 x", peer_p95, better, note)
+    for name in own:
+        for peer in [c.name for c in contenders if c.name not in own]:
+            most, peer_most = (max(r[n].private_mb for r in rounds) for n in (name, peer))
+            what = f"private memory of the largest process, {name.split()[-1]}"
+            note = f"peer: {peer}; weights that are mapped from a file are nobody's own"
+            target = "<= 120 MB" if name.endswith("exact") else None
+            yield row(what, most, "MB", target, peer_most, peer_most / most, note)
 
 
 def row(
@@ -208,8 +234,8 @@ def readiness(model: Path, cache: Path) -> Iterator[Row]:
             pass  # compiles
         seconds = []
         for _ in range(5):
-            with running(contender) as (_, ready_s):
-                seconds.append(ready_s)
+            with running(contender) as server:
+                seconds.append(server.ready_s)
         yield row(f"ready, two workers, {precision}", statistics.median(seconds), "s", f"<= {target_s} s")
 
 
@@ -218,7 +244,8 @@ def overhead(model: Path, cache: Path, pictures: Sequence[bytes]) -> Iterator[Ro
     for precision in READY:
         engine = _child(model, precision, cache, [str(len(pictures))])
         contender = ours(model, precision, cache)
-        with running(contender) as (port, _):
+        with running(contender) as server:
+            port = server.port
             asyncio.run(load.closed(port, contender.texts(), concurrency=1, seconds=1))
             alone = asyncio.run(load.closed(port, contender.texts(), concurrency=1, seconds=SECONDS))
             requests = [load.request("/embed/image", picture, "image/jpeg") for picture in pictures]
