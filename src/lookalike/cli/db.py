@@ -212,8 +212,8 @@ def _filters(store: PostgresStore) -> Iterator[tuple[Filter, float]]:
 def _told(setting: Setting) -> str:
     if not setting.ef_search:
         return (
-            f"exact, {setting.exact_p50_ms:.1f} ms: the index finds {setting.recall:.3f} of the best ten, "
-            f"and {WANTED_RECALL} is wanted"
+            f"exact, {setting.exact_p50_ms:.1f} ms: the index finds {setting.recall:.3f} of the best ten in "
+            f"{setting.p50_ms:.1f} ms, and {WANTED_RECALL} in less time is wanted"
         )
     return (
         f"by the index, ef_search {setting.ef_search}: recall {setting.recall:.3f} in {setting.p50_ms:.1f} ms; "

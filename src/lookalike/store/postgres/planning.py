@@ -42,8 +42,8 @@ class Setting:
     """What was measured for one kind of query.
 
     Attributes:
-        ef_search: The index's setting; 0 if none was good enough.
-        recall: The share of the true ten best that it found.
+        ef_search: The index's setting; 0 if none was good enough, and quicker.
+        recall: The share of the true ten best that it, or the last one that was tried, found.
         p50_ms: Its median time, in milliseconds.
         exact_p50_ms: That of looking at every vector.
     """
@@ -118,7 +118,7 @@ def plan(query: Rows, *, limit: int, where: Filter, tuning: Tuning | None) -> Pl
     setting = tuning.settings.get(kind)
     if setting is None or setting.ef_search == 0:
         reached = f" (at most {setting.recall:.3f})" if setting else ""
-        return Plan(0, f"Exact: no setting of the index finds enough for queries {_place(kind)}{reached}.")
+        return Plan(0, f"Exact: no setting of the index finds enough in less time for queries {_place(kind)}{reached}.")
     ef_search = max(setting.ef_search * max(limit, MEASURED_LIMIT) // MEASURED_LIMIT, limit + SPARE)
     if ef_search > MAX_EF_SEARCH:
         return Plan(0, f"Exact: {limit:,} answers are more than the index finds well.")

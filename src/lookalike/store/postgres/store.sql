@@ -93,7 +93,7 @@ ORDER BY distance, name, id LIMIT %(limit)s
 
 -- get --
 SELECT key.place, name, items.id, sha256, uri, caption, metadata::text
-FROM unnest(%(projects)s::text[], %(ids)s::text[]) WITH ORDINALITY AS key (project, id, place)
+FROM unnest(%(projects)b::text[], %(ids)b::text[]) WITH ORDINALITY AS key (project, id, place)
 JOIN lookalike_projects ON name = key.project
 JOIN lookalike_items AS items ON items.project = lookalike_projects.project AND items.id = key.id
 JOIN lookalike_contents USING (content)
@@ -114,7 +114,7 @@ SELECT min(content), max(content) FROM lookalike_contents
 
 -- sample --
 SELECT content, sha256, vector FROM lookalike_contents JOIN lookalike_vectors USING (content)
-WHERE space = %(space)s::smallint AND content = ANY(%(numbers)s::bigint[])
+WHERE space = %(space)s::smallint AND content = ANY(%(numbers)b::bigint[])
 AND EXISTS (SELECT FROM lookalike_items WHERE lookalike_items.content = lookalike_contents.content)
 
 -- stats --
@@ -153,7 +153,7 @@ ON CONFLICT (space, content) DO NOTHING
 
 -- insert_projects --
 -- What is there already is left out first: an insert that meets it would use up a number.
-INSERT INTO lookalike_projects (name) SELECT new.name FROM unnest(%(names)s::text[]) AS new (name)
+INSERT INTO lookalike_projects (name) SELECT new.name FROM unnest(%(names)b::text[]) AS new (name)
 WHERE NOT EXISTS (SELECT FROM lookalike_projects AS old WHERE old.name = new.name)
 ORDER BY new.name COLLATE "C"
 ON CONFLICT (name) DO NOTHING
@@ -167,8 +167,8 @@ WITH written AS (
   INSERT INTO lookalike_items (project, id, content, uri, caption, metadata)
   SELECT new.project, new.id, content, new.uri, new.caption, new.metadata::jsonb
   FROM unnest(
-    %(projects)s::integer[], %(ids)s::text[], %(contents)b::bytea[], %(uris)s::text[], %(captions)s::text[],
-    %(metadata)s::text[]
+    %(projects)b::integer[], %(ids)b::text[], %(contents)b::bytea[], %(uris)b::text[], %(captions)b::text[],
+    %(metadata)b::text[]
   ) AS new (project, id, sha256, uri, caption, metadata)
   JOIN lookalike_contents USING (sha256)
   ORDER BY new.project, new.id COLLATE "C"
@@ -181,7 +181,7 @@ SELECT project, count(*) FROM written WHERE is_new GROUP BY project
 -- delete_items --
 WITH doomed AS MATERIALIZED (
   SELECT items.project, items.id
-  FROM (SELECT DISTINCT * FROM unnest(%(projects)s::text[], %(ids)s::text[])) AS key (project, id)
+  FROM (SELECT DISTINCT * FROM unnest(%(projects)b::text[], %(ids)b::text[])) AS key (project, id)
   JOIN lookalike_projects ON name = key.project
   JOIN lookalike_items AS items ON items.project = lookalike_projects.project AND items.id = key.id
   ORDER BY items.project, items.id FOR UPDATE OF items
@@ -193,10 +193,10 @@ SELECT project, count(*) FROM gone GROUP BY project
 
 -- count_projects --
 WITH locked AS MATERIALIZED (
-  SELECT project FROM lookalike_projects WHERE project = ANY(%(projects)s::integer[]) ORDER BY project FOR UPDATE
+  SELECT project FROM lookalike_projects WHERE project = ANY(%(projects)b::integer[]) ORDER BY project FOR UPDATE
 )
 UPDATE lookalike_projects AS counted SET n_items = n_items + n
-FROM unnest(%(projects)s::integer[], %(counts)s::bigint[]) AS change (project, n) JOIN locked USING (project)
+FROM unnest(%(projects)b::integer[], %(counts)b::bigint[]) AS change (project, n) JOIN locked USING (project)
 WHERE counted.project = change.project
 
 -- delete_contents --
@@ -221,7 +221,7 @@ WHERE n_items <> (SELECT count(*) FROM lookalike_items WHERE lookalike_items.pro
 
 -- ledger_known --
 SELECT project, uri, item_id, stamp, outcome, content, reason FROM lookalike_ledger
-WHERE project = %(project)s AND uri = ANY(%(uris)s::text[])
+WHERE project = %(project)s AND uri = ANY(%(uris)b::text[])
 
 -- ledger_page --
 SELECT project, uri, item_id, stamp, outcome, content, reason FROM lookalike_ledger
@@ -233,8 +233,8 @@ SELECT DISTINCT project FROM lookalike_ledger ORDER BY project
 -- ledger_record --
 INSERT INTO lookalike_ledger (project, uri, item_id, stamp, outcome, content, reason)
 SELECT * FROM unnest(
-  %(projects)s::text[], %(uris)s::text[], %(item_ids)s::text[], %(stamps)s::text[], %(outcomes)s::text[],
-  %(contents)s::text[], %(reasons)s::text[]
+  %(projects)b::text[], %(uris)b::text[], %(item_ids)b::text[], %(stamps)b::text[], %(outcomes)b::text[],
+  %(contents)b::text[], %(reasons)b::text[]
 ) AS new (project, uri, item_id, stamp, outcome, content, reason)
 ORDER BY new.project COLLATE "C", new.uri COLLATE "C"
 ON CONFLICT (project, uri) DO UPDATE
@@ -244,5 +244,5 @@ SET item_id = excluded.item_id, stamp = excluded.stamp, outcome = excluded.outco
 -- ledger_forget --
 DELETE FROM lookalike_ledger WHERE (project, uri) IN (
   SELECT project, uri FROM lookalike_ledger
-  WHERE project = %(project)s AND uri = ANY(%(uris)s::text[]) ORDER BY project, uri FOR UPDATE
+  WHERE project = %(project)s AND uri = ANY(%(uris)b::text[]) ORDER BY project, uri FOR UPDATE
 )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 EF_SEARCHES = (40, 100, 200, 400, 700, 1000)
 """Settings that are tried, the quickest first."""
 
-BLEND = 0.3
-"""What of another picture is in a query that stands for a picture: a vector that is itself in the index is found more
-easily than its like."""
+SHIFT = 0.2
+"""By how much of the difference of two others a picture is moved to stand for one that is not in the index, since what
+is in it is found more easily. At 100,000 rows the recall of such vectors (0.974, 0.991, 0.995 for an ef_search of 100,
+200, 400) was that of pictures that were not indexed (0.970, 0.991, 0.996); unmoved ones had 0.990, 0.994, 0.994."""
 
 MAX_MEMORY_BYTES = 2**30
 """What an index is built in unless more is asked for; the server's memory is not known here."""
@@ -145,14 +146,17 @@ def tune(
 
 
 def boundary_of(near: Rows, far: Rows | None = None) -> float:
-    """The cosine to the centre that parts two kinds of queries; what is between them counts as "far", the harder kind.
+    """The cosine to the centre that parts two kinds of queries.
+
+    It is nearer to the pictures: what lies between counts as "far", the harder kind.
 
     Args:
         near: (n,) cosines of pictures.
         far: (m,) cosines of words; None if there are none.
     """
     lowest = float(np.quantile(near, 0.01))
-    return lowest if far is None else max(lowest, float(far.max()) + 1e-6)
+    highest = lowest if far is None else float(far.max())
+    return max(lowest - (lowest - highest) / 4, highest + 1e-6)
 
 
 def compare(
@@ -207,13 +211,11 @@ def _choose(
     for ef_search in EF_SEARCHES:
         name = f"ef_search {ef_search}"
         found, measured = _ask(store, probe, Plan(ef_search, "Measured."), name, tell)
-        reached = recall(found, truth)
-        if measured.p50_ms >= exact_p50_ms:
+        best = Setting(ef_search, recall(found, truth), measured.p50_ms, exact_p50_ms)
+        if best.recall >= WANTED_RECALL:
             break
-        if reached >= WANTED_RECALL:
-            return Setting(ef_search, reached, measured.p50_ms, exact_p50_ms)
-        best = Setting(0, reached, measured.p50_ms, exact_p50_ms)
-    return best
+    is_worth_it = best.recall >= WANTED_RECALL and best.p50_ms < exact_p50_ms
+    return best if is_worth_it else replace(best, ef_search=0)
 
 
 def _ask(
@@ -250,6 +252,6 @@ def _first(store: PostgresStore, statement: str) -> Any:
 def probes_of(store: PostgresStore, words: Rows | None, *, n: int) -> Iterator[tuple[Kind, Rows]]:
     """What to measure with: n pictures like those of the collection, and as many words if there are some."""
     _, rows = store.sample(n, seed=1)
-    yield "near", normalise(rows + BLEND / (1 - BLEND) * np.roll(rows, 1, axis=0))
+    yield "near", normalise(rows + SHIFT * (np.roll(rows, 1, axis=0) - np.roll(rows, 2, axis=0)))
     if words is not None:
         yield "far", words[:n]
