@@ -64,6 +64,7 @@ LADDER = {
         "progress",
         "ingest",
         "importing",
+        "copying",
         "survey",
         "query",
         "bank",

@@ -13,6 +13,7 @@ import click
 import lookalike
 from lookalike.cli.bridge import bridge
 from lookalike.cli.cache import cache
+from lookalike.cli.copying import copy_
 from lookalike.cli.cost import cost
 from lookalike.cli.db import db
 from lookalike.cli.doctor import doctor
@@ -86,6 +87,7 @@ for command in (
     embed,
     serve,
     import_,
+    copy_,
     forget,
     stats,
     doctor,

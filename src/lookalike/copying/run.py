@@ -1,0 +1,173 @@
+"""Items, their vectors, and what the ledger says of each object, brought from one index into another.
+
+The target is its own record of how far a copy has come: what is there already is compared, not written again. So a copy
+that was killed anywhere is finished by running it once more, and one that is complete changes nothing. A batch is
+written all or nothing, items before the ledger: what a killed copy leaves can be searched, and an ingest into it looks
+again at whatever has no entry yet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol, TypeVar
+
+from lookalike.errors import InputError
+from lookalike.ingest import chunked
+from lookalike.ports import Catalogue, Ledger, VectorReader, VectorWriter
+from lookalike.progress import Progress
+from lookalike.types import Filter, Item, LedgerEntry, Outcome
+
+BATCH = 4096
+"""Items to a transaction: enough that its cost is spread, and 8 MB of vectors of 512 numbers."""
+
+Value = TypeVar("Value")
+
+
+class CopyableStore(VectorReader, VectorWriter, Catalogue, Protocol):
+    """A store as a whole."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What became of each source object."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyReport:
+    """What a copy did.
+
+    Attributes:
+        new: Items that were not there.
+        replaced: Items that were there, but not the same.
+        unchanged: Items that were there already.
+        entries: Entries of the ledger that were new or not the same.
+        failures: What the target refused, by item or place, and why.
+        elapsed_s: Seconds that it took.
+    """
+
+    new: int
+    replaced: int
+    unchanged: int
+    entries: int
+    failures: tuple[tuple[str, str], ...]
+    elapsed_s: float
+
+
+def copy(
+    source: CopyableStore,
+    target: CopyableStore,
+    *,
+    project: str | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> CopyReport:
+    """Bring into `target` all that `source` holds; memory is bounded by a batch. Run it again after whatever ended it.
+
+    Vectors that no item uses are left behind. A picture that has a vector in the target keeps that one.
+
+    Args:
+        source: Only read.
+        target: Of the same space, open for writing. What it holds beside stays as it is.
+        project: Only this project; all if left out.
+        on_progress: Told after every batch.
+
+    Raises:
+        SpaceMismatch: The indexes are of two spaces. Nothing was written.
+        StoreError: One of them cannot go on. What was copied stays; run it again.
+    """
+    target.space.require(source.space, doing="Copying")
+    run = _Run(source, target)
+    for items in chunked(source.items(Filter(project=project)), BATCH):
+        run.take_items(items)
+        if on_progress:
+            on_progress(run.progress())
+    for entries in chunked(source.ledger.under(project, ""), BATCH):
+        run.take_entries(entries)
+    return run.report()
+
+
+def known_entries(ledger: Ledger, entries: Sequence[LedgerEntry]) -> list[LedgerEntry | None]:
+    """For each of these entries, which are in order of project, the ledger's own."""
+    known: list[LedgerEntry | None] = []
+    for project, group in groupby(entries, lambda entry: entry.project):
+        uris = [entry.uri for entry in group]
+        found = ledger.known(project, uris)
+        known += [found.get(uri) for uri in uris]
+    return known
+
+
+class _Run:
+    """A copy under way, and what it has done so far."""
+
+    def __init__(self, source: CopyableStore, target: CopyableStore) -> None:
+        self._source = source
+        self._target = target
+        self._new = self._replaced = self._unchanged = self._entries = 0
+        self._failures: list[tuple[str, str]] = []
+        self._began_s = time.monotonic()
+
+    def take_items(self, items: Sequence[Item]) -> None:
+        there = self._target.get([(item.project, item.id) for item in items])
+        news = [(item, old) for item, old in zip(items, there, strict=True) if item != old]
+        replaced = {(old.project, old.id) for _, old in news if old is not None}
+        self._unchanged += len(items) - len(news)
+        changed = [item for item, _ in news]
+        wanted = {item.content for item in changed}
+        _, stored = self._target.vectors(sorted(wanted))
+        rows, found = self._source.vectors(sorted(wanted.difference(stored)))
+        row_of = {content: n for n, content in enumerate(found)}
+
+        def add(some: Sequence[Item]) -> None:
+            new = sorted({item.content for item in some}.intersection(row_of))
+            self._target.add(some, new, rows[[row_of[content] for content in new]])
+            n_replaced = sum((item.project, item.id) in replaced for item in some)
+            self._replaced += n_replaced
+            self._new += len(some) - n_replaced
+
+        self._each_good(changed, add, lambda item: item.id)
+
+    def take_entries(self, entries: Sequence[LedgerEntry]) -> None:
+        known = known_entries(self._target.ledger, entries)
+        changed = [entry for entry, there in zip(entries, known, strict=True) if entry != there]
+
+        def record(some: Sequence[LedgerEntry]) -> None:
+            self._target.ledger.record(some)
+            self._entries += len(some)
+
+        self._each_good(changed, record, lambda entry: entry.uri)
+
+    def progress(self) -> Progress:
+        n_failed = len(self._failures)
+        done = self._new + self._replaced + self._unchanged + n_failed
+        return Progress(counts={Outcome.FAILED: n_failed}, done=done, n_bytes=0, elapsed_s=self._elapsed_s())
+
+    def report(self) -> CopyReport:
+        return CopyReport(
+            new=self._new,
+            replaced=self._replaced,
+            unchanged=self._unchanged,
+            entries=self._entries,
+            failures=tuple(self._failures),
+            elapsed_s=self._elapsed_s(),
+        )
+
+    def _each_good(
+        self, values: Sequence[Value], write: Callable[[Sequence[Value]], None], name: Callable[[Value], str]
+    ) -> None:
+        """Write these; where one of them is refused, the others. By halves: a refusal may not say whose it is."""
+        if not values:
+            return
+        try:
+            write(values)
+        except InputError as error:
+            if len(values) == 1:
+                self._failures.append((name(values[0]), error.reason))
+                return
+            half = len(values) // 2
+            self._each_good(values[:half], write, name)
+            self._each_good(values[half:], write, name)
+
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self._began_s
