@@ -214,6 +214,7 @@ def _providers(env: Environment) -> ProviderSettings:
         region=env.first("AWS_REGION", "AWS_DEFAULT_REGION"),
         timeout_s=env.seconds("LOOKALIKE_PROVIDER_TIMEOUT_S", ProviderSettings().timeout_s),
         proxy=env.first("HTTPS_PROXY", "https_proxy"),
+        no_proxy=env.first("NO_PROXY", "no_proxy"),
     )
 
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpcore2
 
-from lookalike.errors import DeadlineExceeded, ProviderError, Refused, Unavailable
+from lookalike.errors import ConfigError, DeadlineExceeded, ProviderError, Refused, Unavailable
 from lookalike.forks import InEachProcess
 from lookalike.messages import Answer, Request
 
@@ -40,6 +40,9 @@ class Wire:
         headers: Sent with every request.
         proxy: The address of a proxy ("http://proxy.example:3128", a user and password before the host if it wants
             them); empty for none.
+
+    Raises:
+        ConfigError: The proxy is no such address.
     """
 
     def __init__(self, base_url: str, *, host: str, headers: Mapping[str, str], proxy: str = "") -> None:
@@ -127,7 +130,14 @@ def _pool(proxy: httpcore2.Proxy | None) -> httpcore2.ConnectionPool:
 
 
 def _proxy(address: str) -> httpcore2.Proxy:
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and address.isascii()
+        parts.port  # noqa: B018  # raises if it is none
+    except ValueError:
+        is_usable = False
+    if not is_usable:  # not repeated: there may be a password in it
+        raise ConfigError("HTTPS_PROXY must be the address of an HTTP proxy, such as http://proxy.example:3128.")
     host = parts.netloc.rpartition("@")[2]
     user = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
     return httpcore2.Proxy(f"{parts.scheme}://{host}", auth=user)

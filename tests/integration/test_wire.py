@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lookalike.errors import DeadlineExceeded, Unavailable
+from lookalike.errors import ConfigError, DeadlineExceeded, Unavailable
 from lookalike.messages import Request
 from lookalike.wire import Wire
 from tests.doubles.double import hang
@@ -60,6 +60,21 @@ def test_a_proxy_that_lets_nothing_through(proxy: Proxy) -> None:
     assert proxy.seen[0][:2] == ("CONNECT", "service.test:443")
     assert "authorization" not in proxy.seen[0][2]
     assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("address", ["socks5://proxy.test:1080", "http://", "http://me:secret@proxy.test:port"])
+def test_what_is_no_http_proxy_is_a_wrong_setting(address: str) -> None:
+    """It is said before anything is sent, by the variable's name and without the password."""
+    with pytest.raises(ConfigError, match="HTTPS_PROXY") as caught:
+        Wire("https://service.test", host="service", headers={}, proxy=address)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_proxy_may_go_without_its_scheme(proxy: Proxy) -> None:
+    """As with other programs, host:port is an HTTP proxy."""
+    wire = Wire("http://service.test", host="service", headers={}, proxy=f"127.0.0.1:{proxy.port}")
+    assert wire.ask(Request("GET", "/x"), lambda: PATIENCE_S).status == 200
+    wire.close()
 
 
 def test_a_request_can_be_given_up() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lookalike.config import Config
 from lookalike.errors import ConfigError
 from lookalike.providers.reference import ModelRef, ProviderSettings, placed
 
@@ -66,3 +67,28 @@ def test_a_provider_without_a_place_names_the_variable() -> None:
     bad = ProviderSettings(base_urls={"azure": "x.openai.azure.com"})
     with pytest.raises(ConfigError, match="AZURE_OPENAI_ENDPOINT"):
         placed(named("azure:m"), bad, variable="AZURE_OPENAI_ENDPOINT")
+
+
+@pytest.mark.parametrize("name", ["openai:a\nb", "openai:a\ud800"])
+def test_a_name_is_printable(name: str) -> None:
+    """A line break, or a byte of the command line that is no character, is refused before it is sent or written."""
+    with pytest.raises(ConfigError, match="no name has"):
+        ModelRef.parse(name)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_direct"),
+    [
+        ("https://api.test/v1", False),
+        ("https://models.inside.test/v1", True),
+        ("https://inside.test:8443", True),
+        ("http://api.test/v1", True),
+    ],
+)
+def test_the_proxy_is_for_https_addresses_that_no_proxy_leaves_to_it(address: str, is_direct: bool) -> None:
+    """NO_PROXY names hosts of one's own, with all below them; plain http goes straight there."""
+    config = Config.from_environ(
+        {"HTTPS_PROXY": "http://me:secret@proxy.test:3128", "NO_PROXY": "localhost,.inside.test"}
+    )
+    assert config.providers.proxy_for(address) == ("" if is_direct else "http://me:secret@proxy.test:3128")
+    assert "secret" not in repr(config)

@@ -32,8 +32,7 @@ def questions(base_url: str, asked: Asked, settings: ProviderSettings) -> Iterat
     """
     policy = RetryPolicy(base_s=0.2, cap_s=5.0, deadline_s=settings.timeout_s)
     until = policy.deadline()
-    proxy = settings.proxy if base_url.startswith("https:") else ""
-    wire = Wire(base_url, host=asked.provider, headers={}, proxy=proxy)
+    wire = Wire(base_url, host=asked.provider, headers={}, proxy=settings.proxy_for(base_url))
 
     def attempt(request: Request) -> Answer:
         answer = wire.ask(request, lambda: until - policy.clock())

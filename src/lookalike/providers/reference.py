@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from lookalike.errors import ConfigError
 from lookalike.messages import address_of
@@ -58,6 +58,8 @@ class ModelRef:
         provider, colon, rest = text.partition(":")
         if not colon or provider.lower() not in PROVIDERS:
             return None
+        if not text.isprintable():
+            raise ConfigError(f"{text!r}: there is a line break in it, or another character that no name has.")
         model, _, query = rest.partition("?")
         options = dict(parse_qsl(query, keep_blank_values=True))
         unknown = sorted(options.keys() - set(OPTIONS))
@@ -109,13 +111,23 @@ class ProviderSettings:
         timeout_s: How long one request may take, all its tries included, where the caller does not say how long the
             call may; see `pacing.Patience`.
         proxy: The proxy for https addresses; empty for none.
+        no_proxy: Hosts that are reached without it, between commas, as the variable NO_PROXY has them.
     """
 
     keys: Mapping[str, Secret] = field(default_factory=dict, repr=False)
     base_urls: Mapping[str, str] = field(default_factory=dict)
     region: str = ""
     timeout_s: float = 60.0
-    proxy: str = ""
+    proxy: str = field(default="", repr=False)  # a password may be in it
+    no_proxy: str = ""
+
+    def proxy_for(self, base_url: str) -> str:
+        """The proxy on the way to an address; empty for none."""
+        parts = urlsplit(base_url)
+        names = [name.strip().lstrip(".").lower() for name in self.no_proxy.split(",")]
+        hosts = {parts.netloc.lower(), parts.hostname or ""}
+        is_direct = any(name == "*" or f".{host}".endswith(f".{name}") for name in names if name for host in hosts)
+        return "" if is_direct or parts.scheme != "https" else self.proxy
 
 
 def require_key(settings: ProviderSettings, provider: str, variable: str) -> Secret:

@@ -44,10 +44,9 @@ def open_vectorizer(
         ProviderError: What has to be asked who it is does not say.
     """
     adapter: Adapter = import_module(f"lookalike.providers.{ref.provider}").open_adapter(ref, settings)
-    proxy = settings.proxy if adapter.base_url.startswith("https:") else ""
     return RemoteVectorizer(
         adapter,
-        wire=Wire(adapter.base_url, host=adapter.name, headers={}, proxy=proxy),
+        wire=Wire(adapter.base_url, host=adapter.name, headers={}, proxy=settings.proxy_for(adapter.base_url)),
         policy=policy,
         bill=Bill(price=price, meter=meter),
         pace=_pace(adapter.name, adapter.base_url, settings.keys.get(ref.provider), adapter.limits),
