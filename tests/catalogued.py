@@ -15,6 +15,7 @@ from lookalike.http.collection import Collection
 from lookalike.ports import EmbeddingService
 from lookalike.spaces import Space
 from lookalike.store.embedded import EmbeddedStore, create, open_store
+from lookalike.store.postgres.store import PostgresStore
 from lookalike.types import Item
 from tests.pictures import picture
 
@@ -46,7 +47,7 @@ class Catalogue:
             return put(store, path, **facts)
 
 
-def put(store: EmbeddedStore, path: Path, **facts: object) -> Item:
+def put(store: EmbeddedStore | PostgresStore, path: Path, **facts: object) -> Item:
     """Index one picture."""
     data = path.read_bytes()
     item = Item(**{"id": str(path), "uri": str(path), "content": sha256(data).hexdigest(), **facts})  # type: ignore[arg-type]

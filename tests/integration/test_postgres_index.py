@@ -13,8 +13,12 @@ from click.testing import CliRunner, Result
 
 from lookalike import Config, Index, Part
 from lookalike.cli import main
+from lookalike.encoders.fake import COLOURS
 from lookalike.places import Address, place_of
+from lookalike.store.postgres import store as production
+from tests.catalogued import EMBEDDER, catalogue, collection, put
 from tests.postgres import NewDatabase, with_password
+from tests.serving import InlineService, serving
 from training.catalogue import write_catalogue
 
 PASSWORD = "hush-hush"
@@ -83,6 +87,29 @@ def test_python_finds_what_a_folder_finds(url: str, pictures: Path, tmp_path: Pa
         assert production.delete([(pictures / "copy.jpg").as_posix()]) == 1
     with Index.open(url, config=config) as again:
         assert again.stats().items == N_PICTURES
+
+
+def test_the_service_searches_it(url: str, tmp_path: Path) -> None:
+    """Over HTTP as from a folder: words, filters, items; figures, in which there is no password."""
+    own = catalogue(tmp_path)
+    place = Address(url)
+    with production.create(place, EMBEDDER.space) as store:
+        for path in sorted(own.folder.iterdir()):
+            put(store, path, project="warm" if path.stem in ("red", "yellow") else "default")
+    service = InlineService(EMBEDDER)
+    of = replace(own, config=replace(own.config, index=place))
+    with collection(of, service) as behind, serving(service, index=behind) as running:
+        asked = {"text": "something red", "limit": 3}
+        hits = running.client.post("/search/images", json=asked).json()["hits"]
+        assert hits[0]["item"]["id"] == own.path("red")
+        assert running.client.get(hits[0]["item"]["picture"]).status_code == 200
+        filtered = running.client.post("/search/images", json={**asked, "project": "warm"}).json()
+        assert {hit["item"]["project"] for hit in filtered["hits"]} == {"warm"}
+        assert filtered["considered"] == 2
+        figures = running.client.get("/stats").text + running.client.get("/metrics").text
+        assert str(len(COLOURS)) in figures
+        assert PASSWORD not in figures
+    service.close(drain_s=0)
 
 
 def test_a_database_without_an_index_is_told(url: str) -> None:
