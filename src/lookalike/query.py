@@ -60,6 +60,7 @@ class Part:
         vector: (dim,) numbers of the index's space and any length but 0; or a query that was made before.
         weight: How much it counts beside the others; below 0, what is like it is moved away from. Words part pictures
             less than pictures do: beside a picture, give them 2 to 4.
+        project: The project of the item; that of the search if left out.
 
     Raises:
         InputError: It is none or several of them, or the weight is 0 or not finite.
@@ -70,6 +71,7 @@ class Part:
     item: str | None = None
     vector: Query | Sequence[float] | Rows | None = None
     weight: float = 1.0
+    project: str | None = None
 
     def __post_init__(self) -> None:
         if sum(value is not None for value in (self.text, self.image, self.item, self.vector)) != 1:
@@ -127,7 +129,7 @@ class QueryMaker:
             found = self.embedder().embed_images([part.image])
             return made_query(found.values[0], found.tower, "image", warnings=found.warnings)
         if part.item is not None:
-            return item_query(self.store, self.project, part.item)
+            return item_query(self.store, part.project or self.project, part.item)
         return part.vector if isinstance(part.vector, Query) else vector_query(self.store.space, part.vector)
 
 

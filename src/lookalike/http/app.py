@@ -9,9 +9,10 @@ from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 
 import lookalike
-from lookalike.http import embed, health, items, openai, search
+from lookalike.http import browsing, embed, health, items, openai, search
 from lookalike.http.context import Context
 from lookalike.http.middleware import add_middleware
+from lookalike.http.page import PageFiles, page_router
 from lookalike.http.problems import add_handlers, responses
 
 TAGS = [
@@ -49,9 +50,11 @@ def create_app(context: Context) -> FastAPI:
     app.include_router(embed.router, tags=["embed"], responses=responses(*ALWAYS))
     app.include_router(openai.router, tags=["openai"], responses=responses(*ALWAYS, openai=True))
     app.include_router(search.router, tags=["search"], responses=responses(404, 409, *ALWAYS))
+    app.include_router(browsing.router, tags=["items"], responses=responses(404, *ALWAYS))
     app.include_router(items.router, tags=["items"], responses=responses(404, *ALWAYS))
     app.include_router(health.router, tags=["health"])
     app.add_api_route("/openapi.json", partial(document, app), include_in_schema=False)
+    app.include_router(page_router(PageFiles.read()))
     add_handlers(app)
     add_middleware(app, context)
     return app

@@ -72,6 +72,7 @@ class QueryPart(BaseModel):
     image: str | None = Field(None, description="The bytes of a picture's file as base64, or a data URI.")
     item: str | None = Field(None, description="The id of an item; it is left out of the answer.")
     vector: list[float] | None = Field(None, description="A vector of the index's space, of any length but 0.")
+    project: str | None = Field(None, description="The item's project; that of the search if left out.")
     weight: float = Field(1.0, description="How much it counts; below 0, what is like it is moved away from.")
 
 
@@ -145,7 +146,7 @@ async def _json_question(request: Request, settings: ServeSettings) -> Question:
         raise InputError("With a body in JSON everything stands in the body, nothing in the query string.")
     body = await request.body()
     asked = await off_loop(len(body), lambda: parse(SearchRequest, body))
-    alone = sorted(asked.model_fields_set.intersection(QueryPart.model_fields))
+    alone = sorted(asked.model_fields_set.intersection(QueryPart.model_fields) - {"project"})
     if asked.query is not None and alone:
         raise InputError(f"Put {alone[0]!r} into a part of 'query', or leave 'query' out.")
     named = {"": asked} if asked.query is None else {f"query[{n}]": part for n, part in enumerate(asked.query)}
@@ -165,7 +166,14 @@ def _part(asked: QueryPart, name: str, settings: ServeSettings) -> Part:
     try:
         text = None if asked.text is None else _words(asked.text, settings, item=item)
         image = None if asked.image is None else picture_bytes(asked.image)
-        return Part(text=text, image=image, item=asked.item, vector=asked.vector, weight=asked.weight)
+        return Part(
+            text=text,
+            image=image,
+            item=asked.item,
+            vector=asked.vector,
+            weight=asked.weight,
+            project=asked.project,
+        )
     except InputError as error:
         if error.item:
             raise

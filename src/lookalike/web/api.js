@@ -1,0 +1,75 @@
+// The service: requests, the API key, pictures. What fails is a Problem, whose message is the service's own sentence.
+
+const KEY = "lookalike-key";
+const TIMEOUT_MS = 30_000;
+
+export class Problem extends Error {
+  constructor(message, { status = 0, type = "", retryable = false } = {}) {
+    super(message);
+    Object.assign(this, { status, type, retryable });
+  }
+}
+
+export const hasKey = () => Boolean(sessionStorage.getItem(KEY));
+export const useKey = (key) => sessionStorage.setItem(KEY, key);
+export const forgetKey = () => sessionStorage.removeItem(KEY);
+
+export const itemPath = ({ id, project }, below = "", values = {}) =>
+  `items/${encodeURIComponent(id)}${below}?${new URLSearchParams({ project, ...values })}`;
+
+/** The thumbnail of an item in this size, or null. */
+export const thumbnailPath = (item, size) => (item.thumbnail ? `${item.thumbnail}&size=${size}` : null);
+
+export const getJson = (path, signal) => ask(path, { signal }).then((response) => response.json());
+
+export const postJson = (path, document, signal) =>
+  ask(path, { signal, method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(document) }).then(
+    (response) => response.json(),
+  );
+
+export const getBlob = (path, signal) => ask(path, { signal }).then((response) => response.blob());
+
+/**
+ * Let an `img` show the picture at a path. An `img` sends no header, so with a key the picture is fetched, and shown from
+ * memory. Returns what ends it: stops the fetch, and frees the memory.
+ */
+export function showPicture(img, path) {
+  if (!hasKey()) {
+    img.src = path;
+    return () => img.removeAttribute("src");
+  }
+  const stop = new AbortController();
+  let url = "";
+  getBlob(path, stop.signal)
+    .then((blob) => {
+      url = URL.createObjectURL(blob);
+      img.src = url;
+    })
+    .catch(() => stop.signal.aborted || img.dispatchEvent(new Event("error")));
+  return () => {
+    stop.abort();
+    img.removeAttribute("src");
+    if (url) URL.revokeObjectURL(url);
+  };
+}
+
+async function ask(path, { signal, headers = {}, ...options }) {
+  const limit = AbortSignal.timeout(TIMEOUT_MS);
+  const key = sessionStorage.getItem(KEY);
+  let response;
+  try {
+    response = await fetch(path, {
+      ...options,
+      credentials: "same-origin",
+      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      headers: key ? { ...headers, Authorization: `Bearer ${key}` } : headers,
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Problem(String(error.message), { retryable: true });
+  }
+  if (response.ok) return response;
+  const body = await response.json().catch(() => ({}));
+  const { message = response.statusText, type, retryable } = body.error ?? {};
+  throw new Problem(message, { status: response.status, type, retryable: retryable ?? response.status >= 500 });
+}

@@ -1,0 +1,415 @@
+// The page: what is done changes the state, the state is written into the address, and what it asks for is shown.
+
+import { Problem, forgetKey, getJson, hasKey, itemPath, postJson, useKey } from "./api.js";
+import { byId, el, roundButton } from "./dom.js";
+import { MOST_IN_ZIP, asCsv, asJson, asZip, save } from "./export.js";
+import { Grid, keyOf } from "./grid.js";
+import { closeLightbox, markChosen, openLightbox, wireLightbox } from "./lightbox.js";
+import { askedWith, drawParts, pictureOf } from "./parts.js";
+import { blank, format, parse, sameItem } from "./state.js";
+import { otherLanguage, percent, speak, t } from "./strings.js";
+
+const MOST_HITS = 1000; // what the service gives for one search
+const TYPING_MS = 70;
+const WORDS_BESIDE_PICTURES = 2; // words part pictures less than pictures do
+const RETRY_MS = [500, 1000, 2000, 4000, 8000];
+
+let state = parse(location.hash);
+let answer = { hits: [], considered: 0, space: "" }; // what the service said
+let shown = []; // the hits that are sure enough
+let asked = ""; // what `answer` is the answer to
+let running = new AbortController();
+let timer = 0;
+let failures = 0;
+let wasTyping = false;
+const picked = new Map();
+const originals = new Map(); // pictures as they came, by their small copies: going back must not lose them
+
+const box = byId("box");
+const grid = new Grid(byId("grid"), {
+  open: (n) => change({ open: itemOf(shown[n].item) }),
+  similar,
+  pick,
+  isPicked: (item) => picked.has(keyOf(item)),
+  leave: () => box.focus(),
+});
+const itemOf = ({ id, project }) => ({ id, project });
+
+// --- state
+
+function change(values, { typing = false } = {}) {
+  state = { ...state, ...values };
+  const address = `#${format(state)}`;
+  if (address !== location.hash) history[typing && wasTyping ? "replaceState" : "pushState"](null, "", address);
+  wasTyping = typing;
+  render(typing ? TYPING_MS : 0);
+}
+
+function render(delay = 0) {
+  if (box.value !== state.q) box.value = state.q;
+  byId("least").value = String(Math.round(state.least * 100));
+  byId("least-value").textContent = percent(state.least);
+  byId("join").hidden = !state.q.trim();
+  byId("clear").hidden = !state.q && !state.parts.length;
+  byId("project").value = state.project;
+  document.title = state.q ? `${state.q} · lookalike` : "lookalike";
+  drawParts(byId("parts"), state.parts, (parts) => change({ parts }));
+  byId("filters").replaceChildren(...Object.entries(state.where).map(filterChip));
+  const wanted = JSON.stringify([question(), state.project, state.where]);
+  clearTimeout(timer);
+  if (wanted === asked) showHits();
+  else timer = setTimeout(() => run(wanted), delay);
+}
+
+function filterChip([key, value]) {
+  const name = `${key}: ${value}`;
+  const { [key]: _, ...rest } = state.where;
+  const remove = roundButton("close", t("remove", { what: name }), () => change({ where: rest }));
+  return el("li", { className: "chip" }, el("span", { className: "words", textContent: name, dir: "auto" }), remove);
+}
+
+function goTo(address) {
+  state = parse(address);
+  for (const part of state.parts) if (originals.has(part.small)) part.data = originals.get(part.small);
+  wasTyping = false;
+  render();
+}
+
+// --- searching
+
+/** The parts of the query, or null where nothing is searched for. */
+function question() {
+  const weight = state.parts.some((part) => part.kind !== "text") ? WORDS_BESIDE_PICTURES : 1;
+  const words = state.q.trim() ? [{ text: state.q.trim(), weight }] : [];
+  const parts = [...state.parts.map(askedWith), ...words];
+  return parts.length ? parts : null;
+}
+
+async function run(wanted) {
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  document.body.classList.add("busy");
+  if (!answer.hits.length) byId("count").textContent = t("searching");
+  try {
+    const found = question() ? await search(signal) : await browse(signal);
+    if (signal.aborted) return;
+    answer = found;
+    asked = wanted;
+    failures = 0;
+    notice("");
+    scrollTo(0, 0);
+    grid.hits = [];
+    showHits();
+    if (!byId("project").options.length) loadProjects();
+  } catch (problem) {
+    if (!signal.aborted) failed(problem);
+  } finally {
+    if (!signal.aborted) document.body.classList.remove("busy");
+  }
+}
+
+function search(signal) {
+  const project = state.project || undefined;
+  return postJson("search/images", { query: question(), limit: MOST_HITS, project, where: state.where }, signal);
+}
+
+async function browse(signal) {
+  const project = state.project ? `&project=${encodeURIComponent(state.project)}` : "";
+  const [{ items }, { projects, space }] = await Promise.all([
+    getJson(`items?limit=${MOST_HITS}${project}`, signal),
+    getJson("projects", signal),
+  ]);
+  drawProjects(projects);
+  const fits = items.filter((item) => Object.entries(state.where).every(([key, value]) => item.metadata[key] === value));
+  const counted = projects.filter(({ name }) => !state.project || name === state.project).reduce((sum, { items }) => sum + items, 0);
+  return { hits: fits.map((item) => ({ item, similarity: null, confidence: null })), considered: counted, space };
+}
+
+function failed(problem) {
+  if (!(problem instanceof Problem)) throw problem;
+  if (problem.status === 401) return askForKey(problem.message);
+  const isMissing = problem.type === "StoreNotFound";
+  if (isMissing) showEmpty(t("noIndex"), t("noIndexWhy"), el("code", { textContent: "lookalike index ~/Pictures", dir: "ltr" }));
+  else if (problem.retryable) notice(`${t("waiting")} ${problem.status ? problem.message : ""}`);
+  else notice(`${t("failed")}: ${problem.message}`);
+  if (isMissing || problem.retryable) timer = setTimeout(render, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);
+}
+
+// --- showing
+
+function showHits() {
+  const isSearch = answer.hits.some((hit) => hit.confidence !== null) || question() !== null;
+  const hits = isSearch ? answer.hits.filter((hit) => hit.confidence >= state.least) : answer.hits;
+  byId("threshold").hidden = !isSearch;
+  byId("count").textContent = isSearch ? countOf(hits.length) : t("holds", { n: answer.considered });
+  const isSame = hits.length === grid.hits.length && hits.every((hit, n) => hit === grid.hits[n]);
+  shown = hits;
+  if (!isSame) grid.show(hits);
+  if (hits.length) byId("empty").hidden = true;
+  else if (answer.hits.length) {
+    const best = Math.max(...answer.hits.map((hit) => hit.confidence));
+    showEmpty(t("nothing"), t("closest", { percent: percent(best) }), plainButton("showAll", () => change({ least: 0 })));
+  } else showEmpty(t("noItems"), t("noItemsWhy"), plainButton("unfilter", () => change({ where: {}, project: "" })));
+  showOpen();
+}
+
+function countOf(n) {
+  const isCut = answer.hits.length >= MOST_HITS && answer.considered > MOST_HITS;
+  return t(isCut ? "foundBest" : "found", { n, best: answer.hits.length, all: answer.considered });
+}
+
+const plainButton = (name, onclick) => el("button", { type: "button", className: "plain", textContent: t(name), onclick });
+
+function showEmpty(title, why, action) {
+  if (!shown.length) grid.show([]);
+  byId("empty").replaceChildren(el("h2", { textContent: title }), el("p", { className: "quiet", textContent: why }), action);
+  byId("empty").hidden = false;
+}
+
+let passing = 0;
+
+/** A sentence above the pictures; one that needs no answer goes by itself. */
+function notice(text, { passes = false } = {}) {
+  clearTimeout(passing);
+  byId("notice").textContent = text;
+  byId("notice").hidden = !text;
+  if (passes) passing = setTimeout(notice, 5000, "");
+}
+
+async function loadProjects() {
+  drawProjects((await getJson("projects")).projects);
+}
+
+function drawProjects(projects) {
+  const options = projects.map(({ name }) => el("option", { value: name, textContent: name }));
+  byId("project").replaceChildren(el("option", { value: "", textContent: t("allProjects") }), ...options);
+  byId("project").value = state.project;
+  byId("project").hidden = projects.length < 2;
+}
+
+// --- one picture
+
+const place = () => shown.findIndex((hit) => sameItem(hit.item, state.open));
+let opened = null; // the hit in the lightbox
+
+async function showOpen() {
+  if (!state.open) {
+    if (opened) grid.focus(grid.current);
+    opened = null;
+    return closeLightbox();
+  }
+  const n = place();
+  const wanted = state.open;
+  try {
+    // A link may be to a picture that is not among the hits.
+    opened = shown[n] ?? { item: await getJson(itemPath(wanted)), similarity: null, confidence: null };
+  } catch (problem) {
+    return notice(`${t("failed")}: ${problem.message}`);
+  }
+  if (state.open !== wanted) return;
+  if (n >= 0) grid.current = n;
+  const { item } = opened;
+  openLightbox(opened, {
+    space: answer.space,
+    twins: answer.hits.map((hit) => hit.item).filter((other) => other.content === item.content && !sameItem(other, item)).map((other) => other.uri || other.id),
+    hasPrevious: n > 0,
+    hasNext: n >= 0 && n < shown.length - 1,
+    isPicked: picked.has(keyOf(item)),
+    filter: (key, value) => change({ open: null, ...(key === "project" ? { project: value } : { where: { ...state.where, [key]: value } }) }),
+  });
+}
+
+function turn(by) {
+  const next = shown[place() + by];
+  if (place() >= 0 && next) change({ open: itemOf(next.item) });
+}
+
+function similar(item) {
+  change({ q: "", parts: [{ kind: "item", ...itemOf(item), weight: 1 }], open: null });
+}
+
+function join(part) {
+  change({ parts: [...state.parts, part], open: null });
+}
+
+function pick(item) {
+  const key = keyOf(item);
+  if (!picked.delete(key)) picked.set(key, answer.hits.find((hit) => sameItem(hit.item, item)) ?? opened);
+  drawSelection();
+}
+
+function drawSelection() {
+  byId("selection").hidden = picked.size === 0;
+  byId("selected").textContent = t("selected", { n: picked.size });
+  if (opened) markChosen(picked.has(keyOf(opened.item)));
+  grid.mark();
+}
+
+// --- pictures of one's own
+
+async function searchByFile(file) {
+  const part = await pictureOf(file);
+  if (part.small) originals.set(part.small, part.data);
+  change({ parts: [...state.parts.filter(({ kind }) => kind === "text"), part], open: null });
+  if (!part.small) notice(t("noLink"), { passes: true });
+}
+
+const firstFile = (transfer) => [...(transfer?.files ?? [])][0];
+
+function wireFiles() {
+  byId("pick").onclick = () => byId("file").click();
+  byId("file").onchange = ({ target }) => {
+    if (target.files[0]) searchByFile(target.files[0]);
+    target.value = "";
+  };
+  addEventListener("paste", (event) => {
+    const file = firstFile(event.clipboardData);
+    if (!file) return;
+    event.preventDefault();
+    searchByFile(file);
+  });
+  addEventListener("dragover", (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    byId("drop").hidden = false;
+  });
+  addEventListener("dragleave", (event) => event.relatedTarget === null && (byId("drop").hidden = true));
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    byId("drop").hidden = true;
+    const file = firstFile(event.dataTransfer);
+    if (file) searchByFile(file);
+  });
+}
+
+// --- the API key
+
+function askForKey(why) {
+  byId("ask-why").textContent = hasKey() ? why : t("keyKept");
+  forgetKey();
+  byId("key").value = "";
+  if (!byId("ask").open) byId("ask").showModal();
+}
+
+function wireKey() {
+  byId("ask").addEventListener("cancel", (event) => event.preventDefault());
+  byId("ask-form").onsubmit = () => {
+    useKey(byId("key").value.trim());
+    byId("key").value = "";
+    render();
+  };
+}
+
+// --- wiring
+
+async function copyLink() {
+  try {
+    await navigator.clipboard.writeText(location.href);
+    notice(t(state.parts.some((part) => part.kind === "picture" && !part.small) ? "noLink" : "copied"), { passes: true });
+  } catch {
+    notice(t("notCopied"), { passes: true }); // browsers give the clipboard to https and to this machine only
+  }
+}
+
+async function saveZip() {
+  if (picked.size > MOST_IN_ZIP) return notice(t("zipMost", { n: MOST_IN_ZIP }), { passes: true });
+  notice(t("zipping", { n: picked.size }));
+  const { blob, missing } = await asZip([...picked.values()]);
+  save(blob, "lookalike.zip");
+  notice(missing ? t("zipMissing", { n: missing }) : "", { passes: true });
+}
+
+function wireSearch() {
+  const words = (sign) => {
+    const weight = sign * (state.parts.some((part) => part.kind !== "text") ? WORDS_BESIDE_PICTURES : 1);
+    change({ q: "", parts: [...state.parts, { kind: "text", text: state.q.trim(), weight }] });
+    box.focus();
+  };
+  box.oninput = () => change({ q: box.value }, { typing: true });
+  byId("form").onsubmit = (event) => {
+    event.preventDefault();
+    render();
+  };
+  byId("plus").onclick = () => words(1);
+  byId("minus").onclick = () => words(-1);
+  byId("clear").onclick = byId("home").onclick = (event) => {
+    event.preventDefault();
+    change(blank());
+    box.focus();
+  };
+  byId("least").oninput = ({ target }) => {
+    state.least = target.valueAsNumber / 100;
+    byId("least-value").textContent = percent(state.least);
+    showHits();
+  };
+  byId("least").onchange = () => change({});
+  byId("project").onchange = ({ target }) => change({ project: target.value });
+  byId("copy").onclick = copyLink;
+  byId("skip").onclick = (event) => {
+    event.preventDefault();
+    grid.focus(grid.current);
+  };
+}
+
+function wireSelection() {
+  const hits = () => [...picked.values()];
+  byId("csv").onclick = () => save(asCsv(hits()), "lookalike.csv");
+  byId("json").onclick = () => save(asJson(hits()), "lookalike.json");
+  byId("zip").onclick = saveZip;
+  byId("all").onclick = () => {
+    for (const hit of shown) picked.set(keyOf(hit.item), hit);
+    drawSelection();
+  };
+  byId("none").onclick = () => {
+    picked.clear();
+    drawSelection();
+  };
+}
+
+function wireKeyboard() {
+  addEventListener("keydown", (event) => {
+    if (document.querySelector("dialog[open]")) return;
+    const inBox = event.target === box;
+    if (event.key === "/" && !event.target.matches("input, select")) box.focus();
+    else if (inBox && event.key === "ArrowDown") grid.focus(grid.current);
+    else if (inBox && event.key === "Enter" && event.shiftKey && state.q.trim()) byId("plus").click();
+    else if (inBox && event.key === "Enter" && event.altKey && state.q.trim()) byId("minus").click();
+    else if (inBox && event.key === "Backspace" && !box.value && state.parts.length) change({ parts: state.parts.slice(0, -1) });
+    else if (event.key === "Escape" && picked.size && !inBox) byId("none").click();
+    else return;
+    event.preventDefault();
+  });
+}
+
+function say(language) {
+  speak(language);
+  byId("language").textContent = t("language");
+  byId("language").lang = otherLanguage();
+}
+
+wireSearch();
+wireFiles();
+wireKey();
+wireSelection();
+wireKeyboard();
+wireLightbox({
+  turn,
+  close: () => change({ open: null }),
+  similar: () => similar(opened.item),
+  toward: () => join({ kind: "item", ...itemOf(opened.item), weight: 1 }),
+  away: () => join({ kind: "item", ...itemOf(opened.item), weight: -1 }),
+  choose: () => pick(opened.item),
+  share: copyLink,
+});
+byId("language").onclick = () => {
+  say(otherLanguage());
+  byId("project").replaceChildren();
+  loadProjects();
+  grid.hits = [];
+  render();
+  drawSelection();
+};
+addEventListener("popstate", () => goTo(location.hash));
+say();
+render();

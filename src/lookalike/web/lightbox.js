@@ -1,0 +1,118 @@
+// One picture, large, with what is known of it.
+
+import { getBlob, showPicture, thumbnailPath } from "./api.js";
+import { byId, el } from "./dom.js";
+import { nameOf } from "./grid.js";
+import { percent, t } from "./strings.js";
+
+const box = byId("lightbox");
+const large = byId("large");
+let end = () => {};
+
+/** What is told of a click: turn(-1 or 1), close(), and for the item shown similar, toward, away, choose, share. */
+export function wireLightbox(on) {
+  byId("previous").onclick = () => on.turn(-1);
+  byId("next").onclick = () => on.turn(1);
+  byId("close").onclick = on.close;
+  for (const name of ["similar", "toward", "away", "choose", "share"]) byId(name).onclick = on[name];
+  box.addEventListener("cancel", (event) => {
+    event.preventDefault();
+    on.close();
+  });
+  box.addEventListener("click", (event) => event.target.matches(".stage, #large") && on.close());
+  box.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const forward = document.documentElement.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
+    if (event.key === "ArrowLeft" || event.key === "ArrowRight") on.turn(event.key === forward ? 1 : -1);
+    else if (event.key === "m") on.similar();
+    else if (event.key === "x") on.choose();
+    else return;
+    event.preventDefault();
+  });
+}
+
+/**
+ * Show a hit. `about`: space (its id), twins (paths of other items with the same picture), hasPrevious, hasNext, isPicked,
+ * and filter(key, value), which is called for a fact that is clicked.
+ */
+export function openLightbox(hit, about) {
+  const { item } = hit;
+  byId("name").textContent = nameOf({ ...item, caption: "" });
+  byId("caption").textContent = item.caption;
+  byId("previous").disabled = !about.hasPrevious;
+  byId("next").disabled = !about.hasNext;
+  markChosen(about.isPicked);
+  byId("facts").replaceChildren(...facts(hit, about).flatMap(([name, ...values]) => [el("dt", { textContent: name }), ...values]));
+  showLarge(item);
+  if (!box.open) box.showModal();
+}
+
+export function closeLightbox() {
+  end();
+  if (box.open) box.close();
+}
+
+export const markChosen = (chosen) => byId("choose").setAttribute("aria-pressed", String(chosen));
+
+function showLarge(item) {
+  end();
+  byId("gone").hidden = true;
+  large.hidden = false;
+  large.alt = nameOf(item);
+  const small = thumbnailPath(item, 512);
+  const gone = () => {
+    large.hidden = true;
+    byId("gone").textContent = t("gone");
+    byId("gone").hidden = false;
+  };
+  if (!small) {
+    end = () => {};
+    gone();
+    return;
+  }
+  large.onerror = gone;
+  // The original takes the thumbnail's place once it is there, if the browser can draw it.
+  const original = new Image();
+  let endOriginal = () => {};
+  original.onload = () => (large.src = original.src);
+  large.onload = () => {
+    large.onload = null;
+    endOriginal = showPicture(original, item.picture);
+  };
+  const endSmall = showPicture(large, small);
+  end = () => {
+    original.onload = large.onload = large.onerror = null;
+    endSmall();
+    endOriginal();
+    end = () => {};
+  };
+}
+
+function facts({ item, similarity, confidence }, { space, twins, filter }) {
+  const rows = [];
+  if (confidence !== null) {
+    rows.push([t("confidence"), text(percent(confidence))], [t("similarity"), text(similarity.toFixed(3))]);
+  }
+  rows.push([t("path"), text(item.uri || item.id, "ltr")], [t("project"), fact(item.project, () => filter("project", item.project))]);
+  for (const [key, value] of Object.entries(item.metadata)) rows.push([key, fact(value, () => filter(key, value))]);
+  if (twins.length) rows.push([t("twins"), ...twins.map((path) => text(path, "ltr"))]);
+  rows.push([t("space"), text(space, "ltr")], [t("content"), text(item.content, "ltr")]);
+  if (item.picture) rows.push([t("original"), original(item)]);
+  return rows;
+}
+
+const text = (value, dir = "auto") => el("dd", {}, el("bdi", { textContent: value, dir }));
+
+const fact = (value, onclick) => el("dd", {}, el("button", { type: "button", className: "fact", textContent: value, dir: "auto", onclick }));
+
+/** A link to the file; it is fetched, since a link sends no key, and the file is shown under the page's own policy. */
+function original(item) {
+  const save = async () => {
+    const blob = await getBlob(item.picture);
+    const url = URL.createObjectURL(blob);
+    el("a", { href: url, download: nameOf({ ...item, caption: "" }) }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  };
+  return fact(t("save"), () => save().catch(() => (byId("gone").hidden = false)));
+}
+

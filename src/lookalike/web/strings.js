@@ -1,0 +1,171 @@
+// Every word of the page, in each language. {name} is replaced; a value of two texts is [one, other].
+
+const en = {
+  language: "עברית",
+  skip: "Skip to the pictures",
+  search: "Search pictures",
+  placeholder: "Describe a picture, or drop one here",
+  parts: "What is searched for",
+  plus: "Add these words to the search",
+  minus: "Search away from these words",
+  clear: "Clear the search",
+  picture: "Search by a picture",
+  drop: "Drop a picture to find what looks like it",
+  filters: "Filters",
+  project: "Project",
+  allProjects: "All projects",
+  least: "Confidence from",
+  copy: "Copy link",
+  copied: "Link copied.",
+  notCopied: "The link could not be copied: take it from the address bar.",
+  noLink: "This kind of picture does not fit into a link: a copied link has only the rest of the search.",
+  results: "Pictures",
+  all: "Select all",
+  none: "Clear the selection",
+  selection: "Selected pictures",
+  selected: "{n} selected",
+  select: "Select",
+  previous: "Previous picture",
+  next: "Next picture",
+  close: "Close",
+  details: "Details",
+  similar: "More like this",
+  toward: "Add to search",
+  away: "Less like this",
+  confidence: "Confidence",
+  similarity: "Similarity",
+  path: "Path",
+  space: "Space",
+  content: "sha256",
+  twins: "Same picture also at",
+  original: "Original",
+  save: "Save the file",
+  searching: "Searching …",
+  holds: ["{n} picture", "{n} pictures"],
+  found: "{n} of {all} pictures",
+  foundBest: "{n} of the {best} nearest pictures of {all}",
+  nothing: "Nothing here matches",
+  closest: "The nearest picture reaches {percent}.",
+  showAll: "Show what is less sure",
+  noItems: "Nothing is here",
+  noItemsWhy: "No picture passes these filters.",
+  unfilter: "Remove the filters",
+  noIndex: "There is no index yet",
+  noIndexWhy: "Make one on the service's machine, and this page will show it:",
+  gone: "This picture cannot be shown.",
+  failed: "That did not work",
+  waiting: "The service does not answer. Trying again …",
+  keyTitle: "This service asks for an API key",
+  key: "API key",
+  keySend: "Continue",
+  keyKept: "It is kept until this tab is closed.",
+  sign: "Toward or away",
+  weight: "Weight",
+  remove: "Remove {what}",
+  aPicture: "a picture",
+  named: "{name}, confidence {percent}",
+  zipping: ["Reading {n} picture …", "Reading {n} pictures …"],
+  zipMissing: ["{n} picture could not be read; it is listed in missing.txt.", "{n} pictures could not be read; they are listed in missing.txt."],
+  zipMost: "A ZIP has room for {n} pictures: select fewer.",
+};
+
+const he = {
+  language: "English",
+  skip: "דילוג אל התמונות",
+  search: "חיפוש תמונות",
+  placeholder: "תארו תמונה, או גררו אחת לכאן",
+  parts: "מה מחפשים",
+  plus: "הוספת המילים לחיפוש",
+  minus: "התרחקות מהמילים האלה",
+  clear: "ניקוי החיפוש",
+  picture: "חיפוש לפי תמונה",
+  drop: "שחררו תמונה כדי למצוא דומות לה",
+  filters: "מסננים",
+  project: "פרויקט",
+  allProjects: "כל הפרויקטים",
+  least: "ביטחון מ־",
+  copy: "העתקת קישור",
+  copied: "הקישור הועתק.",
+  notCopied: "לא ניתן להעתיק את הקישור: קחו אותו משורת הכתובת.",
+  noLink: "תמונה מסוג זה אינה נכנסת לקישור: הקישור יכלול רק את שאר החיפוש.",
+  results: "תמונות",
+  all: "בחירת הכול",
+  none: "ביטול הבחירה",
+  selection: "תמונות נבחרות",
+  selected: ["נבחרה אחת", "נבחרו {n}"],
+  select: "בחירה",
+  previous: "התמונה הקודמת",
+  next: "התמונה הבאה",
+  close: "סגירה",
+  details: "פרטים",
+  similar: "עוד כמו זו",
+  toward: "הוספה לחיפוש",
+  away: "פחות כמו זו",
+  confidence: "ביטחון",
+  similarity: "דמיון",
+  path: "נתיב",
+  space: "מרחב",
+  content: "sha256",
+  twins: "אותה תמונה גם ב־",
+  original: "המקור",
+  save: "שמירת הקובץ",
+  searching: "מחפש …",
+  holds: ["תמונה אחת", "{n} תמונות"],
+  found: "{n} מתוך {all} תמונות",
+  foundBest: "{n} מתוך {best} התמונות הקרובות מבין {all}",
+  nothing: "אין כאן התאמה",
+  closest: "התמונה הקרובה ביותר מגיעה ל־{percent}.",
+  showAll: "הצגת הפחות בטוחות",
+  noItems: "אין כאן דבר",
+  noItemsWhy: "אף תמונה אינה עוברת את המסננים.",
+  unfilter: "הסרת המסננים",
+  noIndex: "אין עדיין אינדקס",
+  noIndexWhy: "צרו אחד במחשב של השירות, והדף יציג אותו:",
+  gone: "לא ניתן להציג את התמונה.",
+  failed: "זה לא הצליח",
+  waiting: "השירות אינו עונה. מנסה שוב …",
+  keyTitle: "השירות מבקש מפתח API",
+  key: "מפתח API",
+  keySend: "המשך",
+  keyKept: "המפתח נשמר עד לסגירת הלשונית.",
+  sign: "לקראת או הרחק",
+  weight: "משקל",
+  remove: "הסרת {what}",
+  aPicture: "תמונה",
+  named: "{name}, ביטחון {percent}",
+  zipping: ["קורא תמונה אחת …", "קורא {n} תמונות …"],
+  zipMissing: ["תמונה אחת לא נקראה; היא רשומה ב־missing.txt.", "{n} תמונות לא נקראו; הן רשומות ב־missing.txt."],
+  zipMost: "בקובץ ZIP יש מקום ל־{n} תמונות: בחרו פחות.",
+};
+
+const LANGUAGES = { en, he };
+const REMEMBERED = "lookalike-language";
+let language = "en";
+
+export const number = (n) => new Intl.NumberFormat(language).format(n);
+export const percent = (x) => new Intl.NumberFormat(language, { style: "percent" }).format(x);
+
+/** The text of this name in the page's language; of a pair the one that goes with `n`. */
+export function t(name, values = {}) {
+  let text = LANGUAGES[language][name];
+  if (Array.isArray(text)) text = text[values.n === 1 ? 0 : 1];
+  return text.replace(/\{(\w+)\}/g, (_, key) => (typeof values[key] === "number" ? number(values[key]) : values[key]));
+}
+
+/** Say everything in this language, or in the one that was chosen before, or in the browser's. */
+export function speak(chosen) {
+  if (chosen) localStorage.setItem(REMEMBERED, chosen);
+  const wanted = [localStorage.getItem(REMEMBERED), ...navigator.languages.map((name) => name.slice(0, 2))];
+  language = wanted.find((name) => name in LANGUAGES) ?? "en";
+  document.documentElement.lang = language;
+  document.documentElement.dir = language === "he" ? "rtl" : "ltr";
+  for (const node of document.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
+  for (const node of document.querySelectorAll("[data-placeholder]")) node.placeholder = t(node.dataset.placeholder);
+  for (const node of document.querySelectorAll("[data-label]")) {
+    node.setAttribute("aria-label", t(node.dataset.label));
+    if (node.matches("button")) node.title = t(node.dataset.label);
+  }
+}
+
+/** The language to change to. */
+export const otherLanguage = () => (language === "en" ? "he" : "en");
