@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lookalike.caches import open_cache_keeper
 from lookalike.cache.sqlite import SqliteCache
 from lookalike.cached import CacheStats, Holding, Pruning
+from lookalike.caches import open_cache_keeper
 from lookalike.cli.options import cache_option, json_option
 from lookalike.cli.output import amount, dollars, shown
 from lookalike.config import Config
