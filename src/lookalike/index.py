@@ -74,7 +74,8 @@ class Index:
             StoreError: There is none at that place, it is damaged, newer, or being written by another process.
         """
         config = config or Config.from_environ()
-        return cls(app.open_store(place_of(path or config.index), write=write), config, embedder)
+        store = app.open_store(place_of(path or config.index), write=write, mirror=config.mirror and not write)
+        return cls(store, config, embedder)
 
     @classmethod
     def create(cls, path: str | Place | None = None, *, config: Config | None = None) -> Index:
@@ -207,9 +208,9 @@ class Index:
         """Take in vectors that were made elsewhere; see `importing.take_in`, and `transfer` for tables and pictures."""
         from lookalike.importing import Destination, take_in
 
-        if terms.unchecked and self._config.model != "auto":
+        if terms.unchecked and terms.before is None and self._config.model != "auto":
             self._require(self.embedder.tower.space)  # the model that made them is stated
-        embedder = None if terms.unchecked else self._bulk_embedder
+        embedder = None if terms.unchecked or terms.before else self._bulk_embedder
         project = terms.project or self._config.project
         to = Destination(store=self._store, ledger=self._store.ledger, pictures=pictures, project=project)
         return take_in(table, to, embedder, terms)

@@ -72,7 +72,7 @@ class VectorTable(Protocol):
 
     @property
     def dim(self) -> int:
-        """How many numbers a row has; 0 if it has no rows."""
+        """How many numbers a row has; 0 if no row has a vector."""
         ...
 
     def parts(self) -> Iterator[TablePart]:
@@ -97,5 +97,5 @@ class Pictures(Protocol):
 
 
 def rows_to_a_part(dim: int) -> int:
-    """How many rows of so many numbers make a part."""
-    return max(1, min(PART_ROWS, PART_BYTES // (4 * dim)))
+    """How many rows of so many numbers make a part; 0 are those of a table without vectors."""
+    return max(1, min(PART_ROWS, PART_BYTES // (4 * max(dim, 1))))

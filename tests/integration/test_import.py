@@ -273,6 +273,32 @@ def test_parquet(made: Made, config: Config, tmp_path: Path, fixed: bool) -> Non
         assert (item.caption, item.metadata) == ("a", {"year": "2030"})
 
 
+def test_odd_parquet_is_a_sentence_or_a_row(made: Made, config: Config, tmp_path: Path) -> None:
+    """No rows; no vectors; a first vector of another length; two columns of one name; a part of another type."""
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not here: pip install 'lookalike[parquet]'")
+    pq = pytest.importorskip("pyarrow.parquet")
+    kind, place = pa.list_(pa.float32()), tmp_path / "odd.parquet"
+    vectors: list[Any] = made.rows.tolist()
+    table = pa.table({"embedding": pa.array(vectors, kind), "path": made.paths})
+
+    def report_of(odd: Any) -> Any:
+        pq.write_table(odd, place)
+        return taken_in(config, open_table(place), made).report
+
+    assert report_of(table.slice(0, 0)).counts == {}
+    with pytest.raises(InputError, match="none of its rows has a vector"):
+        report_of(pa.table({"embedding": pa.array([None] * N, kind), "path": made.paths}))
+    with pytest.raises(InputError, match="two columns that are called 'path'"):
+        report_of(table.append_column("path", pa.array(made.paths)))
+    (failure,) = report_of(pa.table({"embedding": pa.array([[1.0], *vectors[1:]], kind), "path": made.paths})).failures
+    assert failure.reason == "its vector has 1 numbers, the others 128."
+    (tmp_path / "parts").mkdir()
+    pq.write_table(table.slice(0, 20), tmp_path / "parts" / "0.parquet")
+    pq.write_table(pa.table({"embedding": ["x"], "path": ["y"]}), tmp_path / "parts" / "1.parquet")
+    with pytest.raises(InputError, match=r"1.parquet: its column 'embedding' does not hold lists of numbers"):
+        taken_in(config, open_table(tmp_path / "parts"), made)
+
+
 def test_clip_retrieval(made: Made, config: Config, tmp_path: Path) -> None:
     """Its folder of arrays and of metadata about them, in the order of their numbers."""
     pa = pytest.importorskip("pyarrow", reason="pyarrow is not here: pip install 'lookalike[parquet]'")
@@ -320,6 +346,24 @@ def test_pgvector(made: Made, config: Config, tmp_path: Path, postgres_url: str,
         open_table(postgres_url)
 
 
+def test_columns_of_a_database_that_are_no_facts(made: Made, config: Config, postgres_url: str) -> None:
+    """A price becomes metadata; a date that Python does not know, JSON and arrays are not read; no rows, no error."""
+    import psycopg
+
+    rows = [(path, row) for path, row in zip(made.paths, made.rows.tolist(), strict=True)]
+    with psycopg.connect(postgres_url, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS facts")
+        cursor.execute(
+            "CREATE TABLE facts (path text, embedding real[], price numeric DEFAULT 9.90, seen date DEFAULT 'infinity',"
+            " more jsonb DEFAULT '{}', tags text[] DEFAULT '{a}')"
+        )
+        assert taken_in(config, open_table(postgres_url, table="facts"), made).report.counts == {}
+        cursor.executemany("INSERT INTO facts VALUES (%s, %s)", rows)
+    taken_in(config, open_table(postgres_url, table="facts"), made)
+    with Index.open(config=config) as index:
+        assert index.item((made.folder / made.paths[9]).as_posix()).metadata == {"price": "9.90"}
+
+
 def test_a_database_that_is_not_there_is_an_error() -> None:
     """Nobody listens: a sentence, without the password."""
     with pytest.raises(StoreError, match="cannot be read") as caught:
@@ -330,9 +374,10 @@ def test_a_database_that_is_not_there_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ([{"path": "a.png"}] * (N - 1), "40 rows, and there are only 39 items"),
-        ([{"path": f"{n}.png"} for n in range(N + 2)], "40 rows, and there are 2 items more"),
+        ([{"path": "a.png"}] * (N - 1), "40 rows, and the list of items 39"),
+        ([{"path": f"{n}.png"} for n in range(N + 2)], "40 rows, and the list of items 42"),
         ([{"path": f"{n // 2}.png"} for n in range(N)], "20 rows have a name that another row .* '0.png'"),
+        ([{"path": "a.png"}, {"title": "b"}], "items.jsonl, line 2: has neither a column with the items' ids"),
         ([{"title": "a"}] * N, "neither a column with the items' ids nor .* There are: title"),
         ([{"path": f"{n}.png"} for n in range(N - 1)] + [{"path": ""}], "row 39 has neither an id nor"),
     ],
@@ -377,9 +422,11 @@ def test_the_command(made: Made, config: Config, tmp_path: Path) -> None:
         (["vectors.npy"], "name the file that does with --items"),
         (["vectors.npy", "--items", "nowhere.csv"], "nowhere.csv: there is no such file with the items"),
         (["vectors.npy", "--items", "items.doc"], "has to end in .jsonl"),
-        (["vectors.npy", "--items", "objects.npy"], "is no array of texts that NumPy wrote without pickle"),
+        (["vectors.npy", "--items", "objects.npy"], "is no array that NumPy wrote without pickle"),
         (["vectors.npy", "--items", "vectors.npy"], "is no array of texts but float32"),
-        (["vectors.npy", "--items", "broken.jsonl"], "broken.jsonl: line 2 is no JSON"),
+        (["vectors.npy", "--items", "broken.jsonl"], "broken.jsonl: line 2 is no JSON object"),
+        (["vectors.npy", "--items", "deep.jsonl"], "deep.jsonl: line 1 is no JSON object"),
+        (["vectors.npy", "--items", "twice.csv"], "twice.csv: has two columns that are called 'path'"),
         (["vectors.npy", "--items", "latin.csv"], "latin.csv: is not UTF-8"),
         (["nowhere.parquet"], "there is no such file or folder"),
         (["items.txt"], "is no table of vectors that is known by its name"),
@@ -401,9 +448,43 @@ def test_what_cannot_be_imported_is_a_sentence(
     Path("items.txt").write_text("\n".join(made.paths))
     Path("items.doc").write_text("")
     Path("broken.jsonl").write_text('{"path": "a"}\n{"path": \n')
+    Path("deep.jsonl").write_text("[" * 100_000)
+    Path("twice.csv").write_text("path,path\na,b\n")
     Path("latin.csv").write_bytes("path\ncaf\xe9".encode("latin-1"))
     np.save("objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     result = lookalike(config, "import", *arguments)
     assert result.exit_code in (1, 2)
     assert message in " ".join(result.output.split())
     assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert not config.index.exists()
+
+
+def test_a_refused_table_leaves_no_new_index_behind(made: Made, config: Config, tmp_path: Path) -> None:
+    """Vectors that fail the check: the model's name is not taken by an empty index."""
+    made.array(tmp_path, np.roll(made.rows, 1, axis=0))
+    arguments = ["import", tmp_path / "vectors.npy", "--items", tmp_path / "items.jsonl", "--root", made.folder]
+    refused = lookalike(config, *arguments)
+    assert refused.exit_code == 1
+    assert "out of step by one" in refused.output
+    assert not config.index.exists()
+    made.array(tmp_path)
+    assert "40 stored" in lookalike(replace(config, model="auto"), *arguments).output
+
+
+def test_a_sample_without_vectors_is_no_check(made: Made, config: Config, tmp_path: Path) -> None:
+    """Where the sampled rows are all bad, nothing says what made the others: they are not taken as checked."""
+    rows = np.array(made.rows)
+    rows[np.linspace(0, N - 1, 12).round().astype(int)] = 0
+    with pytest.raises(InputError, match="Of 12 sampled rows 0 have a vector that can be used"):
+        taken_in(config, made.array(tmp_path, rows), made, sample=12)
+
+
+def test_blank_lines_are_no_items(made: Made, config: Config, tmp_path: Path) -> None:
+    """An empty line at the end of a list, or between its lines, is left out."""
+    made.array(tmp_path)
+    (tmp_path / "items.txt").write_text("\n" + "\n\n".join(made.paths) + "\n\n")
+    lines = (tmp_path / "items.jsonl").read_text()
+    (tmp_path / "items.jsonl").write_text(lines.replace("\n", "\r\n\r\n"))
+    for items in ("items.txt", "items.jsonl"):
+        table = open_table(tmp_path / "vectors.npy", items=tmp_path / items)
+        assert taken_in(config, table, made).n_rows == N

@@ -163,3 +163,17 @@ def test_the_command_takes_a_folder_of_pictures(tmp_path: Path) -> None:
     none = run("tiny", "tiny", "--images", str(tmp_path / "nowhere"))
     assert none.exit_code == 1
     assert "no picture" in none.stderr
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"PK\x05\x06" + bytes(18), b"\x80\x04.", b"\x93NUMPY\x01\x00\x02\x00[\n"],
+    ids=["empty", "an archive", "a pickle", "half a header"],
+)
+def test_a_file_that_holds_no_vectors_is_a_sentence(tmp_path: Path, data: bytes) -> None:
+    """Whatever stands in a .npy: nothing is unpickled, and there is no traceback."""
+    write(tmp_path, {"red.png": picture("red")})
+    (tmp_path / "rows.npy").write_bytes(data)
+    refused = run("tiny", str(tmp_path / "rows.npy"), "--images", str(tmp_path))
+    assert refused.exit_code == 1
+    assert "rows.npy: is no array" in refused.stderr

@@ -18,6 +18,7 @@ from lookalike.cli.models import ensure_here
 from lookalike.cli.options import WholeNumber, index_option, json_option, model_option, orientation_option
 from lookalike.cli.output import duration, shown
 from lookalike.config import Config
+from lookalike.errors import StoreNotFound
 from lookalike.importing import SAMPLE_SIZE, ImportReport, Terms
 from lookalike.index import Index
 from lookalike.sources.columns import ROLES
@@ -126,15 +127,33 @@ def import_(config: Config, place: str, where: TableOptions, terms: Terms, as_js
     """
     table = open_table(place, items=where.items, table=where.table, columns=where.columns)
     config = replace(config, precision="exact")  # a coarser model would find fault with good vectors
+    pictures = open_pictures(config, where.root)
+    if not terms.dry_run and not _exists(config):
+        # A table that is refused leaves no new index behind.
+        with open_index(config, dry_run=True) as trial, resumable():
+            found = trial.import_vectors(table, pictures, _ready(replace(terms, dry_run=True), trial, config))
+        config, terms = replace(config, model=trial.model), replace(terms, before=found)
     with open_index(config, dry_run=terms.dry_run) as opened:
-        if not terms.unchecked:
-            ensure_here(opened.model, config.hub)
-        pictures = open_pictures(config, where.root)
         bar = nullcontext() if terms.dry_run else progress_bar("Importing", lambda: table.n_rows, hidden=as_json)
         with resumable(), bar as on_progress:
-            terms = replace(terms, on_progress=on_progress, variants=variants(opened.model_config))
+            terms = replace(_ready(terms, opened, config), on_progress=on_progress)
             report = opened.import_vectors(table, pictures, terms)
         _print(report, table, opened, terms, as_json=as_json)
+
+
+def _exists(config: Config) -> bool:
+    try:
+        Index.open(config=config).close()
+    except StoreNotFound:
+        return False
+    return True
+
+
+def _ready(terms: Terms, opened: Index, config: Config) -> Terms:
+    """The terms with what a check needs: the model on this machine, and other ways of opening it."""
+    if not terms.unchecked:
+        ensure_here(opened.model, config.hub)
+    return replace(terms, variants=variants(opened.model_config))
 
 
 def _print(report: ImportReport, table: VectorTable, opened: Index, terms: Terms, *, as_json: bool) -> None:
@@ -176,4 +195,6 @@ def _check_line(report: ImportReport) -> str:
     check = report.check
     if check is None:
         return "not checked"
+    if not check.n:
+        return "nothing to check: no row has a vector that can be used"
     return f"checked {check.n} rows: cosine at least {check.cosine_min:.6f}, half below {check.cosine_p50:.6f}"

@@ -37,6 +37,7 @@ from lookalike.parity import (
 )
 from lookalike.ports import Vectorizer
 from lookalike.sources.folder import PICTURE_SUFFIXES
+from lookalike.sources.npy import map_vectors
 from lookalike.spaces import Modality, Precision, Tower
 from lookalike.variants import variants
 
@@ -114,10 +115,7 @@ def _given(path: Path, images: Path | None, reference: Vectorizer) -> tuple[list
     """Vectors of a file, and the pictures that they are of; some of both, if they are many."""
     if images is None:
         raise InputError("holds vectors: say with --images which pictures they are of.", item=str(path))
-    try:
-        rows = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read as a .npy file: {error}.", item=str(path)) from error
+    rows = map_vectors(path)
     inputs = _pictures(images)
     GivenRows(inputs, rows, model=path.name, like=reference.tower)  # refuses a wrong number of rows
     some = np.unique(np.linspace(0, len(inputs) - 1, min(len(inputs), MOST_ROWS)).astype(int)).tolist()

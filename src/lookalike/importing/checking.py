@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lookalike.calls import Inputs, Payload
 from lookalike.embed import Embedder
 from lookalike.errors import InputError, ProviderError, SpaceMismatch
-from lookalike.importing.sampling import AFTER, BEFORE, OWN, Sample
+from lookalike.importing.sampling import AFTER, BEFORE, OWN, Sample, Survey
 from lookalike.parity import GivenRows, Pair, Variant, causes
 from lookalike.parity.causes import UNRELATED
 from lookalike.spaces import REQUIRED_COSINE, Tower
@@ -47,23 +47,26 @@ class Checked:
     unread: tuple[tuple[str, str], ...]
 
 
-def check(sample: Sample, embedder: Embedder, pictures: Pictures, variants: Iterable[Variant] = ()) -> Checked:
+def check(found: Survey, embedder: Embedder, pictures: Pictures, variants: Iterable[Variant] = ()) -> Checked:
     """Embed the pictures of a sample and compare.
 
     Args:
-        sample: Rows of the table.
+        found: The table, with a sample of its rows.
         embedder: The model that is said to have made them.
         pictures: Reads the pictures.
         variants: That model in other ways, which are tried out to say why rows differ.
 
     Raises:
-        InputError: Too few of the pictures can be read.
+        InputError: Too few of the rows have a vector, or too few of the pictures can be read.
         SpaceMismatch: They are not the model's vectors, or not of these pictures.
     """
+    sample = found.sample
     usable = [place for place in range(len(sample.entries)) if sample.rows[OWN, place].any()]
-    places, own, unread = _embedded(sample, usable, embedder, pictures)
+    if len(usable) < min(MIN_CHECKED, len(sample.entries)) and len(sample.entries) < found.n_rows:
+        raise _too_bad(len(usable), len(sample.entries))
     if not usable:  # every row has a problem, and will be told of it
         return Checked(n=0, cosine_min=0.0, cosine_p50=0.0, unread=())
+    places, own, unread = _embedded(sample, usable, embedder, pictures)
     if len(places) < min(MIN_CHECKED, len(usable)):
         raise _too_few(len(places), len(usable), unread)
     read = sample.at(places)
@@ -166,6 +169,13 @@ def _cosines(rows: NDArray[np.float32], own: Rows) -> NDArray[np.float64]:
 
 def _share(cosines: NDArray[np.floating]) -> float:
     return float(np.mean(cosines >= REQUIRED_COSINE))
+
+
+def _too_bad(n: int, n_sampled: int) -> InputError:
+    return InputError(
+        f"Of {n_sampled} sampled rows {n} have a vector that can be used, too few to say what made the others. Look at "
+        "more of them with --sample."
+    )
 
 
 def _too_few(n: int, n_sampled: int, unread: Sequence[tuple[str, str]]) -> InputError:

@@ -28,6 +28,7 @@ class Terms:
         sample: How many rows are checked.
         unchecked: Take the vectors as they are; the index remembers that.
         dry_run: Check, and write nothing.
+        before: What a dry run of this very table found, which is not checked again.
         on_progress: Told how far it is.
         variants: The model in other ways, which are tried out to say why a check fails; see `lookalike.variants`.
     """
@@ -36,6 +37,7 @@ class Terms:
     sample: int = SAMPLE_SIZE
     unchecked: bool = False
     dry_run: bool = False
+    before: ImportReport | None = None
     on_progress: Callable[[Progress], None] | None = None
     variants: Iterable[Variant] = ()
 
@@ -75,8 +77,7 @@ def take_in(table: VectorTable, destination: Destination, embedder: Embedder | N
     """
     if embedder is not None:
         destination.store.space.require(embedder.space, doing="Importing")
-    found = survey(table, dim=destination.store.space.dim, project=destination.project, size=terms.sample)
-    checked = None if embedder is None else check(found.sample, embedder, destination.pictures, terms.variants)
+    n_rows, checked = _looked_at(table, destination, embedder, terms)
     tally = Tally(terms.on_progress)
     with ThreadPoolExecutor(destination.threads, thread_name_prefix="import") as pool:
         writer = Writer(destination, pool, tally, is_checked=checked is not None)
@@ -88,4 +89,15 @@ def take_in(table: VectorTable, destination: Destination, embedder: Embedder | N
             raise
     if not terms.dry_run:
         compact_if_due(destination.store)
-    return ImportReport(n_rows=found.n_rows, report=tally.report(), check=checked, n_unread=writer.n_unread)
+    return ImportReport(n_rows=n_rows, report=tally.report(), check=checked, n_unread=writer.n_unread)
+
+
+def _looked_at(
+    table: VectorTable, destination: Destination, embedder: Embedder | None, terms: Terms
+) -> tuple[int, Checked | None]:
+    """How many rows there are, and what the check of some of them found."""
+    if terms.before is not None:
+        return terms.before.n_rows, terms.before.check
+    found = survey(table, dim=destination.store.space.dim, project=destination.project, size=terms.sample)
+    checked = None if embedder is None else check(found, embedder, destination.pictures, terms.variants)
+    return found.n_rows, checked

@@ -55,8 +55,10 @@ def survey(table: VectorTable, *, dim: int, project: str, size: int) -> Survey:
         size: How many rows to sample.
 
     Raises:
-        InputError: Its rows have another length, two items have one name, or one has none.
+        InputError: Its rows have another length or none, two items have one name, or one has none.
     """
+    if table.n_rows and not table.dim:
+        raise InputError("none of its rows has a vector.", item=table.name)
     if table.n_rows and table.dim != dim:
         raise InputError(
             f"these vectors have {table.dim} numbers, the model's {dim}: they were made by another model. Name that "

@@ -79,7 +79,8 @@ class GivenRows:
         if inputs is not self._inputs:
             raise UnsupportedModel(f"{self._tower.space.model} has rows for its own inputs alone.", model="rows")
         rows = self._rows.astype(np.float64)
-        lengths = np.linalg.norm(rows, axis=1)
+        with np.errstate(over="ignore"):  # infinite, then, and left out
+            lengths = np.linalg.norm(rows, axis=1)
         is_good = np.isfinite(lengths) & (lengths > 0)
         good = np.flatnonzero(is_good)
         bad: list[int] = np.flatnonzero(~is_good).tolist()

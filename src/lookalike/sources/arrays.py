@@ -6,16 +6,14 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lookalike.errors import InputError
+from lookalike.sources.npy import map_vectors
 from lookalike.sources.sidecar import Sidecar
 from lookalike.tables import TablePart, rows_to_a_part
 
 
 class NpyTable:
-    """ports.VectorTable over an array that is mapped, not loaded.
+    """tables.VectorTable over an array that is mapped, not loaded.
 
     Args:
         path: The array: (n, dim) of float16, float32 or float64.
@@ -27,7 +25,7 @@ class NpyTable:
 
     def __init__(self, path: Path, items: Sidecar) -> None:
         self.name = str(path)
-        self._values = map_array(path)
+        self._values = map_vectors(path)
         self._items = items
 
     @property
@@ -47,36 +45,14 @@ class NpyTable:
             values = self._values[first : first + size]
             part = list(islice(entries, len(values)))
             if len(part) < len(values):
-                raise InputError(
-                    f"has {self.n_rows:,} rows, and there are only {first + len(part):,} items for them: the two "
-                    "files do not belong together.",
-                    item=self.name,
-                )
+                raise self._misfit(first + len(part))
             yield TablePart(entries=part, values=values)
         n_more = sum(1 for _ in entries)
         if n_more:
-            raise InputError(
-                f"has {self.n_rows:,} rows, and there are {n_more:,} items more than that: the two files do not "
-                "belong together.",
-                item=self.name,
-            )
+            raise self._misfit(self.n_rows + n_more)
 
-
-def map_array(path: Path) -> NDArray[np.floating]:
-    """(n, dim) float: the array in a file, mapped.
-
-    Raises:
-        InputError: There is none, or it is something else.
-    """
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise InputError("there is no such file.", item=str(path)) from error
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}.", item=str(path)) from error
-    except (ValueError, EOFError) as error:
-        raise InputError("is no array of numbers that NumPy wrote (.npy), or is cut off.", item=str(path)) from error
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind != "f" or not values.shape[1]:
-        what = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else "several arrays"
-        raise InputError(f"is not an array of (rows, numbers) of a float type; it is {what}.", item=str(path))
-    return values
+    def _misfit(self, n_items: int) -> InputError:
+        return InputError(
+            f"has {self.n_rows:,} rows, and the list of items {n_items:,}: the two files do not belong together.",
+            item=self.name,
+        )

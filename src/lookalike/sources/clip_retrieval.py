@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from lookalike.errors import InputError
-from lookalike.sources.arrays import map_array
+from lookalike.sources.npy import map_vectors
 from lookalike.sources.parquet import ParquetFile
 from lookalike.tables import TablePart, rows_to_a_part
 
@@ -19,7 +19,7 @@ VECTORS, METADATA = "img_emb", "metadata"
 
 
 class ClipRetrievalTable:
-    """ports.VectorTable over such a folder.
+    """tables.VectorTable over such a folder.
 
     Args:
         folder: The output folder of the inference.
@@ -35,7 +35,7 @@ class ClipRetrievalTable:
         arrays = sorted((folder / VECTORS).glob("*.npy"), key=_order)
         if not arrays:
             raise InputError(f"has no {VECTORS}/*.npy: it is no output of clip-retrieval.", item=self.name)
-        self._arrays = [map_array(path) for path in arrays]
+        self._arrays = [map_vectors(path) for path in arrays]
         self._metadata = [ParquetFile(folder / METADATA / f"{METADATA}_{_number(path)}.parquet") for path in arrays]
         self._wished = wished
         for path, array, file in zip(arrays, self._arrays, self._metadata, strict=True):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from lookalike.errors import InputError
@@ -22,7 +24,7 @@ METADATA = "metadata"
 ROLES = (*USUAL, METADATA)
 
 Value = str | int | float | bool | None
-_SCALARS = (str, int, float, bool)
+_SCALARS = (str, int, float, bool, Decimal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +69,12 @@ def resolve(present: Sequence[str], wished: Mapping[str, Sequence[str]], *, tabl
         vector: Whether one of them has to be the vector.
 
     Raises:
-        InputError: There is no such column, none for the vector, or none that tells one row from another.
+        InputError: There is no such column, none for the vector, none that tells one row from another, or two of one
+            name.
     """
+    twice = [name for name, n in Counter(present).items() if n > 1]
+    if twice:
+        raise InputError(f"has two columns that are called {twice[0]!r}: rename one of them.", item=table)
     unknown = [name for names in wished.values() for name in names if name not in present]
     if unknown:
         raise InputError(f"has no column {unknown[0]!r}; there are: {listed(present)}.", item=table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ NO_VECTOR = "has no vector."
 
 
 class ParquetTable:
-    """ports.VectorTable over Parquet files, read a part at a time.
+    """tables.VectorTable over Parquet files, read a part at a time.
 
     Args:
         paths: One or several files with the same columns, in order.
@@ -43,15 +44,16 @@ class ParquetTable:
 
     @property
     def dim(self) -> int:
-        """How many numbers the first vector has."""
+        """How many numbers a row has, by the first of them."""
         return self._dim
 
     def parts(self) -> Iterator[TablePart]:
         """Its rows in order; one whose vector is missing or of another length has that for a problem."""
         wanted = [*self._columns.of_entries, self._columns.vector]
         for file in self._files:
+            file.require_lists(self._columns.vector)  # a file beside the first may have another type there
             for batch in file.batches(wanted, rows_to_a_part(self._dim)):
-                entries = [self._columns.entry(row) for row in batch.select(self._columns.of_entries).to_pylist()]
+                entries = [self._columns.entry(row) for row in file.rows(batch, self._columns.of_entries)]
                 values, problems = file.vectors(batch.column(self._columns.vector), self._dim)
                 yield TablePart(entries=entries, values=values, problems=problems)
 
@@ -74,7 +76,7 @@ class ParquetFile:
         self.name = str(path)
         self._arrow = pyarrow
         with self._translated():
-            self._file = pyarrow.parquet.ParquetFile(path, memory_map=True)
+            self._file = pyarrow.parquet.ParquetFile(path, memory_map=True, page_checksum_verification=True)
 
     @property
     def n_rows(self) -> int:
@@ -87,33 +89,43 @@ class ParquetFile:
         return [name for name in self._file.schema_arrow.names if not name.startswith("__index_level_")]
 
     def list_size(self, column: str) -> int:
-        """How many numbers the first vector in this column has; 0 if there is none.
+        """How many numbers most of the first vectors in this column have; 0 if there are none.
 
         Raises:
             InputError: The column does not hold lists of numbers.
         """
+        self.require_lists(column)
+        for batch in self.batches([column], 64):
+            lengths = Counter(len(value) for value in batch.column(0) if value.is_valid)
+            if lengths:
+                return lengths.most_common(1)[0][0]
+        return 0
+
+    def require_lists(self, column: str) -> None:
+        """InputError unless the column is there and holds lists of numbers."""
+        self._require([column])
         kind, types = self._file.schema_arrow.field(column).type, self._arrow.types
         is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
         if not is_list or not (types.is_floating(kind.value_type) or types.is_integer(kind.value_type)):
             raise InputError(f"its column {column!r} does not hold lists of numbers but {kind}.", item=self.name)
-        if types.is_fixed_size_list(kind):
-            return int(kind.list_size)
-        first = (len(value) for batch in self.batches([column], 64) for value in batch.column(0) if value.is_valid)
-        return next(first, 0)
 
     def batches(self, columns: Sequence[str], size: int) -> Iterator[Any]:
         """Record batches with these columns, at most `size` rows each."""
-        missing = [name for name in columns if name not in self.names]
-        if missing:
-            raise InputError(f"has no column {missing[0]!r}, as the files beside it have.", item=self.name)
+        self._require(columns)
         with self._translated():
             yield from self._file.iter_batches(batch_size=size, columns=list(columns))
+
+    def rows(self, batch: Any, columns: Sequence[str]) -> list[dict[str, Any]]:
+        """What a batch has in these columns, row by row."""
+        with self._translated():
+            found: list[dict[str, Any]] = batch.select(columns).to_pylist()
+        return found
 
     def entries(self, wished: Mapping[str, Sequence[str]]) -> Iterator[Entry]:
         """What each row is of, where the vectors are elsewhere."""
         columns = resolve(self.names, wished, table=self.name, vector=False)
         for batch in self.batches(columns.of_entries, 8192):
-            yield from map(columns.entry, batch.to_pylist())
+            yield from map(columns.entry, self.rows(batch, columns.of_entries))
 
     def vectors(self, column: Any, dim: int) -> tuple[NDArray[np.floating], dict[int, str]]:
         """(n, dim): what a batch has in a column of lists; and why a row has no vector, or one of another length."""
@@ -127,14 +139,22 @@ class ParquetFile:
         values[is_good] = flat.reshape(-1, dim)
         return values, problems
 
+    def _require(self, columns: Sequence[str]) -> None:
+        missing = [name for name in columns if name not in self.names]
+        if missing:
+            raise InputError(f"has no column {missing[0]!r}, as the files beside it have.", item=self.name)
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as error:
             raise InputError("there is no such file.", item=self.name) from error
+        except UnicodeDecodeError as error:
+            raise InputError("has texts that are not UTF-8.", item=self.name) from error
         except (self._arrow.ArrowException, OSError) as error:
-            raise InputError(f"is no Parquet file that can be read: {error}.", item=self.name) from error
+            reason = str(error).rstrip(".")
+            raise InputError(f"is no Parquet file that can be read: {reason}.", item=self.name) from error
 
 
 def _problem(length: int, dim: int) -> str:

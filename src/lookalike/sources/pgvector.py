@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from lookalike.errors import InputError, LookalikeError, StoreError
 from lookalike.postgres import Database
 from lookalike.secret import Secret
-from lookalike.sources.columns import Columns, resolve
+from lookalike.sources.columns import METADATA, Columns, resolve
 from lookalike.sql import statements
 from lookalike.tables import TablePart, rows_to_a_part
 
@@ -26,11 +27,14 @@ WIRE = {"vector": ">f4", "halfvec": ">f2"}
 
 ARRAYS = ("_float4", "_float8")
 
+NO_FACTS = {"json", "jsonb", "bytea", "date", "time", "timetz", "timestamp", "timestamptz", "interval", *WIRE}
+"""Types of columns that are neither text nor number, so that they are not even read; nor are arrays."""
+
 _SQL = statements("lookalike.sources", "pgvector.sql")
 
 
 class PgvectorTable:
-    """ports.VectorTable over a table or view; each walk sees it as it was at one moment.
+    """tables.VectorTable over a table or view; each walk sees it as it was at one moment.
 
     Args:
         url: "postgresql://user:password@host/database".
@@ -85,6 +89,8 @@ class PgvectorTable:
         if len(of_vectors) == 1 and not wished.get("vector"):
             wished = {**wished, "vector": of_vectors}
         columns = resolve(list(kinds), wished, table=self.name)
+        if METADATA not in wished:
+            columns = replace(columns, metadata=tuple(c for c in columns.metadata if _is_of_facts(kinds[c])))
         kind = kinds[columns.vector]
         if kind not in WIRE and kind not in ARRAYS:
             raise InputError(
@@ -117,6 +123,10 @@ class PgvectorTable:
             else:
                 values[row] = np.array(value, kind) if self._kind in ARRAYS else np.frombuffer(value, kind, offset=4)
         return values, problems
+
+
+def _is_of_facts(kind: str) -> bool:
+    return kind not in NO_FACTS and not kind.startswith("_")  # the server's name of an array begins so
 
 
 def _quoted(name: str) -> str:

@@ -19,7 +19,7 @@ URL_TIMEOUT_S = 20.0
 
 
 class PictureFinder:
-    """ports.Pictures: where a table says that they are.
+    """tables.Pictures: where a table says that they are.
 
     Args:
         root: The folder that relative paths start from.

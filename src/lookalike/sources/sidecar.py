@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lookalike.errors import InputError
 from lookalike.sources.columns import Columns, resolve
+from lookalike.sources.npy import map_array
 from lookalike.tables import Entry
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".txt", ".npy")
@@ -50,17 +49,14 @@ class Sidecar:
                 yield from self._csv()
             elif kind == ".txt":
                 with self._path.open(encoding="utf-8-sig") as file:
-                    yield from (Entry(uri=line.rstrip("\r\n")) for line in file)
+                    yield from (Entry(uri=line.rstrip("\r\n")) for line in file if line.strip())
             elif kind == ".npy":
                 yield from (Entry(uri=path) for path in self._paths())
             else:
                 yield from self._json_lines()
 
     def _paths(self) -> Iterator[str]:
-        try:
-            array = np.load(self._path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError) as error:  # one of objects would have to be unpickled, which runs what is in it
-            raise InputError("is no array of texts that NumPy wrote without pickle.", item=str(self._path)) from error
+        array = map_array(self._path)
         if array.ndim != 1 or array.dtype.kind not in "US":
             raise InputError(f"is no array of texts but {array.dtype} of shape {array.shape}.", item=str(self._path))
         return (path.decode() if isinstance(path, bytes) else str(path) for path in array)
@@ -75,27 +71,33 @@ class Sidecar:
         columns: dict[tuple[str, ...], Columns] = {}
         with self._path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
                 row = self._object(line, number)
                 names = tuple(row)
                 if names not in columns:
-                    # A line may leave out what the first one has, and have more.
-                    columns[names] = self._columns(names, strict=not columns)
+                    columns[names] = self._columns(names, line=number, strict=not columns)
                 yield columns[names].entry(row)
 
     def _object(self, line: str, number: int) -> dict[str, Any]:
         try:
             row = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"line {number} is no JSON: {error}.", item=str(self._path)) from error
+        except (ValueError, RecursionError):
+            row = None
         if not isinstance(row, dict):
-            raise InputError(f'line {number} is no JSON object, as in {{"uri": "a.jpg"}}.', item=str(self._path))
+            raise InputError(
+                f'line {number} is no JSON object; each line has to be one, as in {{"path": "a.jpg"}}.',
+                item=str(self._path),
+            )
         return row
 
-    def _columns(self, names: Sequence[str], *, strict: bool = True) -> Columns:
+    def _columns(self, names: Sequence[str], *, line: int = 1, strict: bool = True) -> Columns:
+        """The columns of a line; but for the first, it may leave out what `wished` names."""
         wished = self._wished
         if not strict:
             wished = {role: [name for name in found if name in names] for role, found in wished.items()}
-        return resolve(names, wished, table=str(self._path), vector=False)
+        table = f"{self._path}, line {line}" if line > 1 else str(self._path)
+        return resolve(names, wished, table=table, vector=False)
 
 
 @contextmanager
