@@ -242,12 +242,12 @@ def available_threads(config: Config) -> int:
     return config.threads or available_cores()
 
 
-def open_store(place: Place, *, write: bool = False) -> EmbeddedStore | PostgresStore:
+def open_store(place: Place, *, write: bool = False, mirror: bool = False) -> EmbeddedStore | PostgresStore:
     """The store in a folder, see `lookalike.store.embedded.open_store`, or in a database, `.postgres.store`."""
     if isinstance(place, Address):
         from lookalike.store.postgres import store as production
 
-        return production.open_store(place)
+        return production.open_store(place, mirror=mirror)
     from lookalike.store import embedded
 
     return embedded.open_store(expanded(place, "index"), write=write)

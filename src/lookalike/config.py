@@ -119,6 +119,7 @@ class Config:
         orientation: Whether EXIF orientation is applied or ignored.
         threads: Cores to use; 0 for all that the container allows.
         index: Where the index is: a folder, or a PostgreSQL database.
+        mirror: Whether vectors of a database are kept in memory, and searched there.
         project: Project of new items.
         max_bytes: The largest picture file that is read.
         max_pixels: The largest picture that is decoded.
@@ -138,6 +139,7 @@ class Config:
     orientation: Orientation = "apply"
     threads: int = 0
     index: Place
+    mirror: bool = False
     project: str = "default"
     max_bytes: int = ImagePolicy().max_bytes
     max_pixels: int = ImagePolicy().max_pixels
@@ -167,6 +169,7 @@ class Config:
             orientation=env.choice("LOOKALIKE_ORIENTATION", cls.orientation, get_args(Orientation)),
             threads=env.count("LOOKALIKE_THREADS", cls.threads),
             index=_index(env),
+            mirror=env.flag("LOOKALIKE_MIRROR"),
             project=env.text("LOOKALIKE_PROJECT", cls.project),
             max_bytes=env.count("LOOKALIKE_MAX_BYTES", cls.max_bytes),
             max_pixels=env.count("LOOKALIKE_MAX_PIXELS", cls.max_pixels),

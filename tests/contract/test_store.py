@@ -57,7 +57,7 @@ def found(store: Store, query: Rows, *, limit: int = 10, where: Filter = ALL) ->
     return [scored.item.id for scored in store.search(query, limit=limit, where=where)[0]]
 
 
-@pytest.fixture(params=["memory", "embedded", "postgres"])
+@pytest.fixture(params=["memory", "embedded", "postgres", "postgres in memory"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Store]]:
     """Makes empty stores of one kind."""
     stores: list[Store] = []
@@ -70,6 +70,8 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..
         else:
             new_database: NewDatabase = request.getfixturevalue("new_database")
             store = postgres.create(new_database(), space(dim))
+            if request.param == "postgres in memory":
+                store.finder.keep_in_memory().join()
         stores.append(store)
         return store
 

@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from lookalike.errors import InputError, StoreCorrupt, StoreError, StoreNotFound
 from lookalike.secret import Secret
 from lookalike.spaces import Space
 from lookalike.store.memory import MemoryStore
+from lookalike.store.postgres.mirror import GROWTH
 from lookalike.store.postgres.rows import escaped, plain
 from lookalike.store.postgres.store import PostgresStore, create, open_store
 from lookalike.types import Filter, Item, Rows
@@ -52,6 +54,14 @@ def store(url: Secret) -> Iterator[PostgresStore]:
         yield made
 
 
+@pytest.fixture(params=["searched there", "searched in memory"])
+def either(request: pytest.FixtureRequest, store: PostgresStore) -> PostgresStore:
+    """An empty store that searches in the one way or in the other."""
+    if request.param == "searched in memory":
+        store.finder.keep_in_memory().join()
+    return store
+
+
 def sql(url: Secret, statement: str) -> list[Any]:
     """What the database answers to a statement of its owner."""
     with psycopg.connect(url.reveal(), autocommit=True) as connection:
@@ -59,15 +69,15 @@ def sql(url: Secret, statement: str) -> list[Any]:
         return cursor.fetchall() if cursor.description else []
 
 
-def test_it_agrees_with_its_twin(store: PostgresStore) -> None:
-    """After any of 150 operations drawn by lot, both stores hold, count and find the same."""
+def test_it_agrees_with_its_twin(either: PostgresStore) -> None:
+    """After any of 100 operations drawn by lot, both stores hold, count and find the same."""
     chance, twin = random.Random(3), MemoryStore(SPACE)
     names = ["a", "b", "é\U0001f642", "z\0", "z\x01"]
 
     def key() -> tuple[str, str]:
         return chance.choice(names), chance.choice(names)
 
-    for _ in range(150):
+    for _ in range(100):
         shown = sorted(chance.sample(range(8), chance.randint(0, 3)))
         rows = np.concatenate([row(n) for n in shown]) if shown else np.empty((0, DIM), np.float32)
         items = [
@@ -75,20 +85,20 @@ def test_it_agrees_with_its_twin(store: PostgresStore) -> None:
             for project, name in (key() for _ in range(chance.randint(0, 4) if shown else 0))
         ]
         doomed = [key() for _ in range(chance.randint(0, 3))]
-        for one in (store, twin):
+        for one in (either, twin):
             one.add(items, [sha(n) for n in shown], rows)
-        assert store.delete(doomed) == twin.delete(doomed)
+        assert either.delete(doomed) == twin.delete(doomed)
         if not chance.randrange(5):
-            assert store.compact() == twin.compact()
+            assert either.compact() == twin.compact()
         where = Filter(project=chance.choice([None, *names]), metadata=chance.choice([{}, {"k": "1"}]))
         query, limit = row(chance.randrange(8))[0], chance.randint(1, 12)
-        (mine, passed), (theirs, considered) = (one.search(query, limit=limit, where=where) for one in (store, twin))
+        (mine, passed), (theirs, considered) = (one.search(query, limit=limit, where=where) for one in (either, twin))
         assert passed == considered
         assert [scored.item for scored in mine] == [scored.item for scored in theirs]
-        assert list(store.items(where)) == list(twin.items(where))
-        counts = [(s.items, s.contents, s.dead_slots, s.projects) for s in (store.stats(), twin.stats())]
+        assert list(either.items(where)) == list(twin.items(where))
+        counts = [(s.items, s.contents, s.dead_slots, s.projects) for s in (either.stats(), twin.stats())]
         assert counts[0] == counts[1]
-    store.check()
+    either.check()
 
 
 def test_many_writers_leave_one_vector_for_each_picture(store: PostgresStore, url: Secret) -> None:
@@ -125,6 +135,88 @@ def test_an_item_is_replaced_as_a_whole_by_one_of_its_writers(store: PostgresSto
                 task.result()
     assert {(item.content, item.caption) for item in store.items(ALL)} <= {(sha(name), name) for name in "ab"}
     assert store.stats().items == 50
+
+
+def in_memory(url: Secret) -> PostgresStore:
+    """The store as another process has it that keeps the vectors in memory."""
+    reader = open_store(url)
+    reader.finder.keep_in_memory().join()
+    return reader
+
+
+def nearest_ids(reader: PostgresStore, number: int) -> set[str]:
+    """The ids of what is nearest to a picture; both of a pair are."""
+    return {scored.item.id for scored in reader.search(row(number)[0], limit=2, where=ALL)[0]}
+
+
+def put(store: PostgresStore, *numbers: int) -> None:
+    """Add pictures, each with one item."""
+    items = [Item(id=str(n), content=sha(n)) for n in numbers]
+    store.add(items, [item.content for item in items], np.concatenate([row(n) for n in numbers]))
+
+
+def test_memory_follows_what_others_write(url: Secret) -> None:
+    """What another process adds, deletes or gives up is in the next answer, from memory; also when the notes of the
+    changes do not reach back to what was read."""
+    with create(url, SPACE) as writer, in_memory(url) as reader:
+        for first in range(0, 40, 4):
+            put(writer, *range(first, first + 4))
+            assert nearest_ids(reader, first) == {str(first), str(first + 1)}
+            if first == 20:
+                put(writer, 102, 103)
+                sql(url, "DELETE FROM lookalike_changes")
+                put(writer, 100, 101)
+        writer.delete([("default", "4"), ("default", "5")])
+        assert nearest_ids(reader, 4).isdisjoint({"4", "5"})
+        assert writer.compact() == 2
+        assert nearest_ids(reader, 4).isdisjoint({"4", "5"})
+        put(writer, 4, 5)
+        assert nearest_ids(reader, 4) == {"4", "5"}
+        assert reader.finder.plan(row(0)[0], limit=1, where=ALL).in_memory
+        assert len(reader.finder._mirror.view().contents) == len(set(reader.finder._mirror.view().contents.tolist()))
+
+
+def test_memory_holds_each_picture_once_after_a_failure(url: Secret, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that could be read only in part is read again, as a whole."""
+    with create(url, SPACE) as writer, in_memory(url) as reader:
+        put(writer, *range(12))
+        read, mirror = reader.finder._mirror._vectors, reader.finder._mirror
+        answers = iter([None, None])
+
+        def flaky(numbers: list[int]) -> list[tuple[int, bytes]]:
+            if next(answers, "fail") == "fail":
+                raise StoreError("The line broke.")
+            return read(numbers)
+
+        monkeypatch.setattr("lookalike.store.postgres.mirror.PART", 5)
+        monkeypatch.setattr(mirror, "_vectors", flaky)
+        with pytest.raises(StoreError, match="broke"):
+            nearest_ids(reader, 0)
+        monkeypatch.setattr(mirror, "_vectors", read)
+        assert nearest_ids(reader, 10) == {"10", "11"}
+        assert sorted(mirror.view().contents.tolist()) == sorted(set(mirror.view().contents.tolist()))
+        assert len(mirror.view().contents) == 12
+
+
+def test_memory_finds_what_the_database_finds_in_a_large_collection(
+    url: Secret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With short codes, fitted again as the collection grows, and with filters: the same answers."""
+    monkeypatch.setattr("lookalike.store.postgres.mirror.SCREEN_FROM", 300)
+    chance = np.random.default_rng(6)
+    wide = replace(SPACE, dim=64)
+    with create(url, wide) as writer, in_memory(url) as reader:
+        for first in range(0, 3600, 900):
+            rows = normalise(chance.standard_normal((900, 64)) + 1)
+            items = [Item(id=f"{first + n}", content=sha(first + n), project="ab"[n % 9 == 0]) for n in range(900)]
+            writer.add(items, [item.content for item in items], rows)
+            for query in normalise(chance.standard_normal((5, 64)) + 1):
+                for where in (ALL, Filter(project="b"), Filter(project="none")):
+                    mine, passed = reader.search(query, limit=10, where=where)
+                    theirs, considered = writer.search(query, limit=10, where=where)
+                    assert ([scored.item for scored in mine], passed) == ([s.item for s in theirs], considered)
+        assert reader.finder._mirror.view().table.codes is not None
+        assert reader.finder._mirror.n_bytes < 3600 * GROWTH * (64 * 3 + 16)
 
 
 @pytest.mark.parametrize("text", ["", "\0", "\x01", "\0\x01\x02a", "a\x01\x01", "é\0\U0001f642"])
@@ -169,13 +261,13 @@ def test_a_sample_is_drawn_from_a_collection_with_gaps(store: PostgresStore) -> 
 
 
 @pytest.mark.parametrize("where", [ALL, Filter(project="p"), Filter(metadata={"k": "v"})])
-def test_many_equal_pictures_are_put_in_order(store: PostgresStore, where: Filter) -> None:
+def test_many_equal_pictures_are_put_in_order(either: PostgresStore, where: Filter) -> None:
     """Where far more pictures are equal than are asked for, the first by (project, id) are the answer."""
     rows = np.repeat(row(0), 300, axis=0)
     items = [Item(project="p", id=f"{n:03}", content=sha(-n), metadata={"k": "v"}) for n in range(300)]
-    store.add(items, [item.content for item in items], rows)
-    store.delete([("p", f"{n:03}") for n in range(100)])
-    answers, passed = store.search(row(0)[0], limit=7, where=where)
+    either.add(items, [item.content for item in items], rows)
+    either.delete([("p", f"{n:03}") for n in range(100)])
+    answers, passed = either.search(row(0)[0], limit=7, where=where)
     assert [scored.item.id for scored in answers] == [f"{n:03}" for n in range(100, 107)]
     assert passed == 200
 

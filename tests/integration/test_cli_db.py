@@ -65,15 +65,16 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 def test_init_and_migrate_may_be_run_again(new_database: NewDatabase) -> None:
     """The first makes what is missing, the second finds it done; an older version is told how to go on."""
     url = new_database()
-    assert "from version 0 to 2" in run(url, "migrate").output
+    assert "from version 0 to 3" in run(url, "migrate").output
     assert "nothing to do" in run(url, "migrate").output
     assert "Made an index" in run(url, "init", "--model", "tiny").output
     assert "already" in run(url, "init").output
     with psycopg.connect(url.reveal(), autocommit=True) as other:
-        other.execute("DROP TABLE lookalike_settings, lookalike_tuning")
-        other.execute("DELETE FROM lookalike_schema WHERE version = 2")
+        other.execute("DROP TABLE lookalike_settings, lookalike_tuning, lookalike_changes")
+        other.execute("ALTER TABLE lookalike_spaces DROP COLUMN version")
+        other.execute("DELETE FROM lookalike_schema WHERE version > 1")
     assert "lookalike db migrate" in run(url, "check").output
-    assert "from version 1 to 2" in run(url, "migrate").output
+    assert "from version 1 to 3" in run(url, "migrate").output
     assert run(url, "check").exit_code == 0
 
 
@@ -92,13 +93,13 @@ def test_a_migration_interrupted_half_way_has_not_happened(
         assert run(url, "migrate").exit_code == 1
     with pytest.raises(StoreNotFound):
         production.open_store(url)
-    assert "from version 0 to 2" in run(url, "migrate").output
+    assert "from version 0 to 3" in run(url, "migrate").output
 
 
 def test_check_tells_what_there_is(filled: Secret) -> None:
     """Versions, settings, tables, counts; for people and as JSON; no password."""
     shown = run(filled, "check")
-    for part in ("PostgreSQL 18", "pgvector 0.8", "UTF8", "version 2", "none seen", "maintenance_work_mem", "1,000"):
+    for part in ("PostgreSQL 18", "pgvector 0.8", "UTF8", "version 3", "none seen", "maintenance_work_mem", "1,000"):
         assert part in shown.output
     document = json.loads(run(filled, "check", "--json").output)
     assert (document["items"], document["dead"], document["pooler"]) == (N_ITEMS, 0, False)

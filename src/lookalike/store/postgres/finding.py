@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
+import numpy as np
+
+from lookalike.errors import StoreError
 from lookalike.postgres import Database
 from lookalike.sql import statements
-from lookalike.store.postgres.planning import SPARE, Kind, Plan, Setting, Tuning, plan
+from lookalike.store.postgres.mirror import Mirror
+from lookalike.store.postgres.planning import IN_MEMORY, SPARE, Kind, Plan, Setting, Tuning, plan
 from lookalike.store.postgres.rows import asked_metadata, item_of, rows_of, text_of
 from lookalike.store.postgres.schema import Bound
 from lookalike.store.postgres.writing import project_codes
@@ -31,6 +37,8 @@ REFRESH_S = 30.0
 Answer = TypeVar("Answer")
 
 _SQL = statements("lookalike.store.postgres", "store.sql")
+_MIRROR = statements("lookalike.store.postgres", "mirror.sql")
+_log = logging.getLogger("lookalike.index")
 
 
 class Finder:
@@ -43,11 +51,27 @@ class Finder:
         self._search_index = _SQL["search_index"].format(**names)
         self._dim = bound.space.dim
         self._projects: dict[str, int] = {}
+        self._mirror = Mirror(database, bound)
         self._tuning: Tuning | None = None
         self._tuning_due = float("-inf")
 
+    def keep_in_memory(self) -> threading.Thread:
+        """Begin to read the vectors into memory, where they are searched once they are there; the thread that reads."""
+
+        def load() -> None:
+            try:
+                self._mirror.load()
+            except StoreError as error:
+                _log.warning("The vectors are not kept in memory: %s", error)
+
+        reading = threading.Thread(target=load, name="lookalike-mirror", daemon=True)
+        reading.start()
+        return reading
+
     def plan(self, query: Rows, *, limit: int, where: Filter) -> Plan:
         """How this search is made."""
+        if self._mirror.is_ready:
+            return IN_MEMORY
         if where.is_empty and time.monotonic() >= self._tuning_due:
             self._tuning = self._run(self._read_tuning)
             self._tuning_due = time.monotonic() + REFRESH_S
@@ -58,7 +82,11 @@ class Finder:
         name, asked = self._question(query, limit, where)
         if asked is None:
             return [], 0
-        if not how.is_exact:
+        if how.in_memory:
+            rows = self._search_memory(query, limit, where, asked)
+            if rows is not None:
+                return _answer(rows)
+        elif not how.is_exact:
             rows = self._run(lambda connection: self._ask_index(connection, how, asked))
             if _is_whole(rows, limit, limit + SPARE):
                 return _answer(rows)
@@ -86,6 +114,26 @@ class Finder:
 
     def _run(self, work: Callable[[Connection], Answer]) -> Answer:
         return self._database.run(work, timeout_s=TIMEOUT_S)
+
+    def _search_memory(self, query: Rows, limit: int, where: Filter, asked: dict[str, Any]) -> list[Any] | None:
+        """The rows that the memory finds; None if those are not all that there must be."""
+        view, passed, among = self._mirror.view(), None, None
+        if not where.is_empty:
+            ((passed, numbers),) = self._rows(_MIRROR["passing"], asked)
+            among = np.frombuffer(numbers, ">i8").astype(np.int64)
+        found_in = {"project": None, "metadata": None, **asked, "n_passed": passed}
+        n_contents = limit + SPARE
+        while True:
+            nearest = view.nearest(query, limit=n_contents, among=among)
+            rows = self._rows(_MIRROR["search_these"], found_in | {"numbers": nearest})
+            if len(rows) >= limit or (rows and len(rows) >= rows[0][7]) or passed == 0:
+                return rows
+            if n_contents >= len(view.contents):
+                return None
+            n_contents *= MORE
+
+    def _rows(self, statement: str, asked: dict[str, Any]) -> list[Any]:
+        return self._run(lambda connection: connection.cursor(binary=True).execute(statement, asked).fetchall())
 
     def _question(self, query: Rows, limit: int, where: Filter) -> tuple[str, dict[str, Any] | None]:
         """The exact statement and what it is asked with; None if the project is not known."""

@@ -82,17 +82,22 @@ class Plan:
     """How one search is made.
 
     Attributes:
-        ef_search: The index's setting; 0 for an exact search.
+        ef_search: The index's setting; 0 for a search without it.
         reason: A sentence that says why.
+        in_memory: Whether this process searches the vectors that it keeps.
     """
 
     ef_search: int
     reason: str
+    in_memory: bool = False
 
     @property
     def is_exact(self) -> bool:
         """Whether every vector that passes the filter is looked at."""
         return self.ef_search == 0
+
+
+IN_MEMORY = Plan(0, "In memory: this process keeps the vectors, and looks at every one.", in_memory=True)
 
 
 def plan(query: Rows, *, limit: int, where: Filter, tuning: Tuning | None) -> Plan:

@@ -16,7 +16,7 @@ from lookalike.store.postgres.rows import MAX_DIM
 if TYPE_CHECKING:
     from lookalike.postgres import Connection
 
-VERSION = 2
+VERSION = 3
 """The last of the numbered files in `migrations`; tables of a later version are refused."""
 
 _SQL = statements("lookalike.store.postgres", "store.sql")

@@ -58,8 +58,13 @@ def create(url: Secret, space: Space) -> PostgresStore:
         raise
 
 
-def open_store(url: Secret) -> PostgresStore:
+def open_store(url: Secret, *, mirror: bool = False) -> PostgresStore:
     """The store in a database; every one can be written by whom the database lets.
+
+    Args:
+        url: The address of the database.
+        mirror: Keep the vectors in the memory of this process, 1.2 KB for each at 512 dimensions, and search them
+            there. They are read in the background; until they are there, the database searches.
 
     Raises:
         StoreNotFound: There is none.
@@ -70,10 +75,13 @@ def open_store(url: Secret) -> PostgresStore:
     """
     database = schema.connect(url, timeout_s=TIMEOUT_S)
     try:
-        return PostgresStore(database, database.run(lambda c: schema.read_bound(c, database.place)))
+        store = PostgresStore(database, database.run(lambda c: schema.read_bound(c, database.place)))
     except BaseException:
         database.close()
         raise
+    if mirror:
+        store.finder.keep_in_memory()
+    return store
 
 
 class PostgresStore:
@@ -205,10 +213,11 @@ class PostgresStore:
         def write(connection: Connection) -> None:
             with connection.transaction():
                 connection.execute(_SQL["lock_writing"])
-                if digests:
-                    writing.add_contents(connection, self.bound.number, copied(digests, vectors))
+                data = copied(digests, vectors) if digests else b""
+                added = writing.add_contents(connection, self.bound.number, data) if data else []
                 if by_key:
                     writing.add_items(connection, self.bound.number, list(by_key.values()), set(digests))
+                writing.note_change(connection, self.bound.number, added=added)
 
         with speaking():
             self.database.run(write, timeout_s=LONG_TIMEOUT_S)
@@ -234,8 +243,9 @@ class PostgresStore:
         def write(connection: Connection) -> int:
             with connection.transaction():
                 connection.execute(_SQL["lock_compacting"])
-                row = connection.execute(_SQL["delete_contents"]).fetchone()
-            return int(row[0]) if row else 0
+                gone = [number for (number,) in connection.execute(_SQL["delete_contents"]).fetchall()]
+                writing.note_change(connection, self.bound.number, removed=gone)
+            return len(gone)
 
         return self.database.run(write, timeout_s=LONG_TIMEOUT_S)
 

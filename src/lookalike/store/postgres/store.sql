@@ -150,6 +150,18 @@ INSERT INTO lookalike_vectors (space, content, vector)
 SELECT %(space)s::smallint, content, vector FROM lookalike_staging JOIN lookalike_contents USING (sha256)
 ORDER BY content
 ON CONFLICT (space, content) DO NOTHING
+RETURNING content
+
+-- note_change --
+-- Takes a lock that holds until the end of the transaction: so the numbers become visible in their order.
+WITH next AS (
+  UPDATE lookalike_spaces SET version = version + 1 WHERE space = %(space)s::smallint RETURNING space, version
+), old AS (
+  DELETE FROM lookalike_changes USING next
+  WHERE lookalike_changes.space = next.space AND lookalike_changes.version <= next.version - 10000
+)
+INSERT INTO lookalike_changes (space, version, added, removed)
+SELECT space, version, %(added)b::bigint[], %(removed)b::bigint[] FROM next
 
 -- insert_projects --
 -- What is there already is left out first: an insert that meets it would use up a number.
@@ -207,7 +219,7 @@ WITH dead AS (
 ), gone AS (
   DELETE FROM lookalike_vectors USING dead WHERE lookalike_vectors.content = dead.content
 )
-SELECT count(*) FROM dead
+SELECT content FROM dead
 
 -- check_items --
 SELECT count(*) FROM lookalike_items WHERE NOT EXISTS (

@@ -19,13 +19,20 @@ Key = tuple[str, str]
 _SQL = statements("lookalike.store.postgres", "store.sql")
 
 
-def add_contents(connection: Connection, space: int, data: bytes) -> None:
-    """Insert those contents and vectors that are not there yet, of `rows.copied`."""
+def add_contents(connection: Connection, space: int, data: bytes) -> list[int]:
+    """Insert those contents and vectors that are not there yet, of `rows.copied`; the numbers of the new ones."""
     connection.execute(_SQL["make_staging"])
     with connection.cursor().copy(_SQL["copy_staging"]) as copy:
         copy.write(data)
     connection.execute(_SQL["insert_contents"])
-    connection.execute(_SQL["insert_vectors"], {"space": space})
+    return [number for (number,) in connection.execute(_SQL["insert_vectors"], {"space": space}).fetchall()]
+
+
+def note_change(connection: Connection, space: int, *, added: Sequence[int] = (), removed: Sequence[int] = ()) -> None:
+    """Note which contents came or went, for who keeps vectors in memory; the very last in a transaction."""
+    if added or removed:
+        asked = {"space": space, "added": list(added), "removed": list(removed)}
+        connection.execute(_SQL["note_change"], asked)
 
 
 def add_items(connection: Connection, space: int, items: Sequence[Item], handed_in: set[bytes]) -> None:
