@@ -74,7 +74,8 @@ class Index:
             StoreError: There is none at that place, it is damaged, newer, or being written by another process.
         """
         config = config or Config.from_environ()
-        return cls(app.open_store(place_of(path or config.index), write=write), config, embedder)
+        store = app.open_store(place_of(path or config.index), write=write, mirror=config.mirror and not write)
+        return cls(store, config, embedder)
 
     @classmethod
     def create(cls, path: str | Place | None = None, *, config: Config | None = None) -> Index:

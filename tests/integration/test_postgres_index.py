@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lookalike.cli import main
 from lookalike.encoders.fake import COLOURS
 from lookalike.places import Address, place_of
 from lookalike.store.postgres import store as production
+from lookalike.types import Filter
 from tests.catalogued import EMBEDDER, catalogue, collection, put
 from tests.postgres import NewDatabase, with_password
 from tests.serving import InlineService, serving
@@ -87,6 +89,30 @@ def test_python_finds_what_a_folder_finds(url: str, pictures: Path, tmp_path: Pa
         assert production.delete([(pictures / "copy.jpg").as_posix()]) == 1
     with Index.open(url, config=config) as again:
         assert again.stats().items == N_PICTURES
+
+
+def test_a_setting_keeps_the_vectors_in_memory(url: str, tmp_path: Path) -> None:
+    """LOOKALIKE_MIRROR: who opens the index to search reads its vectors, and finds the same; who writes does not."""
+    assert Config.from_environ({"LOOKALIKE_MIRROR": "1"}).mirror
+    own, place = catalogue(tmp_path), Address(url)
+    with production.create(place, EMBEDDER.space) as store:
+        for path in sorted(own.folder.iterdir()):
+            put(store, path)
+    config = replace(own.config, index=place, mirror=True)
+    with (
+        Index.open(config=config, embedder=EMBEDDER) as index,
+        Index.open(config=config, embedder=EMBEDDER, write=True) as writer,
+    ):
+        there = writer.search(text="something red", limit=3)
+        for reading in threading.enumerate():
+            if reading.name == "lookalike-mirror":
+                reading.join()
+        here = index.search(text="something red", limit=3)
+        assert [hit.item for hit in here] == [hit.item for hit in there]
+        for one, in_memory in ((index, True), (writer, False)):
+            assert isinstance(one._store, production.PostgresStore)
+            plan = one._store.finder.plan(index.query([Part(text="red")]).vector, limit=1, where=Filter())
+            assert plan.in_memory == in_memory
 
 
 def test_the_service_searches_it(url: str, tmp_path: Path) -> None:
