@@ -80,16 +80,17 @@ class Searcher:
     def _confidences(self, query: Query, scored: list[Scored]) -> tuple[list[Scored], list[float]]:
         if not scored:
             return [], []
-        if query.kind != "text":
-            sample = np.einsum("nd,d->n", self._background(), query.vector).astype(np.float64)
-            confidences = sample_confidence(_similarities(scored), sample, query.prior or IMAGE_PRIOR)
-            return scored, [float(value) for value in confidences]
         rows, contents = self._store.vectors(list(dict.fromkeys(found.item.content for found in scored)))
         row_of = {content: row for row, content in enumerate(contents)}
         # A content may have been removed, and its vector given back, since it was found.
         alive = [found for found in scored if found.item.content in row_of]
-        vectors = rows[[row_of[found.item.content] for found in alive]]
-        return alive, [float(value) for value in text_confidence(_similarities(alive), self._bank, vectors)]
+        vectors, similarities = rows[[row_of[found.item.content] for found in alive]], _similarities(alive)
+        if query.kind == "text":
+            confidences = text_confidence(similarities, self._bank, vectors)
+        else:
+            sample, prior = self._background(), query.prior or IMAGE_PRIOR
+            confidences = sample_confidence(similarities, vectors, query=query.vector, sample=sample, prior=prior)
+        return alive, [float(value) for value in confidences]
 
     @cached_property
     def _bank(self) -> Rows:

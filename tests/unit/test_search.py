@@ -15,6 +15,7 @@ from lookalike.query import Query, item_query
 from lookalike.search import Searcher
 from lookalike.store.memory import MemoryStore
 from lookalike.types import Filter, Item, Rows
+from lookalike.vectors import normalise
 from tests.pictures import noise, picture
 
 EMBEDDER = Embedder(LocalVectorizer(FakeEncoder()))
@@ -143,7 +144,8 @@ def test_the_bank_is_made_once_and_only_for_words(store: MemoryStore) -> None:
 def test_the_background_follows_a_growing_collection(store: MemoryStore, searcher: Searcher) -> None:
     """What "unrelated" means is drawn again once the collection has changed much."""
     before = searcher.search(example(picture("red")), limit=1)[0].confidence
-    rows = np.repeat(EMBEDDER.embed_images([picture("red")]).values, 300, axis=0)
+    red = EMBEDDER.embed_images([picture("red")]).values
+    rows = normalise(red + np.random.default_rng(0).normal(size=(300, red.shape[1])) * 0.05)
     contents = [f"{number:064x}" for number in range(1000, 1300)]
     store.add([Item(id=content, content=content) for content in contents], contents, rows)
     after = searcher.search(example(picture("red")), limit=1)[0].confidence
