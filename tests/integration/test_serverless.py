@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -25,7 +26,9 @@ from lookalike.secret import Secret
 from lookalike.serverless.asgi import VERCEL, Application
 from lookalike.serverless.aws import LAMBDA, Handler
 from lookalike.serverless.service import Platform, Service
-from tests.doubles.openai import KEY, CompatibleDouble
+from tests.doubles.double import hang
+from tests.doubles.openai import KEY, CompatibleDouble, as_specified
+from tests.loopback import PATIENCE_S
 from tests.pictures import noise, write
 
 COLD_START_S = 1.0
@@ -137,6 +140,7 @@ def test_pictures_are_found_by_words_by_example_and_by_item(function: Handler, c
 
 REFUSED = [
     ("POST", "/embed/text", {"txt": "a"}, 422, "txt: is not known here: correct its name, or leave it out."),
+    ("POST", "/embed/text", {"\ud800": "a"}, 422, "?: is not known here: correct its name, or leave it out."),
     ("POST", "/embed/text", {"text": "a", "texts": ["b"]}, 422, "Send exactly one of 'text', 'texts'."),
     ("POST", "/embed/text", {"text": 5}, 422, "text: must be a text."),
     ("POST", "/embed/text", {"texts": [1]}, 422, "texts: must be a list of texts."),
@@ -200,8 +204,29 @@ def test_events_of_lambda_are_read_as_they_come(function: Handler) -> None:
     assert function(staged, None)["statusCode"] == 200
     old = function({"httpMethod": "POST", "path": "/embed/text", "body": "{}"}, None)
     assert (old["statusCode"], "payload format 2.0" in old["body"]) == (422, True)
-    broken = {**event("POST", "/embed/image", b"a"), "body": "%%%"}
-    assert "isBase64Encoded" in function(broken, None)["body"]
+    for body in ("%%%", "\u00e9"):
+        broken = {**event("POST", "/embed/image", b"a"), "body": body}
+        assert "isBase64Encoded" in function(broken, None)["body"]
+
+
+@pytest.mark.parametrize(("path", "body"), [("/embed/text", {"text": "slow"}), ("/search/images", {"text": "slow"})])
+def test_a_silent_provider_is_an_answer_in_time(
+    double: CompatibleDouble, config: Config, path: str, body: object
+) -> None:
+    """A function ends a request before the platform ends the function: embedding, and searching as well."""
+    hurried = replace(config, serve=replace(config.serve, request_timeout_s=1.5))
+    function = Handler(Service(LAMBDA, lambda: hurried))
+    assert asked(function, "POST", "/search/images", {"text": "warm"})[0] == 200
+    double.released.clear()
+    double.rule = hang
+    begun_s = time.monotonic()
+    try:
+        status, message = error(function, "POST", path, body)
+    finally:
+        double.released.set()
+        double.rule = as_specified
+    assert status in (502, 504), message
+    assert time.monotonic() - begun_s < PATIENCE_S / 2
 
 
 def test_what_the_platform_does_not_let_through_is_413(config: Config, function: Handler) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,7 +69,7 @@ def _bytes(body: str, *, is_base64: bool) -> bytes:
         return body.encode("utf-8")
     try:
         return base64.b64decode(body, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise InputError("The event's body is not base64, though isBase64Encoded says so.") from error
 
 

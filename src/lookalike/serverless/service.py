@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -89,8 +89,10 @@ class Service:
 
     @cached_property
     def config(self) -> Config:
-        """The settings."""
-        return self._configure()
+        """The settings; no request to a provider may take longer than one to this service."""
+        config = self._configure()
+        timeout_s = min(config.providers.timeout_s, config.serve.request_timeout_s)
+        return replace(config, providers=replace(config.providers, timeout_s=timeout_s))
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -103,8 +105,9 @@ class Service:
     def index(self) -> Index:
         """What is searched."""
         from lookalike.index import Index
+        from lookalike.serverless.searching import InTime
 
-        return Index.open(config=self.config, embedder=self.embedder)
+        return Index.open(config=self.config, embedder=InTime(self.embedder, self.config.serve.request_timeout_s))
 
     @cached_property
     def _gatekeeper(self) -> Gatekeeper:
@@ -200,7 +203,8 @@ def _answer(status: int, document: Mapping[str, Any], headers: Mapping[str, str]
     request_id = uuid.uuid4().hex
     if "error" in document:
         document = {"error": {**document["error"], "request_id": request_id}}
-    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    # A field's name may hold half a character, and is repeated in the sentence about it.
+    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     named = {"Content-Type": "application/json", "X-Request-ID": request_id, **(headers or {})}
     return Answer(status, {name.lower(): value for name, value in named.items()}, body)
 
