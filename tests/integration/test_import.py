@@ -131,7 +131,7 @@ def test_another_preprocessing_is_found_by_trying_it(config: Config, tmp_path: P
     arguments = ["import", tmp_path / "vectors.npy", "--items", tmp_path / "items.txt"]
     refused = lookalike(config, *arguments)
     assert refused.exit_code == 1
-    assert "With EXIF's orientation ignored, the two agree" in refused.output
+    assert "With EXIF's orientation ignored, tiny agrees with the table" in refused.output
     other = replace(config, index=tmp_path / "other")
     assert "12 stored" in lookalike(other, *arguments, "--orientation", "ignore").output
 

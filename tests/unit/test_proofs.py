@@ -217,7 +217,7 @@ def test_a_cause_is_found_by_trying() -> None:
     tried = [variant("nothing", local()), variant("some words turned", Elsewhere(off=off))]
     (cause,) = causes(pairs, tried)
     assert (cause.modality, cause.found) == ("text", True)
-    assert "With some words turned, the two agree" in cause.sentence
+    assert "With some words turned, fake agrees with elsewhere exactly (without, to " in cause.sentence
 
 
 def test_a_change_of_the_second_is_held_against_the_first() -> None:
@@ -226,6 +226,16 @@ def test_a_change_of_the_second_is_held_against_the_first() -> None:
     pairs = embed_both(Elsewhere(off=off), local(), CORPUS)
     (cause,) = causes(pairs, [variant("a word turned", Elsewhere(off=off))], varied="theirs")
     assert cause.found
+    assert "With a word turned, fake agrees with elsewhere" in cause.sentence
+
+
+def test_vectors_of_other_inputs_are_said_to_be_out_of_order() -> None:
+    """Rows that are one off are no other model's: nothing is tried, and the order is the cause."""
+    (ours,) = local().embed(PICTURES)
+    rows = GivenRows(PICTURES, np.roll(ours.values, 1, axis=0), model="rows.npy", like=local().tower)
+    (cause,) = causes(embed_both(local(), rows, [PICTURES]), [])
+    assert cause.found
+    assert "in another order" in cause.sentence
 
 
 def test_without_a_trial_the_pattern_is_likely() -> None:

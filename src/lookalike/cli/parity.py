@@ -118,9 +118,18 @@ def _given(path: Path, images: Path | None, reference: Vectorizer) -> tuple[list
     rows = map_vectors(path)
     inputs = _pictures(images)
     GivenRows(inputs, rows, model=path.name, like=reference.tower)  # refuses a wrong number of rows
-    some = np.unique(np.linspace(0, len(inputs) - 1, min(len(inputs), MOST_ROWS)).astype(int)).tolist()
+    some = _spread(len(inputs))
     inputs = inputs.at(some)
     return [inputs], GivenRows(inputs, rows[some], model=path.name, like=reference.tower)
+
+
+def _spread(n: int) -> list[int]:
+    """Places among n, evenly spread and in pairs of neighbours: rows that are one off are then seen to be."""
+    if n <= MOST_ROWS:
+        return list(range(n))
+    firsts = np.linspace(0, n - 2, MOST_ROWS // 2).astype(int)
+    found: list[int] = np.unique([firsts, firsts + 1]).tolist()
+    return found
 
 
 def _causes(pairs: Sequence[Pair], sides: tuple[Config, Config], tolerance: float) -> tuple[Cause, ...]:

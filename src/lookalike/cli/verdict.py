@@ -42,19 +42,31 @@ class Shown:
     def text(self) -> str:
         """For people."""
         report = self.report
-        verdict = "PASS" if report.passed else "FAIL"
-        shares = "may" if report.shares_space else "must not"
-        compared = "no cosine is" if report.shares_space else "a cosine is, or nothing was compared,"
         return "\n".join(
             _wrapped(line)
             for line in [
                 *(line for agreement in report.agreements for line in _lines(agreement, report.tolerance)),
-                f"{verdict}: at a tolerance of {report.tolerance:g}.",
+                self._verdict(),
                 *(f"Why {cause.modality}s differ: {cause.sentence}" for cause in self.causes),
-                f"Vectors of the two {shares} be in one index: {compared} below {REQUIRED_COSINE}.",
+                self._sharing(),
                 *self._consequence(),
             ]
         )
+
+    def _verdict(self) -> str:
+        if self.report.passed:
+            return f"PASS: no number differs by more than {self.report.tolerance:g}."
+        if all(agreement.n for agreement in self.report.agreements):
+            return f"FAIL: numbers differ by more than {self.report.tolerance:g}."
+        return "FAIL: there is something that one of the two could use nothing of."
+
+    def _sharing(self) -> str:
+        if self.report.shares_space:
+            even_so = "" if self.report.passed else " all the same"
+            return f"Vectors of the two may be in one index{even_so}: no cosine is below {REQUIRED_COSINE}."
+        is_far = any(part.n and part.cosine_min < REQUIRED_COSINE for part in self.report.agreements)
+        why = f"a cosine is below {REQUIRED_COSINE}" if is_far else "not everything could be compared"
+        return f"Vectors of the two must not be in one index: {why}."
 
     def _consequence(self) -> list[str]:
         if self.b.runtime == "rows":
@@ -67,9 +79,11 @@ class Shown:
             return ["Nothing is proven: neither may write into an index of the other, or search it."]
         kinds = " and ".join(f"{modality}s" for modality in self.proven)
         commands = "index, search and serve take" if "image" in self.proven else "search and serve take"
+        is_found = any(cause.found for cause in self.causes)
         return [
-            f"Kept as a proof: for {kinds}, {commands} {self.b.space.model} for an index of {self.a.space.model}, and "
-            "the other way round."
+            f"Kept as a proof: for {kinds}, {commands} {self.b.space.name} for an index of {self.a.space.name}, and "
+            "the other way round.",
+            *(["If that cause is a mistake, put it right and run this again."] if is_found else []),
         ]
 
 

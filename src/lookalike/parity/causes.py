@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lookalike.calls import joined
 from lookalike.parity.compare import TOLERANCE, Agreement, Pair, agreement_of
 from lookalike.ports import Vectorizer
-from lookalike.spaces import Modality, Tower
+from lookalike.spaces import REQUIRED_COSINE, Modality, Tower
 from lookalike.types import Vectors
 
 N_TRIED = 10
@@ -24,6 +24,10 @@ EXACT = 1e-5
 
 SHARE = 0.25
 """What brings the largest difference down to this share of it is most of the cause."""
+
+SHUFFLED = 0.4
+"""The share of vectors that agree with those of other inputs from which they are out of order; of rows in pairs of
+neighbours that are one off, half do."""
 
 UNRELATED = 0.5
 """A median cosine below this is not that of one model in two places."""
@@ -105,7 +109,7 @@ def causes(
         if all(agreement.max_difference <= tolerance for agreement in agreements):
             continue
         mine = [variant for variant in variants if variant.modality == modality]
-        sentence = _known(bad[0]) or _tried(bad, mine, varied, tolerance)
+        sentence = _known(bad[0]) or _out_of_order(bad) or _tried(bad, mine, varied, tolerance)
         likely = sentence or _pattern(bad, agreements, traits, tolerance)
         found.append(Cause(modality=modality, sentence=likely, found=bool(sentence)))
     return tuple(found)
@@ -126,6 +130,24 @@ def _way(tower: Tower) -> str:
     return f"{tower.precision} on {tower.runtime}"
 
 
+def _out_of_order(pairs: Sequence[Pair]) -> str:
+    """That vectors are those of other inputs, if many are."""
+    share = np.mean(np.concatenate([_is_of_another(pair) for pair in pairs]))
+    return (
+        "The vectors are those of other inputs: one of the two has them in another order." if share >= SHUFFLED else ""
+    )
+
+
+def _is_of_another(pair: Pair) -> NDArray[np.bool_]:
+    """(n,): which vectors of the second model agree with one of the first of another input, and not with their own."""
+    _, rows_a, rows_b = np.intersect1d(
+        pair.ours.positions, pair.theirs.positions, assume_unique=True, return_indices=True
+    )
+    is_near = pair.theirs.values[rows_b] @ pair.ours.values[rows_a].T >= REQUIRED_COSINE
+    of_another: NDArray[np.bool_] = is_near.any(axis=1) & ~is_near.diagonal()
+    return of_another
+
+
 def _tried(pairs: Sequence[Pair], variants: Sequence[Variant], varied: Side, tolerance: float) -> str:
     """The change of one model that makes the two agree, or nearly; empty if none does."""
     trials = [_trial(pair) for pair in pairs]
@@ -138,10 +160,14 @@ def _tried(pairs: Sequence[Pair], variants: Sequence[Variant], varied: Side, tol
             best, change = after, variant.change
         if best <= EXACT:
             break
+    names = [vectors.tower.space.name for vectors in (pairs[0].ours, pairs[0].theirs)]
+    changed, other = names if varied == "ours" else reversed(names)
     if best <= tolerance:
-        return f"With {change}, the two agree to {best:.0e} (without, {before:.0e}): that is the cause."
+        agrees = f"agrees with {other} {f'to {best:.0e}' if best else 'exactly'}"
+        return f"With {change}, {changed} {agrees} (without, to {before:.0e}): that is the cause."
     if best <= before * SHARE:
-        return f"With {change}, the two differ by {best:.0e} instead of {before:.0e}: that is most of the cause."
+        differs = f"differs from {other} by {best:.0e} instead of {before:.0e}"
+        return f"With {change}, {changed} {differs}: that is most of the cause."
     return ""
 
 
