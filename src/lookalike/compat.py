@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -74,15 +74,13 @@ class EmbeddingsService:
         """
         return (await self.get_embeddings_batch([text]))[0]
 
-    async def get_embeddings_batch(self, texts: Sequence[str]) -> list[list[float]]:
+    async def get_embeddings_batch(self, texts: Iterable[str]) -> list[list[float]]:
         """Texts -> their unit vectors, in the same order; none of them if one fails.
 
         Raises:
             InputError: A text cannot be used; names it.
             ProviderError: The provider of the model did not do its part.
         """
-        if not texts:
-            return []
         vectors = await asyncio.to_thread(self.embedder.embed_texts, texts)
         return [[float(value) for value in row] for row in vectors.values]
 

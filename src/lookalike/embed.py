@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
@@ -25,6 +25,7 @@ ImageInput = bytes | str | Path
 OnError = Literal["raise", "collect"]
 
 Prepared = TypeVar("Prepared", Pixels, Tokens)
+Input = TypeVar("Input")
 
 
 class Embedder:
@@ -57,7 +58,7 @@ class Embedder:
 
     def embed_images(
         self,
-        images: Sequence[ImageInput],
+        images: Iterable[ImageInput],
         *,
         names: Sequence[str] = (),
         on_error: OnError = "raise",
@@ -79,13 +80,13 @@ class Embedder:
             UnsupportedModel: The model embeds no pictures.
             ProviderError: The provider of the model did not do its part.
         """
-        _require_several(images, "images")
+        images = _several(images, "images")
         names = names or [f"images[{i}]" if isinstance(image, bytes) else str(image) for i, image in enumerate(images)]
         return self._embed(Inputs(modality="image", payloads=images, names=names), on_error, timeout_s)
 
     def embed_texts(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         *,
         names: Sequence[str] = (),
         on_error: OnError = "raise",
@@ -106,7 +107,7 @@ class Embedder:
             InputError: An input is not a string, or the provider takes no such text.
             ProviderError: The provider of the model did not do its part.
         """
-        _require_several(texts, "texts")
+        texts = _several(texts, "texts")
         names = names or [f"texts[{i}]" for i in range(len(texts))]
         return self._embed(Inputs(modality="text", payloads=texts, names=names), on_error, timeout_s)
 
@@ -214,7 +215,9 @@ def _batches(inputs: Inputs, prepare: Callable[[Payload, str], Prepared], size: 
         yield batch
 
 
-def _require_several(inputs: object, name: str) -> None:
+def _several(inputs: Iterable[Input], name: str) -> Sequence[Input]:
+    """The inputs, to be counted: a list of them where they come from a generator, a set or an array."""
     # A text is a sequence of letters, and would be embedded letter by letter.
     if isinstance(inputs, str | bytes | Path):
         raise InputError(f"{name} is a single {type(inputs).__name__}: hand in a list of one.")
+    return inputs if isinstance(inputs, Sequence) else list(inputs)

@@ -46,6 +46,16 @@ def test_nothing_in_nothing_out() -> None:
     assert EMBEDDER.embed_texts([]).values.shape == (0, EMBEDDER.space.dim)
 
 
+def test_a_generator_is_as_good_as_a_list() -> None:
+    """Inputs may come from a generator, a set or an array; each has its row, and its name in errors."""
+    words = ["a red dress", "a blue mug"]
+    expected = EMBEDDER.embed_texts(words).values
+    for several in ((word for word in words), np.array(words)):
+        np.testing.assert_array_equal(EMBEDDER.embed_texts(several).values, expected)
+    with pytest.raises(InputError, match=r"texts\[1\]"):
+        EMBEDDER.embed_texts(word for word in ["a", None])  # type: ignore[misc]
+
+
 def test_bad_items_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     """Every bad picture has its own failure; every good one has its row, in order."""
     inputs = [PICTURES[0], b"not a picture", PICTURES[1], b"", tmp_path / "gone.jpg", PICTURES[2][:-40]]

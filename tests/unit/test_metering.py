@@ -161,6 +161,7 @@ def test_a_budget_counts_what_is_under_way() -> None:
     with pytest.raises(BudgetExceeded) as caught:
         budget.take(0.3)
     assert (caught.value.limit_usd, caught.value.spent_usd) == (1.2, 0)
+    assert "$0.000000 of $1.2 are spent and $1.200000 under way" in str(caught.value)
     budget.settle(0.0)
     budget.take(0.3)
 
@@ -232,6 +233,18 @@ def test_the_report_shows_days_models_keys_and_a_total(tmp_path: Path) -> None:
     document = json.loads(CliRunner().invoke(main, ["usage", "--days", "1", "--json"], obj=config).stdout)
     assert document["total"]["cost_usd"] == 0.25
     assert [row["day"] for row in document["usage"]] == [today().isoformat()]
+
+
+def test_an_unknown_price_is_not_nothing(tmp_path: Path) -> None:
+    """Where no price is known the report has "?" and the model's name below; what failed cost nothing."""
+    log = UsageLog(tmp_path / FILE)
+    for model, used in (("a", Usage(requests=1, texts=3)), ("b", Usage(requests=1))):
+        log.add(Account(today(), "openai", model, ""), used)
+    log.close()
+    config = replace(Config.from_environ({}), cache_dir=tmp_path)
+    output = CliRunner().invoke(main, ["usage"], obj=config, env={"COLUMNS": "110"}).stdout
+    assert output.count("?") == 3
+    assert "no price is known: openai:a\n" in output
 
 
 def test_without_a_log_the_report_says_so(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 import click
 
 from lookalike.cli.options import WholeNumber, json_option
-from lookalike.cli.output import dollars, model_cell
+from lookalike.cli.output import dollars, model_cell, shown
 from lookalike.config import Config
 from lookalike.metering.log import FILE, Account, read_usage
 from lookalike.metering.meter import today
+from lookalike.providers.prices import price_of
 from lookalike.usage import Usage
 
 Rows = Sequence[tuple[Account, Usage]]
@@ -43,10 +44,22 @@ def usage(config: Config, days: int, as_json: bool) -> None:
 
     console = Console(highlight=False)
     console.print(_table(rows, width=console.width))
+    if unknown := sorted(
+        {f"{account.provider}:{account.model}" for account, used in rows if not _is_priced(account, used)}
+    ):
+        console.print(f"? Not in the total, as no price is known: {', '.join(map(shown, unknown))}", markup=False)
 
 
 def _total(rows: Rows) -> Usage:
     return sum((used for _, used in rows), Usage())
+
+
+def _is_priced(account: Account, used: Usage) -> bool:
+    """Whether what was used has a price; nothing costs nothing."""
+    price = price_of(account.provider, account.model)
+    if price is None:
+        return not (used.texts or used.images or used.cached)
+    return price.covers_images or not used.images
 
 
 def _table(rows: Rows, *, width: int) -> Any:
@@ -67,7 +80,8 @@ def _table(rows: Rows, *, width: int) -> Any:
         previous = account.day
         name = model_cell(f"{account.provider}:{account.model}", width=width)
         key = f"\n [dim]key {escape(account.key)}[/]" if account.key else ""
-        table.add_row(f"{name}{key}", *_cells(used))
+        counts, money = _cells(used)[:4], _cells(used)[4:]
+        table.add_row(f"{name}{key}", *counts, *(money if _is_priced(account, used) else "??"))
     return table
 
 

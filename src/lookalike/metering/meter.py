@@ -63,9 +63,11 @@ class Budget:
         """
         with self._lock:
             if self._limit_usd is not None and self._committed_usd() + cost_usd > self._limit_usd:
+                under_way_usd = self._committed_usd() - self._spent_usd
+                more = f" and ${under_way_usd:.6f} under way" if self._under_way else ""
                 raise BudgetExceeded(
                     f"The next request would cost about ${cost_usd:.6f}, and ${self._spent_usd:.6f} of "
-                    f"${self._limit_usd:g} are spent. What was paid for is stored; the same command goes "
+                    f"${self._limit_usd:g} are spent{more}. What was paid for is stored; the same command goes "
                     "on from there, with a limit of its own.",
                     limit_usd=self._limit_usd,
                     spent_usd=self._spent_usd,
