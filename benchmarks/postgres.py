@@ -4,7 +4,7 @@
 
 The peer is what most design notes show, in the same server: a table with a column `vector`, an HNSW index with its
 default settings, and `WHERE 1 - (embedding <=> q) >= threshold ORDER BY embedding <=> q LIMIT 10`, filled row by row.
-Recall is against float32 cosines of all rows.
+Recall is against float32 cosines of all rows. "In memory" is a reader that keeps the vectors (LOOKALIKE_MIRROR).
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import psycopg
-from store import ALL, BATCH, N_PROJECTS, SPACE, K, Row, best, collection, item, machine, recall, row
+from store import ALL, BATCH, N_PROJECTS, SPACE, K, Row, best, collection, item, machine, recall, row, search
 
 from lookalike.secret import Secret
 from lookalike.store.postgres import tuning
 from lookalike.store.postgres.rows import text_of
-from lookalike.store.postgres.store import PostgresStore, create
+from lookalike.store.postgres.store import PostgresStore, create, open_store
 from lookalike.types import Filter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,6 +64,7 @@ def main() -> None:
         rows = loads(store, naive, vectors)
         rows += indexes(store, naive, vectors, queries)
         rows += searches(store, naive, vectors, queries)
+        rows += in_memory(Secret(server.url), vectors, queries)
     rows = [{**entry, "what": f"{len(vectors):,} rows: {entry['what']}"} for entry in rows]
     options.out.write_text(
         json.dumps({"name": "PostgreSQL store", "machine": machine(), "rows": rows}, indent=1) + "\n"
@@ -147,14 +149,36 @@ def searches(
     return rows
 
 
+def in_memory(url: Secret, vectors: np.ndarray, queries: dict[str, np.ndarray]) -> list[Row]:
+    """The same searches by a process that keeps the vectors."""
+    rows = []
+    with open_store(url) as store:
+        before = psutil.Process().memory_info().rss
+        began = time.perf_counter()
+        store.finder.keep_in_memory().join()
+        rows.append(row("in memory: vectors read", time.perf_counter() - began, "s"))
+        taken = (psutil.Process().memory_info().rss - before) / len(vectors)
+        rows.append(row("in memory: bytes a row", taken, "bytes"))
+        for name, where in {"": ALL, **FILTERS}.items():
+            keep = (lambda numbers: numbers % N_PROJECTS == 7) if name else None
+            for kind, asked in queries.items():
+                times, found = search(store, asked, where)
+                what = f"in memory: {kind} search" + (f", filter {name}" if name else "")
+                note = f"p95 {np.percentile(times, 95):.3g} ms"
+                rows.append(row(f"{what} p50", np.median(times), "ms", target="<= 25 ms", note=note))
+                target = ">= 0.99" if name else ">= 0.98"
+                rows.append(row(f"{what} recall@10", recall(found, best(vectors, asked, keep)), "", target=target))
+    return rows
+
+
 def turns(what: str, queries: np.ndarray, truth: np.ndarray, both: tuple[Search, Search]) -> list[Row]:
     """Each query to ours, then to the peer."""
     times: tuple[list[float], list[float]] = ([], [])
     found: tuple[list[list[int]], list[list[int]]] = ([], [])
     for query in queries:
-        for search, taken, answers in zip(both, times, found, strict=True):
+        for ask, taken, answers in zip(both, times, found, strict=True):
             began = time.perf_counter()
-            answers.append(search(query))
+            answers.append(ask(query))
             taken.append((time.perf_counter() - began) * 1000)
     (ours_ms, peer_ms), p95 = (np.median(taken) for taken in times), np.percentile(times[0], 95)
     ours, peer = (recall(answers, truth) for answers in found)

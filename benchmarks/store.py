@@ -26,6 +26,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 import synthetic_clip
 
+from lookalike.ports import VectorReader
 from lookalike.spaces import Space
 from lookalike.store.embedded import EmbeddedStore, create, open_store
 from lookalike.types import Filter, Item
@@ -125,7 +126,7 @@ def item(number: int) -> Item:
     return Item(id=name, content=digest, project=f"p{number % N_PROJECTS}", uri=f"s3://pictures/{name}")
 
 
-def search(store: EmbeddedStore, queries: np.ndarray, where: Filter = ALL) -> tuple[list[float], list[list[int]]]:
+def search(store: VectorReader, queries: np.ndarray, where: Filter = ALL) -> tuple[list[float], list[list[int]]]:
     """Milliseconds of each query, and the rows that it found."""
     times, found = [], []
     for query in queries:

@@ -26,6 +26,9 @@ from lookalike.vectors import Codes, Screen, Slots, normalise, to_fixed
 PART = 5_000
 """Vectors read at a time."""
 
+RESERVE = 1.02
+"""Room for so many rows for each one that there is when all are read."""
+
 GROWTH = 1.25
 """By how much the room grows when it is full: what is added is copied a few times, and little room lies empty."""
 
@@ -112,6 +115,8 @@ class Mirror:
 
     def _load(self) -> View:
         version, room = self._version(), _Room(self._bound.space.dim)
+        ((n_rows,),) = self._database.run(lambda c: c.execute(_SQL["count"], {"space": self._bound.number}).fetchall())
+        room.reserve(int(n_rows * RESERVE))
         query = _SQL["all_vectors"].format(space=self._bound.number).encode()
         for part in self._database.stream(query, n_rows=PART):
             room.append(part)
@@ -174,7 +179,7 @@ class _Room:
             return
         end = self._n + len(part)
         if end > len(self._contents):
-            self._grow(max(end, int(len(self._contents) * GROWTH)))
+            self.reserve(max(end, int(len(self._contents) * GROWTH)))
         new = slice(self._n, end)
         rows = normalise(rows_of((vector for _, vector in part), dim=self._dim))
         self._contents[new] = [number for number, _ in part]
@@ -204,7 +209,8 @@ class _Room:
             self._codes[part] = self._screen.encode(table.rows(part))
         self._screened = self._n
 
-    def _grow(self, n_rows: int) -> None:
+    def reserve(self, n_rows: int) -> None:
+        """Have room for so many rows."""
         self._contents = _grown(self._contents, n_rows)
         self._high, self._low = _grown(self._high, n_rows), _grown(self._low, n_rows)
         self._codes = None if self._codes is None else _grown(self._codes, n_rows)

@@ -5,6 +5,9 @@ SELECT version FROM lookalike_spaces WHERE space = %(space)s::smallint
 SELECT version, added, removed FROM lookalike_changes
 WHERE space = %(space)s::smallint AND version > %(after)s ORDER BY version
 
+-- count --
+SELECT count(*) FROM lookalike_vectors WHERE space = %(space)s::smallint
+
 -- all_vectors --
 SELECT content, vector FROM lookalike_vectors_{space}
 
