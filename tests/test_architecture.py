@@ -38,6 +38,7 @@ LADDER = {
         "health",
         "cached",
         "calls",
+        "chunks",
         "ports",
         "retry",
         "messages",
@@ -62,6 +63,7 @@ LADDER = {
         "bridge",
         "cost",
         "progress",
+        "changes",
         "ingest",
         "importing",
         "copying",
@@ -237,6 +239,15 @@ def test_files_are_short() -> None:
     """No source file is longer than can be read in one sitting."""
     lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in TREES}
     assert {name: n for name, n in lengths.items() if n > MAX_FILE_LINES} == {}
+
+
+def test_the_docs_draw_this_ladder() -> None:
+    """The table of rungs in docs/design.md names the modules of each rung that there are, and no others."""
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| (`.*?) \|", text, re.MULTILINE)
+    drawn = {rung: {name.rstrip("/") for name in re.findall(r"`([^`]*)`", names)} for rung, names in rows}
+    ladder = {rung: {name or "lookalike/__init__.py" for name in names} for rung, names in LADDER.items()}
+    assert {rung: sorted(drawn[rung] ^ names) for rung, names in ladder.items() if drawn[rung] != names} == {}
 
 
 def test_functions_are_short_and_take_few_parameters() -> None:

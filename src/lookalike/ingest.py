@@ -9,18 +9,18 @@ leaves at any kill a store and a ledger that the next run goes on from: an item 
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
+from lookalike.changes import LOOKUP_SIZE, Before, Picture, changed, decided, gone, known_items, read_objects
+from lookalike.chunks import chunked
 from lookalike.embed import Embedder
-from lookalike.errors import BudgetExceeded, InputError, ProviderError
+from lookalike.errors import BudgetExceeded, ProviderError
 from lookalike.ports import Ledger, Source, VectorReader, VectorWriter
 from lookalike.progress import Progress, Report, Tally
 from lookalike.types import Item, LedgerEntry, Outcome, Rows, SourceObject, Vectors
@@ -31,45 +31,12 @@ CHUNK_SIZE = 16
 CHUNK_BYTES = 32 * 2**20
 """A chunk ends early here: what is in flight is bounded by bytes, not only by number."""
 
-Value = TypeVar("Value")
-
-Before = Sequence[tuple[str, Item | None]]
-"""For each object the id of its item, and the item that there is."""
-
-LOOKUP_SIZE = 512
-"""Objects whose ledger entries are asked for together."""
-
 DEAD_SHARE = 0.2
 """Vectors that no item uses, for each one in use, from which a run ends with giving their space back."""
 
 
 class WritableStore(VectorReader, VectorWriter, Protocol):
     """A store that can be written and asked what it holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An object after reading: its bytes and their sha256, or why there are none."""
-
-    obj: SourceObject
-    content: str = ""
-    data: bytes = field(default=b"", repr=False)
-    reason: str = ""
-
-
-def read_objects(source: Source, objects: Sequence[SourceObject], max_bytes: int) -> list[Picture]:
-    """Read and hash; an object that cannot be read is returned with the reason."""
-    pictures = []
-    for obj in objects:
-        try:
-            if obj.problem:
-                raise InputError(obj.problem, item=obj.uri)
-            data = source.read(obj, max_bytes=max_bytes)
-        except InputError as error:
-            pictures.append(Picture(obj, reason=error.reason))
-        else:
-            pictures.append(Picture(obj, hashlib.sha256(data).hexdigest(), data))
-    return pictures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +101,7 @@ class Ingest:
 
     def _remove_gone(self, source: Source, seen: set[int], tally: Tally) -> None:
         target = self._target
-        for batch in chunked(gone(source, target, seen, tally.warn), LOOKUP_SIZE):
+        for batch in chunked(gone(source, target.ledger, target.project, seen, tally.warn), LOOKUP_SIZE):
             target.store.delete([(target.project, entry.item_id) for entry in batch])
             target.ledger.forget(target.project, [entry.uri for entry in batch])
             tally.count({Outcome.REMOVED: sum(entry.outcome is not Outcome.FAILED for entry in batch)})
@@ -204,18 +171,10 @@ class _Flow:
             self._bad[fresh[failure.position].content] = failure.reason
         contents = [fresh[position].content for position in vectors.positions.tolist()]
         self._in_flight.difference_update(picture.content for picture in fresh)
-        before = self._before(pictures)
+        before = known_items(self._target.store, self._target.ledger, self._target.project, pictures)
         entries = self._outcomes(pictures, before, set(contents))
         self._write(entries, before, contents, vectors.values)
         self._tally.finish(entries, sum(picture.obj.n_bytes for picture in pictures if picture.content))
-
-    def _before(self, pictures: Sequence[Picture]) -> Before:
-        """What the objects are until now; an item that was imported has an id of its own."""
-        project = self._target.project
-        uris = [picture.obj.uri for picture in pictures]
-        known = self._target.ledger.known(project, uris)
-        ids = [known[uri].item_id if uri in known else uri for uri in uris]
-        return list(zip(ids, self._target.store.get([(project, item_id) for item_id in ids]), strict=True))
 
     def _outcomes(self, pictures: Sequence[Picture], before: Before, new: set[str]) -> list[LedgerEntry]:
         entries = []
@@ -256,82 +215,11 @@ class _Flow:
         self._target.ledger.record(entries)
 
 
-def decided(picture: Picture, before: Item | None, reason: str, new: set[str]) -> Outcome:
-    """How an object ends.
-
-    Args:
-        picture: The object, read.
-        before: The item that it was until now.
-        reason: Why it fails; empty if it does not.
-        new: Contents that are embedded for the first time and have no item yet; the picture's is taken out.
-    """
-    if reason:
-        return Outcome.FAILED
-    if before is not None and before.content == picture.content:
-        return Outcome.UNCHANGED  # touched, or stored by a run that was killed before it told
-    if picture.content in new:
-        new.discard(picture.content)  # the next one with these bytes is the duplicate
-        return Outcome.STORED
-    return Outcome.DUPLICATE
-
-
-def changed(
-    source: Source, ledger: Ledger, project: str, seen: set[int], on_unchanged: Callable[[int], None]
-) -> Iterator[SourceObject]:
-    """The objects of a source that are not stored as they are now; adds the hash of every uri to `seen`."""
-    for batch in chunked(source.objects(), LOOKUP_SIZE):
-        known = ledger.known(project, [obj.uri for obj in batch])
-        seen.update(hash(obj.uri) for obj in batch)
-        fresh = [obj for obj in batch if not _is_unchanged(obj, known.get(obj.uri))]
-        if len(fresh) < len(batch):
-            on_unchanged(len(batch) - len(fresh))
-        yield from fresh
-
-
-def gone(source: Source, target: Target, seen: set[int], warn: Callable[[str], None]) -> Iterator[LedgerEntry]:
-    """What the ledger knows below a source that its last listing did not show, except where that is unsure.
-
-    Args:
-        source: Listed to its end.
-        target: Whose ledger.
-        seen: Hashes of the uris that were listed.
-        warn: Told a sentence for each place that is unsure and holds items.
-    """
-    if not source.prefix.endswith("/"):  # a single file: there is nothing below it
-        return
-    unsure = tuple(source.unsure())
-    kept: Counter[str] = Counter()
-    for entry in target.ledger.under(target.project, source.prefix):
-        if hash(entry.uri) in seen:
-            continue
-        place = next((prefix for prefix in unsure if entry.uri.startswith(prefix)), None)
-        if place is None:
-            yield entry
-        else:
-            kept[place] += 1
-    for place, count in kept.items():
-        warn(
-            f"{place} shows no pictures now, and {count} are indexed from it: kept them, in case its drive is not "
-            f"mounted. If they are gone for good: lookalike forget {place}"
-        )
-
-
 def compact_if_due(store: WritableStore) -> None:
     """Give the space of vectors that no item uses back, if there are many."""
     stats = store.stats()
     if stats.dead_slots > stats.contents * DEAD_SHARE:
         store.compact()
-
-
-def _is_unchanged(obj: SourceObject, entry: LedgerEntry | None) -> bool:
-    return entry is not None and entry.outcome is not Outcome.FAILED and bool(obj.stamp) and entry.stamp == obj.stamp
-
-
-def chunked(values: Iterable[Value], size: int) -> Iterator[list[Value]]:
-    """Lists of at most `size` values."""
-    iterator = iter(values)
-    while chunk := list(itertools.islice(iterator, size)):
-        yield chunk
 
 
 def chunked_by_bytes(objects: Iterable[SourceObject]) -> Iterator[list[SourceObject]]:

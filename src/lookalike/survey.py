@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from lookalike.changes import Picture, changed, decided, gone, known_items, read_objects
 from lookalike.errors import InputError
 from lookalike.image import decode
-from lookalike.ingest import Picture, Target, changed, chunked_by_bytes, decided, gone, read_objects
+from lookalike.ingest import Target, chunked_by_bytes
 from lookalike.ports import Source
 from lookalike.types import Outcome, SourceObject
 
@@ -68,7 +69,8 @@ def survey(
                 reasons = list(pool.map(run.reason, fresh))
                 run.count(pictures, fresh, reasons)
             run.result.counts[Outcome.REMOVED] += sum(
-                entry.outcome is not Outcome.FAILED for entry in gone(source, target, seen, run.result.warnings.append)
+                entry.outcome is not Outcome.FAILED
+                for entry in gone(source, target.ledger, target.project, seen, run.result.warnings.append)
             )
     result, new = run.result, run.result.counts[Outcome.STORED]
     result.vector_bytes = new * 2 * target.embedder.space.dim  # 16 bits a value
@@ -124,9 +126,9 @@ class _Run:
         """Count a chunk once its fresh pictures were decoded."""
         self._reasons.update((picture.content, reason) for picture, reason in zip(fresh, reasons, strict=True))
         new = {picture.content for picture in fresh}
-        project = self._target.project
-        before = self._target.store.get([(project, picture.obj.uri) for picture in pictures])
-        for picture, item in zip(pictures, before, strict=True):
+        target = self._target
+        before = known_items(target.store, target.ledger, target.project, pictures)
+        for picture, (_, item) in zip(pictures, before, strict=True):
             self.result.n_bytes += len(picture.data)
             reason = picture.reason or self._reasons.get(picture.content, "")
             outcome = decided(picture, item, reason, new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -212,6 +213,18 @@ def test_pictures_by_url_are_read_for_the_check_where_that_is_allowed(
             report = index.import_vectors(table, pictures, Terms(sample=12))
     assert (report.check.n, report.n_unread) == (12, N) if report.check else False
     assert len(server.seen) == 12
+
+
+def test_a_dry_run_knows_imported_items_by_their_ids(made: Made, config: Config, tmp_path: Path) -> None:
+    """Files that were touched after an import with ids of its own: the survey says what the ingest then does."""
+    folder = write(tmp_path / "own", {f"{n}.png": noise(n) for n in range(12)})
+    paths = sorted(path.name for path in folder.iterdir())
+    rows = Embedder.open("tiny").embed_images([folder / path for path in paths]).values
+    table = made.array(tmp_path, rows, [{"id": f"sku {n}", "path": path} for n, path in enumerate(paths)])
+    with Index.create(config=config) as index:
+        index.import_vectors(table, open_pictures(config, folder), Terms())
+        os.utime(folder / paths[3], (1, 1))
+        assert +index.survey([folder]).counts == index.ingest([folder]).counts == {Outcome.UNCHANGED: 12}
 
 
 @pytest.mark.parametrize("kind", ["csv", "txt", "npy"])

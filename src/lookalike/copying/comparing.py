@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lookalike.chunks import chunked
 from lookalike.copying.run import BATCH, CopyableStore, known_entries
-from lookalike.ingest import chunked
 from lookalike.progress import Progress
 from lookalike.types import Filter, Item, LedgerEntry, Rows
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol, TypeVar
 
+from lookalike.chunks import chunked
 from lookalike.errors import InputError
-from lookalike.ingest import chunked
 from lookalike.ports import Catalogue, Ledger, VectorReader, VectorWriter
 from lookalike.progress import Progress
 from lookalike.types import Filter, Item, LedgerEntry, Outcome

@@ -11,9 +11,10 @@ from itertools import chain
 
 import numpy as np
 
+from lookalike.chunks import chunked
 from lookalike.contents import content_of, is_unread, trust_in
 from lookalike.errors import InputError
-from lookalike.ingest import WritableStore, chunked
+from lookalike.ingest import WritableStore
 from lookalike.ports import Ledger
 from lookalike.progress import Tally
 from lookalike.tables import Entry, Pictures, TablePart
