@@ -124,6 +124,7 @@ def serving(
     settings: ServeSettings | None = None,
     fetcher: Fetcher | None = None,
     max_connections: int = MAX_DESCRIPTORS,
+    port: int = 0,
 ) -> Iterator[Running]:
     """Run the HTTP service in a thread while the block runs.
 
@@ -133,6 +134,7 @@ def serving(
         settings: As LOOKALIKE_... would have them; its host and port are not looked at.
         fetcher: Reads pictures at URLs, if they are allowed.
         max_connections: How many may be open.
+        port: Where to listen; any that is free by default.
     """
     settings = replace(settings or ServeSettings(), host="127.0.0.1", port=0)
     if service is None:
@@ -148,7 +150,7 @@ def serving(
         gatekeeper=Gatekeeper.of(settings),
         fetcher=fetcher,
     )
-    listener = bind("127.0.0.1", 0)  # from here on connections wait until the server takes them
+    listener = bind("127.0.0.1", port)  # from here on connections wait until the server takes them
     server = Server(context, max_connections=max_connections)
     thread = threading.Thread(target=partial(server.run, sockets=[listener]), name="serving")
     url = url_of(listener)

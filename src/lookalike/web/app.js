@@ -57,6 +57,8 @@ function render(delay = 0) {
   byId("filters").replaceChildren(...Object.entries(state.where).map(filterChip));
   const wanted = JSON.stringify([question(), state.project, state.where]);
   clearTimeout(timer);
+  running.abort(); // whatever it would bring is not asked for any more
+  document.body.classList.remove("busy");
   if (wanted === asked) showHits();
   else timer = setTimeout(() => run(wanted), delay);
 }
@@ -77,16 +79,20 @@ function goTo(address) {
 
 // --- searching
 
+/** The words in the box as a part. */
+function inBox(sign = 1) {
+  const isBeside = state.parts.some((part) => part.kind !== "text");
+  return { kind: "text", text: state.q.trim(), weight: sign * (isBeside ? WORDS_BESIDE_PICTURES : 1) };
+}
+
 /** The parts of the query, or null where nothing is searched for. */
 function question() {
-  const weight = state.parts.some((part) => part.kind !== "text") ? WORDS_BESIDE_PICTURES : 1;
-  const words = state.q.trim() ? [{ text: state.q.trim(), weight }] : [];
+  const words = state.q.trim() ? [askedWith(inBox())] : [];
   const parts = [...state.parts.map(askedWith), ...words];
   return parts.length ? parts : null;
 }
 
 async function run(wanted) {
-  running.abort();
   running = new AbortController();
   const { signal } = running;
   document.body.classList.add("busy");
@@ -148,9 +154,9 @@ function showHits() {
   if (!isSame) grid.show(hits);
   if (hits.length) byId("empty").hidden = true;
   else if (answer.hits.length) {
-    const best = Math.max(...answer.hits.map((hit) => hit.confidence));
+    const best = answer.hits.reduce((most, { confidence }) => Math.max(most, confidence), 0);
     showEmpty(t("nothing"), t("closest", { percent: percent(best) }), plainButton("showAll", () => change({ least: 0 })));
-  } else showEmpty(t("noItems"), t("noItemsWhy"), plainButton("unfilter", () => change({ where: {}, project: "" })));
+  } else showEmpty(t("noItems"), "", plainButton("unfilter", () => change({ where: {}, project: "" })));
   showOpen();
 }
 
@@ -195,9 +201,11 @@ let opened = null; // the hit in the lightbox
 
 async function showOpen() {
   if (!state.open) {
-    if (opened) grid.focus(grid.current);
+    const at = grid.current;
+    closeLightbox(); // gives the focus back to the picture that it was opened from
+    if (opened) grid.focus(at);
     opened = null;
-    return closeLightbox();
+    return;
   }
   const n = place();
   const wanted = state.open;
@@ -255,8 +263,6 @@ async function searchByFile(file) {
   if (!part.small) notice(t("noLink"), { passes: true });
 }
 
-const firstFile = (transfer) => [...(transfer?.files ?? [])][0];
-
 function wireFiles() {
   byId("pick").onclick = () => byId("file").click();
   byId("file").onchange = ({ target }) => {
@@ -264,7 +270,7 @@ function wireFiles() {
     target.value = "";
   };
   addEventListener("paste", (event) => {
-    const file = firstFile(event.clipboardData);
+    const file = event.clipboardData.files[0];
     if (!file) return;
     event.preventDefault();
     searchByFile(file);
@@ -278,7 +284,7 @@ function wireFiles() {
   addEventListener("drop", (event) => {
     event.preventDefault();
     byId("drop").hidden = true;
-    const file = firstFile(event.dataTransfer);
+    const file = event.dataTransfer.files[0];
     if (file) searchByFile(file);
   });
 }
@@ -322,8 +328,7 @@ async function saveZip() {
 
 function wireSearch() {
   const words = (sign) => {
-    const weight = sign * (state.parts.some((part) => part.kind !== "text") ? WORDS_BESIDE_PICTURES : 1);
-    change({ q: "", parts: [...state.parts, { kind: "text", text: state.q.trim(), weight }] });
+    change({ q: "", parts: [...state.parts, inBox(sign)] });
     box.focus();
   };
   box.oninput = () => change({ q: box.value }, { typing: true });
@@ -346,10 +351,6 @@ function wireSearch() {
   byId("least").onchange = () => change({});
   byId("project").onchange = ({ target }) => change({ project: target.value });
   byId("copy").onclick = copyLink;
-  byId("skip").onclick = (event) => {
-    event.preventDefault();
-    grid.focus(grid.current);
-  };
 }
 
 function wireSelection() {

@@ -64,25 +64,24 @@ function zip(files) {
     const bytes = new TextEncoder().encode(name);
     const common = [20, 0x0800, 0, 0, 0x21]; // version, names are UTF-8, stored, 00:00 on 1 January 1980
     const sizes = [crc32(data), data.length, data.length];
-    const local = record("<IHHHHHIIIHH", [0x04034b50, ...common, ...sizes, bytes.length, 0]);
-    entries.push(record("<IHHHHHHIIIHHHHHII", [0x02014b50, 20, ...common, ...sizes, bytes.length, 0, 0, 0, 0, 0, offset]), bytes);
+    const local = record("IHHHHHIIIHH", [0x04034b50, ...common, ...sizes, bytes.length, 0]);
+    entries.push(record("IHHHHHHIIIHHHHHII", [0x02014b50, 20, ...common, ...sizes, bytes.length, 0, 0, 0, 0, 0, offset]), bytes);
     chunks.push(local, bytes, data);
     offset += local.length + bytes.length + data.length;
   }
   const length = entries.reduce((sum, entry) => sum + entry.length, 0);
-  const last = record("<IHHHHIIH", [0x06054b50, 0, 0, files.length, files.length, length, offset, 0]);
+  const last = record("IHHHHIIH", [0x06054b50, 0, 0, files.length, files.length, length, offset, 0]);
   return new Blob([...chunks, ...entries, last], { type: "application/zip" });
 }
 
 /** Numbers as little-endian bytes: H has two of them, I four. */
 function record(layout, values) {
-  const kinds = layout.slice(1);
-  const view = new DataView(new ArrayBuffer([...kinds].reduce((sum, kind) => sum + (kind === "I" ? 4 : 2), 0)));
+  const sizes = [...layout].map((kind) => (kind === "I" ? 4 : 2));
+  const view = new DataView(new ArrayBuffer(sizes.reduce((sum, size) => sum + size, 0)));
   let at = 0;
   values.forEach((value, n) => {
-    if (kinds[n] === "I") view.setUint32(at, value, true);
-    else view.setUint16(at, value, true);
-    at += kinds[n] === "I" ? 4 : 2;
+    view[`setUint${8 * sizes[n]}`](at, value, true);
+    at += sizes[n];
   });
   return new Uint8Array(view.buffer);
 }

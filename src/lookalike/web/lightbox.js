@@ -2,6 +2,7 @@
 
 import { getBlob, showPicture, thumbnailPath } from "./api.js";
 import { byId, el } from "./dom.js";
+import { save } from "./export.js";
 import { nameOf } from "./grid.js";
 import { percent, t } from "./strings.js";
 
@@ -31,13 +32,10 @@ export function wireLightbox(on) {
   });
 }
 
-/**
- * Show a hit. `about`: space (its id), twins (paths of other items with the same picture), hasPrevious, hasNext, isPicked,
- * and filter(key, value), which is called for a fact that is clicked.
- */
+/** Show a hit. `about` it: twins are paths of other items with the same picture; filter(key, value) is called by a click. */
 export function openLightbox(hit, about) {
   const { item } = hit;
-  byId("name").textContent = nameOf({ ...item, caption: "" });
+  byId("name").textContent = fileName(item);
   byId("caption").textContent = item.caption;
   byId("previous").disabled = !about.hasPrevious;
   byId("next").disabled = !about.hasNext;
@@ -105,14 +103,9 @@ const text = (value, dir = "auto") => el("dd", {}, el("bdi", { textContent: valu
 
 const fact = (value, onclick) => el("dd", {}, el("button", { type: "button", className: "fact", textContent: value, dir: "auto", onclick }));
 
-/** A link to the file; it is fetched, since a link sends no key, and the file is shown under the page's own policy. */
-function original(item) {
-  const save = async () => {
-    const blob = await getBlob(item.picture);
-    const url = URL.createObjectURL(blob);
-    el("a", { href: url, download: nameOf({ ...item, caption: "" }) }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  };
-  return fact(t("save"), () => save().catch(() => (byId("gone").hidden = false)));
-}
+/** What saves the file. It is fetched, since a link sends no key. */
+const original = (item) =>
+  fact(t("save"), () => getBlob(item.picture).then((blob) => save(blob, fileName(item)), () => (byId("gone").hidden = false)));
+
+const fileName = (item) => nameOf({ ...item, caption: "" });
 

@@ -1,0 +1,132 @@
+"""The page over HTTP: its files, their headers and addresses, and what it asks the service before a search."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from lookalike.config import ServeSettings
+from lookalike.http.page import FOLDER
+from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
+from tests.serving import InlineService, Running, serving
+
+MAX_SCRIPT_AND_STYLE_BYTES = 60 * 1024
+KEY = "the-key-of-a-shop"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    return catalogue(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(scope="module")
+def service(shop: Catalogue) -> Iterator[Running]:
+    behind = InlineService(EMBEDDER)
+    with collection(shop, behind) as index, serving(behind, index=index) as running:
+        yield running
+    behind.close(drain_s=0)
+
+
+def links(document: str) -> list[str]:
+    """The files that the document names."""
+    return re.findall(r'(?:href|src)="(web/[^"]+)"', document)
+
+
+def test_the_document_runs_nothing_but_the_pages_own_files(service: Running) -> None:
+    """No script or style stands in it, and its policy lets neither that nor anything from elsewhere run."""
+    response = service.client.get("/")
+    policy = response.headers["content-security-policy"]
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert "unsafe" not in policy
+    assert "http" not in re.sub(r"https?://www\.w3\.org", "", response.text)
+    assert not re.search(r"<style|style=|<script(?! type=\"module\" src=)|\son\w+=", response.text)
+
+
+def test_files_are_kept_for_ever_and_the_document_is_asked_for_again(service: Running) -> None:
+    """An address of a file changes with its content; that of the document does not, so it has an ETag."""
+    first = service.client.get("/")
+    assert first.headers["cache-control"] == "no-cache"
+    again = service.client.get("/", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert len(links(first.text)) >= 10
+    for link in links(first.text):
+        file = service.client.get(f"/{link}")
+        assert file.status_code == 200, link
+        assert "immutable" in file.headers["cache-control"]
+        assert file.headers["x-content-type-options"] == "nosniff"
+
+
+def test_every_file_is_asked_for_at_once(service: Running) -> None:
+    """The document names every module, so that none waits for another to be read."""
+    named = {link.rpartition("/")[2] for link in links(service.client.get("/").text)}
+    assert named == {path.name for path in FOLDER.iterdir()} - {"index.html"}
+
+
+@pytest.mark.parametrize(
+    "path", ["web/x/app.js", "web/{}/index.html", "web/{}/..%2Fconfig.py", "web/{}/app.js.map", "web/"]
+)
+def test_nothing_else_is_served(service: Running, path: str) -> None:
+    """Only the page's own files have an address, and only under the version that they are of."""
+    version = links(service.client.get("/").text)[0].split("/")[1]
+    assert service.client.get(f"/{path.format(version)}").status_code == 404
+
+
+def test_script_and_style_are_small() -> None:
+    """All of it together, as it is sent."""
+    sizes = {path.name: path.stat().st_size for path in FOLDER.iterdir() if path.suffix in {".js", ".css"}}
+    assert sum(sizes.values()) <= MAX_SCRIPT_AND_STYLE_BYTES, sizes
+
+
+def test_every_language_says_everything() -> None:
+    """Each text of the page is there in each language, and each that is there is used."""
+    source = (FOLDER / "strings.js").read_text(encoding="utf-8")
+    english, hebrew = (
+        set(re.findall(r"^  (\w+): ", block, re.MULTILINE))
+        for block in re.findall(r"^const (?:en|he) = \{\n(.*?)^\};", source, re.MULTILINE | re.DOTALL)
+    )
+    others = "".join(path.read_text("utf-8") for path in FOLDER.iterdir() if path.name != "strings.js")
+    assert english == hebrew
+    assert {name for name in english if not re.search(rf"""["']{name}["']""", others)} == set()
+
+
+def test_the_page_needs_no_key_and_what_it_shows_does(shop: Catalogue) -> None:
+    """There is nothing in the page itself; projects and items want the scope of a search."""
+    behind = InlineService(EMBEDDER)
+    settings = ServeSettings(api_keys=f"vectors embed {KEY}")
+    with collection(shop, behind) as index, serving(behind, index=index, settings=settings) as running:
+        assert running.client.get("/").status_code == 200
+        for path in ("/projects", "/items"):
+            assert running.client.get(path).status_code == 401
+            assert running.client.get(path, headers={"x-api-key": KEY}).status_code == 403
+    behind.close(drain_s=0)
+
+
+def test_projects_have_their_number_of_items(service: Running) -> None:
+    """All of them, by name."""
+    document = service.client.get("/projects").json()
+    assert document["projects"] == [{"name": "default", "items": 4}, {"name": "warm", "items": 2}]
+    assert document["space"] == EMBEDDER.space.id
+
+
+def test_the_first_items_are_a_start(service: Running, shop: Catalogue) -> None:
+    """By project and id, at most so many as asked for, of one project if asked for."""
+    first = service.client.get("/items", params={"limit": 3}).json()["items"]
+    assert [item["id"] for item in first] == [shop.path(name) for name in ("black", "blue", "green")]
+    assert service.client.get(first[0]["thumbnail"]).status_code == 200
+    warm = service.client.get("/items", params={"project": "warm"}).json()["items"]
+    assert {item["metadata"]["colour"] for item in warm} == {"red", "yellow"}
+    assert service.client.get("/items", params={"limt": 3}).status_code == 422
+
+
+def test_an_item_of_a_query_may_be_of_another_project(service: Running, shop: Catalogue) -> None:
+    """Each part may say of which project its item is; all projects are searched then."""
+    parts = [{"item": shop.path("red"), "project": "warm"}, {"item": shop.path("blue")}]
+    found = service.client.post("/search/images", json={"query": parts}).json()
+    assert found["considered"] == 6
+    assert {hit["item"]["project"] for hit in found["hits"]} == {"default", "warm"}
+    assert service.client.post("/search/images", json={"query": [{"item": shop.path("red")}]}).status_code == 404
