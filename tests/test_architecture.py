@@ -30,6 +30,7 @@ LADDER = {
     "ground": {
         "errors",
         "spaces",
+        "known",
         "secret",
         "places",
         "policy",

@@ -18,11 +18,12 @@ from lookalike.config import Config
 from lookalike.environment import expanded
 from lookalike.errors import InputError
 from lookalike.hosted import open_hosted, open_meters
+from lookalike.known import known_model
 from lookalike.places import Address, Place
 from lookalike.policy import ImagePolicy
 from lookalike.ports import Encoder, Meter, Recorder, Source, Vectorizer
 from lookalike.providers.reference import ModelRef
-from lookalike.spaces import Space, known_model
+from lookalike.spaces import Space
 from lookalike.weights import local as weights
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ CLIP = "openai/clip-vit-base-patch32"
 BUILT_IN = "tiny"
 BRIDGE = "bridge:"
 """What the name of a model begins with that is a bridge; the rest is the path of its file."""
+
+HOSTED_THREADS = 8
+"""Threads that bulk work has with a hosted model, at least: they wait for answers, whose number the provider limits."""
 
 
 def choose_model(config: Config) -> str:
@@ -76,11 +80,11 @@ def open_encoder(config: Config, *, threads: int | None = None) -> Encoder:
         orientation=config.orientation,
         threads=config.threads if threads is None else threads,
     )
-    # A local folder is named by its path, so that an index made with it can open it again.
+    # A local folder is named by its whole path, so that an index made with it can open it again, from anywhere.
     is_named = folder.revision or folder.path.parent == weights.BUILT_IN
     return open_encoder(
         folder.path,
-        name=folder.name if is_named else folder.path.as_posix(),
+        name=folder.name if is_named else folder.path.absolute().as_posix(),
         weights_sha256=folder.weights_sha256,
         cache_dir=config.cache_dir / "compiled",
         options=options,
@@ -240,6 +244,12 @@ def available_threads(config: Config) -> int:
     from lookalike.encoders.cores import available_cores
 
     return config.threads or available_cores()
+
+
+def bulk_threads(config: Config, model: str) -> int:
+    """Threads that bulk work with a model has: the configured number; or one a core, and more with a hosted one."""
+    n_cores = available_threads(config)
+    return max(n_cores, HOSTED_THREADS) if is_hosted(model) and not config.threads else n_cores
 
 
 def open_store(place: Place, *, write: bool = False, mirror: bool = False) -> EmbeddedStore | PostgresStore:

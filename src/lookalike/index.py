@@ -36,10 +36,6 @@ if TYPE_CHECKING:
     from lookalike.tables import Pictures, VectorTable
 
 
-HOSTED_THREADS = 8
-"""Threads that an ingest has with a hosted model, at least: they wait for answers, whose number the provider limits."""
-
-
 class Index:
     """Pictures that can be found: a store on disk, and the model that its vectors come from.
 
@@ -323,13 +319,8 @@ class Index:
             ledger=self._store.ledger,
             embedder=self._bulk_embedder,
             project=project or self._config.project,
-            threads=self._config.threads or self._bulk_threads,
+            threads=app.bulk_threads(self._config, self.model),
         )
-
-    @property
-    def _bulk_threads(self) -> int:
-        n_cores = app.available_threads(self._config)
-        return max(n_cores, HOSTED_THREADS) if app.is_hosted(self.model) else n_cores
 
     def _delete(self, project: str, ids: Sequence[str]) -> int:
         keys = [(project, item_id) for item_id in ids]

@@ -21,9 +21,10 @@ from lookalike.app import (
 )
 from lookalike.config import Config, ServeSettings
 from lookalike.errors import ConfigError
+from lookalike.known import known_model
 from lookalike.ports import EmbeddingService, Recorder
 from lookalike.providers.reference import ProviderSettings
-from lookalike.spaces import Space, known_model
+from lookalike.spaces import Space
 from lookalike.weights import local as weights
 from lookalike.weights.local import HubSettings
 

@@ -16,7 +16,7 @@ from lookalike.cli.models import ensure_here, models
 from lookalike.config import Config
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import ModelNotFound
-from lookalike.spaces import KNOWN_MODELS
+from lookalike.known import KNOWN_MODELS
 from lookalike.weights.local import HubSettings
 from tests.integration.hub_server import COMMIT, Fault, Hub
 

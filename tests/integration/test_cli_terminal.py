@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from lookalike import Config, Index
 from lookalike.cli import main
 from lookalike.cli.output import shown
-from lookalike.spaces import KNOWN_MODELS
+from lookalike.known import KNOWN_MODELS
 from tests.pictures import noise, picture, write
 
 ESCAPES = "red\x1b[31m\nname.png"

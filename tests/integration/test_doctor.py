@@ -45,7 +45,8 @@ from lookalike.config import Config
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import MissingDependency, StoreLocked
 from lookalike.index import Index
-from lookalike.spaces import KNOWN_MODELS, Tower
+from lookalike.known import KNOWN_MODELS
+from lookalike.spaces import Tower
 from lookalike.types import Pixels, Rows, Tokens
 from lookalike.weights.local import BUILT_IN, FileCheck, HubSettings
 from tests.pictures import noise, picture, write

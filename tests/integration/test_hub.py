@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from lookalike import spaces
+from lookalike import known as known_models
 from lookalike.errors import (
     ConfigError,
     CorruptModel,
@@ -33,8 +33,8 @@ from lookalike.errors import (
     Unavailable,
     UnsupportedModel,
 )
+from lookalike.known import KnownModel, PinnedFile
 from lookalike.retry import RetryPolicy
-from lookalike.spaces import KnownModel, PinnedFile
 from lookalike.weights.hub import Progress, fetch
 from lookalike.weights.local import HubSettings, find, verify
 from tests.integration.hub_server import COMMIT, Fault, Hub
@@ -540,7 +540,7 @@ def pinned(name: str, content: bytes) -> PinnedFile:
 def test_a_known_model_is_fetched_at_its_pin(hub: Hub, settings: HubSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model of the table needs no listing; an unpinned file is held against the hub's digest."""
     files = (pinned("model.safetensors", WEIGHTS), PinnedFile("config.json"), PinnedFile("vocab.txt", optional=True))
-    monkeypatch.setattr(spaces, "KNOWN_MODELS", (row(*files),))
+    monkeypatch.setattr(known_models, "KNOWN_MODELS", (row(*files),))
     hub.faults["config.json"] = [Fault(kind="corrupt", at=3)]
     folder = fetch("tested", settings)
     assert folder.name == NAME
@@ -554,7 +554,9 @@ def test_another_file_than_the_pinned_one_is_refused(
 ) -> None:
     """The table's digest outranks what the hub says about its own file."""
     other = bytes(reversed(WEIGHTS))
-    monkeypatch.setattr(spaces, "KNOWN_MODELS", (row(pinned("model.safetensors", other), PinnedFile("config.json")),))
+    monkeypatch.setattr(
+        known_models, "KNOWN_MODELS", (row(pinned("model.safetensors", other), PinnedFile("config.json")),)
+    )
     with pytest.raises(CorruptModel, match=hashlib.sha256(other).hexdigest()):
         fetch(NAME, settings)
 
@@ -563,7 +565,9 @@ def test_a_damaged_file_on_disk_is_noticed_and_fetched_again(
     hub: Hub, settings: HubSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Damage that keeps the size is found by digest: offline an error, online repaired."""
-    monkeypatch.setattr(spaces, "KNOWN_MODELS", (row(pinned("model.safetensors", WEIGHTS), PinnedFile("config.json")),))
+    monkeypatch.setattr(
+        known_models, "KNOWN_MODELS", (row(pinned("model.safetensors", WEIGHTS), PinnedFile("config.json")),)
+    )
     weights = fetch(NAME, settings).path / "model.safetensors"
     weights.write_bytes(bytes(reversed(WEIGHTS)))
     with pytest.raises(CorruptModel, match="lookalike models pull acme/clip"):
@@ -575,7 +579,7 @@ def test_a_damaged_file_on_disk_is_noticed_and_fetched_again(
 def test_a_model_that_cannot_fit_is_not_begun(hub: Hub, settings: HubSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the size is known and the room is not there, nothing is transferred."""
     huge = PinnedFile("model.safetensors", "0" * 64, 10**18)
-    monkeypatch.setattr(spaces, "KNOWN_MODELS", (row(huge, PinnedFile("config.json")),))
+    monkeypatch.setattr(known_models, "KNOWN_MODELS", (row(huge, PinnedFile("config.json")),))
     with pytest.raises(ModelError, match=r"needs 1,000,000,000,000\.0 MB"):
         fetch(NAME, settings)
     assert hub.seen == []

@@ -19,7 +19,8 @@ from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import ConfigError, InputError, SpaceMismatch, StoreNotFound
 from lookalike.types import Outcome
 from lookalike.weights.local import BUILT_IN
-from tests.pictures import noise, write
+from tests.checkpoints import write_clip
+from tests.pictures import noise, picture, write
 from training.catalogue import write_catalogue
 
 N_PICTURES = 60
@@ -372,3 +373,16 @@ def test_without_clip_the_built_in_model_is_said_aloud(tmp_path: Path, config: C
     assert result.exit_code == 0, result.output
     assert "built-in model `tiny`" in result.stderr
     assert "models pull clip" in result.stderr
+
+
+def test_an_index_of_a_folders_model_opens_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model was named by a relative path: the index remembers where that was."""
+    write_clip(tmp_path / "model")
+    write(tmp_path / "pictures", {"red.png": picture("red")})
+    config = replace(Config.from_environ(), index=tmp_path / "index")
+    monkeypatch.chdir(tmp_path)
+    with Index.create(config=replace(config, model="./model")) as index:
+        index.ingest(["pictures"])
+    monkeypatch.chdir(tmp_path.parent)
+    with Index.open(config=config) as index:
+        assert [hit.item.id for hit in index.search(text="red")] == [(tmp_path / "pictures" / "red.png").as_posix()]

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from lookalike import Config, Index, app
 from lookalike.cli import main
 from lookalike.errors import CorruptModel, SpaceMismatch, UnsupportedModel
+from lookalike.known import KnownModel, known_model
 from lookalike.pixels import PixelSpec
-from lookalike.spaces import KnownModel, known_model
 from lookalike.tokens import read_document
 from lookalike.types import Item
 from lookalike.vectors import normalise

@@ -8,7 +8,8 @@ from dataclasses import asdict, fields, replace
 import pytest
 
 from lookalike.errors import SpaceMismatch
-from lookalike.spaces import KNOWN_MODELS, Approximation, Space, Tower, known_model
+from lookalike.known import KNOWN_MODELS, known_model
+from lookalike.spaces import Approximation, Space, Tower
 
 SPACE = Space(
     model="owner/name",

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lookalike import spaces
+from lookalike import known as known_models
 from lookalike.errors import CorruptModel, ModelNotFound, UnsupportedModel
-from lookalike.spaces import KnownModel, PinnedFile
+from lookalike.known import KnownModel, PinnedFile
 from lookalike.weights import digests
 from lookalike.weights import local as weights
 from lookalike.weights.digests import DigestCache, digest_like, sha256_of
@@ -65,7 +65,7 @@ def known(monkeypatch: pytest.MonkeyPatch, *files: PinnedFile) -> None:
         licence="MIT",
         note="",
     )
-    monkeypatch.setattr(spaces, "KNOWN_MODELS", (model,))
+    monkeypatch.setattr(known_models, "KNOWN_MODELS", (model,))
 
 
 class TestNames:
@@ -144,7 +144,7 @@ class TestFolders:
         model = KnownModel(
             name="mine", revision="", files=pins, aliases=(), dim=8, modalities=("text",), licence="MIT", note=""
         )
-        monkeypatch.setattr(spaces, "KNOWN_MODELS", (model,))
+        monkeypatch.setattr(known_models, "KNOWN_MODELS", (model,))
         assert find(str(folder), settings) is not None
         monkeypatch.setattr(weights, "BUILT_IN", folder.parent)
         with pytest.raises(CorruptModel, match="Install lookalike again"):
@@ -350,7 +350,7 @@ class TestDigestCache:
 def test_the_documentation_has_every_pin() -> None:
     """docs/models.md names each known model with its aliases, commit, digests and sizes."""
     text = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
-    for model in spaces.KNOWN_MODELS:
+    for model in known_models.KNOWN_MODELS:
         facts = [f"| `{model.name}` |", f"| {model.dim} |", model.licence, model.revision, *model.aliases]
         facts += [str(fact) for file in model.files for fact in (file.name, file.sha256, file.n_bytes) if fact]
         assert [fact for fact in facts if fact not in text] == []

@@ -17,9 +17,10 @@ from lookalike.cli.output import amount
 from lookalike.config import Config
 from lookalike.errors import StoreCorrupt, StoreError, StoreNotFound
 from lookalike.ingest import DEAD_SHARE
+from lookalike.known import KNOWN_MODELS, known_model
 from lookalike.places import Place
 from lookalike.ports import Encoder
-from lookalike.spaces import KNOWN_MODELS, REQUIRED_COSINE, Space, Tower, known_model
+from lookalike.spaces import REQUIRED_COSINE, Space, Tower
 from lookalike.types import Rows
 from lookalike.weights import local as weights
 from lookalike.weights.local import FileCheck, ModelFolder

@@ -14,7 +14,7 @@ from lookalike.app import is_hosted, model_behind
 from lookalike.cli.output import amount
 from lookalike.config import Config
 from lookalike.errors import ModelError, ModelNotFound
-from lookalike.spaces import KNOWN_MODELS, KnownModel
+from lookalike.known import KNOWN_MODELS, KnownModel
 from lookalike.weights.local import FileCheck, HubSettings, ModelFolder, locate, verify
 
 if TYPE_CHECKING:

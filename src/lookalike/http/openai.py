@@ -24,7 +24,8 @@ from lookalike.http.inputs import Inputs, pictures, require_kind
 from lookalike.http.jobs import off_loop
 from lookalike.http.problems import responses
 from lookalike.http.schemas import OpenAIEmbeddings, OpenAIModel, OpenAIModels, OpenAIRequest, Picture, parse
-from lookalike.spaces import Space, Tower, known_model
+from lookalike.known import known_model
+from lookalike.spaces import Space, Tower
 from lookalike.types import Embedded
 
 router = APIRouter(prefix="/v1")

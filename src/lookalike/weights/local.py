@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from lookalike.errors import CorruptModel, ModelError, ModelNotFound, UnsupportedModel
-from lookalike.spaces import KNOWN_MODELS, PinnedFile, known_model
+from lookalike.known import KNOWN_MODELS, PinnedFile, known_model
 from lookalike.weights.digests import DigestCache, digest_like, is_sha1, is_sha256
 
 WEIGHTS_FILE = "model.safetensors"
