@@ -34,6 +34,7 @@ LADDER = {
         "secret",
         "places",
         "policy",
+        "rollout",
         "usage",
         "types",
         "health",

@@ -18,6 +18,7 @@ from lookalike.errors import ConfigError
 from lookalike.places import Address, Place, place_of
 from lookalike.policy import ImagePolicy
 from lookalike.providers.reference import PROVIDERS, ProviderSettings
+from lookalike.rollout import Rollout
 from lookalike.secret import Secret
 from lookalike.spaces import Orientation, Precision, Runtime
 from lookalike.weights.local import HubSettings
@@ -80,6 +81,7 @@ class ServeSettings:
         trusted_proxies: Addresses whose X-Forwarded-For and X-Forwarded-Proto are believed; none by default.
         drain_s: How long a stop waits for what was accepted.
         log_level: "debug", "info", "warning" or "error"; below "info" no line is written for a request.
+        image_search: Which projects can be searched.
     """
 
     host: str = "127.0.0.1"
@@ -100,6 +102,7 @@ class ServeSettings:
     trusted_proxies: tuple[str, ...] = ()
     drain_s: float = 20.0
     log_level: str = "info"
+    image_search: Rollout = field(default_factory=Rollout)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,8 +229,18 @@ def _cache_home(env: Environment) -> Path:
 
 
 def _index(env: Environment) -> Place:
+    """The place that LOOKALIKE_INDEX names; VECTOR_BACKEND says which kind it must be, and goes to DATABASE_URL."""
     place = place_of(env.text("LOOKALIKE_INDEX", ""))
+    backend = env.choice("VECTOR_BACKEND", "auto", ("auto", "embedded", "pgvector"))
+    if backend == "pgvector" and not isinstance(place, Address):
+        place = place_of(env.text("DATABASE_URL", ""))
+        if not isinstance(place, Address):
+            raise ConfigError(
+                "VECTOR_BACKEND is 'pgvector': set DATABASE_URL to postgresql://user:password@host/database."
+            )
     if isinstance(place, Address):
+        if backend == "embedded":
+            raise ConfigError("VECTOR_BACKEND is 'embedded', and LOOKALIKE_INDEX is a database: set it to a folder.")
         return place
     return env.path("LOOKALIKE_INDEX", lambda: _data_home(env) / "lookalike" / "photos.lookalike")
 
@@ -272,4 +285,5 @@ def _serve(env: Environment) -> ServeSettings:
         trusted_proxies=env.words("LOOKALIKE_TRUSTED_PROXIES"),
         drain_s=env.seconds("LOOKALIKE_DRAIN_S", default.drain_s),
         log_level=env.choice("LOOKALIKE_LOG_LEVEL", default.log_level, LOG_LEVELS),
+        image_search=Rollout.parse(env.text("FEATURE_IMAGE_SEARCH", "on"), setting="FEATURE_IMAGE_SEARCH"),
     )

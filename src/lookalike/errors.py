@@ -33,6 +33,7 @@
     │   └── DeadlineExceeded        the answer would have come too late
     ├── AccessDenied                the API key is missing, unknown or not allowed to do this
     └── ConfigError                 a setting is missing or wrong
+        ├── FeatureOff              what is switched off here, or not on for this project
         └── MissingDependency       an optional library is not installed
 
 A message is a sentence that says what happened and what to do. The facts are attributes; ``retryable`` tells
@@ -301,6 +302,10 @@ class AccessDenied(LookalikeError):
 
 class ConfigError(LookalikeError):
     """A setting is missing or wrong."""
+
+
+class FeatureOff(ConfigError):
+    """A feature is switched off, or not on for this project."""
 
 
 class MissingDependency(ConfigError):

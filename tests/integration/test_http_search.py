@@ -25,6 +25,7 @@ from lookalike.health import ServiceStatus
 from lookalike.http.collection import N_THREADS
 from lookalike.index import Index
 from lookalike.query import Part
+from lookalike.rollout import Rollout
 from lookalike.types import Embedded, Job
 from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
 from tests.pictures import noise, picture
@@ -481,3 +482,16 @@ def test_every_documented_command_works(own: Catalogue, tmp_path: Path) -> None:
                 ["bash", "-c", line], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=30
             )
             assert done.returncode == 0, command + done.stdout + done.stderr
+
+
+def test_a_search_that_is_not_switched_on_is_404_with_a_sentence(shop: Catalogue) -> None:
+    """By words and by example, for one project and for all; whoever has it is answered."""
+    with searching(shop, image_search=Rollout(percent=0, projects=("warm",))) as service:
+        assert names(ask(service, text="something red", project="warm"))[0] == "red"
+        for body in ({"text": "red"}, {"text": "red", "project": "other"}, {"item": "x", "project": "other"}):
+            refused = service.client.post("/search/images", json=body)
+            assert refused.status_code == 404
+            assert refused.json()["error"]["type"] == "FeatureOff"
+        words = service.client.get("/search/images", params={"q": "red", "project": "other"})
+        assert (words.status_code, "not on for the project 'other'" in words.text) == (404, True)
+        assert "for which one" in service.client.get("/search/images", params={"q": "red"}).text

@@ -22,6 +22,7 @@ import lookalike
 from lookalike.config import Config, ServeSettings
 from lookalike.errors import AccessDenied, ImageError, TooLarge
 from lookalike.providers.reference import ProviderSettings
+from lookalike.rollout import Rollout
 from lookalike.secret import Secret
 from lookalike.serverless.asgi import VERCEL, Application
 from lookalike.serverless.aws import LAMBDA, Handler
@@ -195,6 +196,14 @@ def test_keys_are_those_of_the_service(config: Config) -> None:
     reply = function(event(*search, None, x_api_key=SEARCH_KEY), None)
     assert (reply["statusCode"], int(reply["headers"]["retry-after"]) >= 1) == (429, True)
     assert asked(function, "GET", "/healthz")[0] == 200
+
+
+def test_a_search_that_is_not_switched_on_is_404_with_a_sentence(config: Config) -> None:
+    """Whom FEATURE_IMAGE_SEARCH leaves out is told so; vectors are made as before."""
+    function = Handler(Service(LAMBDA, lambda: replace(config, serve=ServeSettings(image_search=Rollout(percent=0)))))
+    status, sentence = error(function, "GET", "/search/images?q=red")
+    assert (status, sentence) == (404, "Image search is switched off here.")
+    assert asked(function, "POST", "/embed/text", {"text": "red"})[0] == 200
 
 
 def test_events_of_lambda_are_read_as_they_come(function: Handler) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lookalike.config import ServeSettings
 from lookalike.errors import InputError, TooLarge
+from lookalike.query import Part
 from lookalike.spaces import Space, Tower
 from lookalike.types import Rows
 
@@ -65,6 +66,12 @@ def checked_text(text: str, settings: ServeSettings, *, item: str = "") -> str |
         limit=settings.max_text_chars,
         item=item,
     )
+
+
+def require_image_search(settings: ServeSettings, project: str | None, parts: Sequence[Part]) -> None:
+    """Raise FeatureOff if this project, or that of an item that is asked with, cannot be searched."""
+    for name in (project, *(part.project for part in parts if part.project is not None)):
+        settings.image_search.require("Image search", name)
 
 
 def require_room(n: int, limit: int, *, name: str) -> None:

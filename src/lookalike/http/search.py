@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from lookalike import query as queries
 from lookalike.errors import LookalikeError
+from lookalike.http.contents import require_image_search
 from lookalike.http.context import Context, Shared
 from lookalike.http.deadlines import Deadline
 from lookalike.http.items import ItemFacts, Searching, item_facts
@@ -80,6 +81,7 @@ async def by_example(
 
 
 async def _find(question: Question, request: Request, asker: Asker) -> Found:
+    require_image_search(asker.shared.settings, question.where.project, question.parts)
     collection = asker.shared.index
     await collection.require(until=asker.until)
     begun = time.monotonic()

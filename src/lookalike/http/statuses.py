@@ -13,6 +13,7 @@ from lookalike.errors import (
     CacheError,
     ConfigError,
     DeadlineExceeded,
+    FeatureOff,
     InputError,
     ItemNotFound,
     LookalikeError,
@@ -51,6 +52,7 @@ STATUS: Mapping[type[LookalikeError], int] = {
     CacheError: 503,
     ModelError: 503,
     ProviderError: 502,
+    FeatureOff: 404,
     ConfigError: 500,
     LookalikeError: 500,
 }

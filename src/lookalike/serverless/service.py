@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from lookalike.calls import error_of
 from lookalike.config import Config
 from lookalike.errors import InputError, LookalikeError, TooLarge, UnsupportedModel
-from lookalike.http.contents import encoded, public_name, tower_facts
+from lookalike.http.contents import encoded, public_name, require_image_search, tower_facts
 from lookalike.http.gate import Gatekeeper
 from lookalike.http.keys import Scope
 from lookalike.http.statuses import facts_of, headers_of, status_of
@@ -177,6 +177,7 @@ class Service:
     def _search(self, request: Request) -> Mapping[str, Any]:
         begun_s = time.perf_counter()
         asked = question_of(request, self.config.serve)
+        require_image_search(self.config.serve, asked.where.project, asked.parts)
         hits = self.index.find(
             self.index.query(asked.parts, project=asked.where.project),
             limit=asked.limit,
