@@ -278,6 +278,15 @@ def test_a_wrong_key_is_said_to_be_one(kind: type[HuggingFaceDouble]) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", [HandlerDouble, SentenceTransformersDouble])
+def test_a_length_that_an_endpoint_has_not_is_refused(kind: type[HuggingFaceDouble]) -> None:
+    """Where an endpoint knows nothing of lengths, another one than its own is a wrong setting and not left out."""
+    with kind() as double:
+        assert opened(f"{double.url}?dimensions={double.dim}").tower is not None
+        with pytest.raises(ConfigError, match=f"have {double.dim} numbers"):
+            opened(f"{double.url}?dimensions=7")
+
+
 def test_an_endpoint_that_is_waking_up_is_waited_for() -> None:
     """503 and 429 are asked again before anything is concluded of an address."""
     with HandlerDouble() as double:

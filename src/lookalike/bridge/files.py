@@ -86,8 +86,10 @@ def load(path: Path) -> Bridge:
         raise ModelNotFound(
             f"There is no bridge {path}: fit one with `lookalike bridge fit`, or correct the path.", file=str(path)
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise CorruptModel(f"{path} is no bridge, or damaged ({error}). {_REMEDY}", file=str(path)) from error
+    except OSError as error:
+        raise CorruptModel(f"{path} cannot be read: {error.strerror or error}. {_REMEDY}", file=str(path)) from error
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise CorruptModel(f"{path} is no bridge, or damaged. {_REMEDY}", file=str(path)) from error
     return bridge
 
 

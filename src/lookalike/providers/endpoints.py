@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.errors import LookalikeError, ProviderError, UnsupportedModel
+from lookalike.errors import ConfigError, LookalikeError, ProviderError, UnsupportedModel
 from lookalike.messages import Answer, Request, address_of, bearer
 from lookalike.providers.adapter import Limits, Prepared, Reading, Upload
 from lookalike.providers.believing import matrix
@@ -45,7 +45,7 @@ def open_endpoint(ref: ModelRef, settings: ProviderSettings, *, variable: str) -
         variable: The variable that holds the key.
 
     Raises:
-        ConfigError: The address or the key cannot be used.
+        ConfigError: The address or the key cannot be used, or its vectors have other dimensions than asked for.
         UnsupportedModel: It returns no vectors, or none of pictures where images=1 asks for them.
         ProviderError: It cannot be reached, or refuses the key.
     """
@@ -58,7 +58,11 @@ def open_endpoint(ref: ModelRef, settings: ProviderSettings, *, variable: str) -
         headers=bearer(key.reveal(), setting=variable) if key else {},
     )
     with questions(base_url, asked, settings) as ask:
-        return recognised(door, ask)
+        adapter = recognised(door, ask)
+    dim = adapter.tower.space.dim
+    if ref.dimensions not in (0, dim):
+        raise ConfigError(f"{ref}: the endpoint's vectors have {dim} numbers; leave out dimensions.")
+    return adapter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
