@@ -72,10 +72,11 @@ class View:
 
     def slots(self, numbers: Slots) -> Slots:
         """The slots of those contents that are here, ascending."""
+        if not len(self.order):
+            return self.order
         places = np.searchsorted(self.contents, numbers, sorter=self.order)
-        places = places[places < len(self.order)]
-        slots = self.order[places]
-        return np.sort(slots[np.isin(self.contents[slots], numbers)])
+        slots = self.order[np.minimum(places, len(self.order) - 1)]
+        return np.unique(slots[self.contents[slots] == numbers])
 
 
 class Mirror:

@@ -31,8 +31,12 @@ WITH near AS MATERIALIZED (
 )
 SELECT name, id, sha256, uri, caption, metadata::text, -distance,
   coalesce(%(n_passed)s::bigint, (SELECT sum(n_items)::bigint FROM lookalike_projects))
-FROM near JOIN lookalike_items USING (content)
-JOIN lookalike_projects USING (project) JOIN lookalike_contents USING (content)
+FROM near
+CROSS JOIN LATERAL (SELECT * FROM lookalike_items WHERE lookalike_items.content = near.content OFFSET 0) AS item
+CROSS JOIN LATERAL (
+  SELECT sha256 FROM lookalike_contents WHERE lookalike_contents.content = near.content OFFSET 0
+) AS picture
+JOIN lookalike_projects USING (project)
 WHERE (%(project)s::integer IS NULL OR project = %(project)s::integer)
 AND (%(metadata)s::jsonb IS NULL OR metadata @> %(metadata)s::jsonb AND metadata <> '{}')
 ORDER BY distance, name, id LIMIT %(limit)s

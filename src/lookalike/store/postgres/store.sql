@@ -31,6 +31,8 @@ SELECT name, n_items FROM lookalike_projects WHERE n_items > 0 ORDER BY name
 SELECT name, project FROM lookalike_projects WHERE name = ANY(%s::text[])
 
 -- search_all --
+-- Here and below, items are looked up for each of a few contents (LATERAL ... OFFSET 0): while its statistics are missing
+-- or old, the database would rather read all items.
 -- The best contents, then their items. Contents without an item are among them, and others may be equal to the last:
 -- whether the answer is whole shows in the last two columns. (With FETCH FIRST ... WITH TIES all rows would be sorted,
 -- and by one process.) No index on vectors has this order.
@@ -42,8 +44,12 @@ WITH near AS MATERIALIZED (
 SELECT name, id, sha256, uri, caption, metadata::text, -distance,
   (SELECT sum(n_items)::bigint FROM lookalike_projects),
   (SELECT count(*) FROM near), (SELECT -max(distance) FROM near)
-FROM near JOIN lookalike_items USING (content)
-JOIN lookalike_projects USING (project) JOIN lookalike_contents USING (content)
+FROM near
+CROSS JOIN LATERAL (SELECT * FROM lookalike_items WHERE lookalike_items.content = near.content OFFSET 0) AS item
+CROSS JOIN LATERAL (
+  SELECT sha256 FROM lookalike_contents WHERE lookalike_contents.content = near.content OFFSET 0
+) AS picture
+JOIN lookalike_projects USING (project)
 ORDER BY distance, name, id LIMIT %(limit)s
 
 -- set_search --
@@ -61,8 +67,12 @@ WITH near AS MATERIALIZED (
 SELECT name, id, sha256, uri, caption, metadata::text, -distance,
   (SELECT sum(n_items)::bigint FROM lookalike_projects),
   (SELECT count(*) FROM scored), (SELECT -max(distance) FROM scored)
-FROM scored JOIN lookalike_items USING (content)
-JOIN lookalike_projects USING (project) JOIN lookalike_contents USING (content)
+FROM scored
+CROSS JOIN LATERAL (SELECT * FROM lookalike_items WHERE lookalike_items.content = scored.content OFFSET 0) AS item
+CROSS JOIN LATERAL (
+  SELECT sha256 FROM lookalike_contents WHERE lookalike_contents.content = scored.content OFFSET 0
+) AS picture
+JOIN lookalike_projects USING (project)
 ORDER BY distance, name, id LIMIT %(limit)s
 
 -- read_tuning --
@@ -87,8 +97,15 @@ WITH passed AS MATERIALIZED (
 SELECT name, id, sha256, uri, caption, metadata::text, -distance,
   (SELECT count(*) FROM passed),
   (SELECT count(*) FROM near), (SELECT -max(distance) FROM near)
-FROM near JOIN passed USING (content) JOIN lookalike_items USING (project, id)
-JOIN lookalike_projects USING (project) JOIN lookalike_contents ON lookalike_contents.content = near.content
+FROM near JOIN passed USING (content)
+CROSS JOIN LATERAL (
+  SELECT uri, caption, metadata FROM lookalike_items
+  WHERE lookalike_items.project = passed.project AND lookalike_items.id = passed.id OFFSET 0
+) AS item
+CROSS JOIN LATERAL (
+  SELECT sha256 FROM lookalike_contents WHERE lookalike_contents.content = near.content OFFSET 0
+) AS picture
+JOIN lookalike_projects USING (project)
 ORDER BY distance, name, id LIMIT %(limit)s
 
 -- get --
