@@ -83,6 +83,8 @@ def test_a_pause_that_is_asked_for_is_kept() -> None:
     limited = error_of(answered(429, retry_after_ms="1500"), Said(), ASKED, 0.0)
     assert isinstance(limited, RateLimited)
     assert limited.retry_after_s == 1.5
+    assert "asks for a pause of 2 s (" in str(limited)
+    assert "asks for a pause (" in str(error_of(answered(429), Said(), ASKED, 0.0))
     overloaded = error_of(answered(503, retry_after="7"), Said(), ASKED, 0.0)
     assert isinstance(overloaded, RateLimited)
     assert overloaded.retry_after_s == 7
@@ -108,3 +110,9 @@ def test_no_error_repeats_the_key(status: int) -> None:
     assert KEY not in f"{error} {error!r} {vars(error)}"
     assert len(str(error)) < MAX_QUOTED + 200
     assert "\n" not in str(error)
+
+
+def test_half_a_character_is_not_repeated() -> None:
+    """JSON may hold one, and nothing that writes the sentence could."""
+    said = Said.of(answered(400, {"message": "half \ud800 a character"}))
+    assert "half ? a character" in str(error_of(answered(400), said, ASKED, 0.0))

@@ -89,7 +89,9 @@ def error_of(answer: Answer, said: Said, asked: Asked, now_s: float) -> Provider
     pause_s = asked_pause_s(answer.headers, now_s)
     quoted = quoted_of(answer, said, asked)
     if status == 429 or (status in (503, 529) and pause_s is not None):
-        return RateLimited(f"{who} asks for a pause ({quoted}).", provider=who, status=status, retry_after_s=pause_s)
+        how_long = f" of {pause_s:,.0f} s" if pause_s else ""
+        said_so = f"{who} asks for a pause{how_long} ({quoted})."
+        return RateLimited(said_so, provider=who, status=status, retry_after_s=pause_s)
     if status in PASSING:
         return Unavailable(f"{who}, or a proxy before it, has failed ({quoted}).", provider=who, status=status)
     return Refused(f"{who} {_reason(status, asked, quoted)}", provider=who, status=status)
@@ -116,7 +118,8 @@ def _reason(status: int, asked: Asked, quoted: str) -> str:
 
 def quoted_of(answer: Answer, said: Said, asked: Asked) -> str:
     """The status and what the body says, on one line, cut, and without the key: "HTTP 400: it is too long"."""
-    words = " ".join(said.message.split())
+    # JSON may hold half a character, which nothing that repeats these words could write.
+    words = " ".join(said.message.split()).encode("utf-8", "replace").decode()
     if asked.key:
         words = words.replace(asked.key.reveal(), str(asked.key))
     return f"HTTP {answer.status}{f': {words[:MAX_QUOTED]}' if words else ''}"
