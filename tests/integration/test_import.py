@@ -287,7 +287,7 @@ def test_parquet(made: Made, config: Config, tmp_path: Path, fixed: bool) -> Non
 
 
 def test_odd_parquet_is_a_sentence_or_a_row(made: Made, config: Config, tmp_path: Path) -> None:
-    """No rows; no vectors; a first vector of another length; two columns of one name; a part of another type."""
+    """No rows, no vectors, a first vector of another length, two columns of one name, damage, parts of two types."""
     pa = pytest.importorskip("pyarrow", reason="pyarrow is not here: pip install 'lookalike[parquet]'")
     pq = pytest.importorskip("pyarrow.parquet")
     kind, place = pa.list_(pa.float32()), tmp_path / "odd.parquet"
@@ -305,6 +305,12 @@ def test_odd_parquet_is_a_sentence_or_a_row(made: Made, config: Config, tmp_path
         report_of(table.append_column("path", pa.array(made.paths)))
     (failure,) = report_of(pa.table({"embedding": pa.array([[1.0], *vectors[1:]], kind), "path": made.paths})).failures
     assert failure.reason == "its vector has 1 numbers, the others 128."
+    pq.write_table(table, place, write_page_checksum=True, compression="none", use_dictionary=False)
+    data = bytearray(place.read_bytes())
+    data[data.index(made.rows[7].tobytes())] ^= 1
+    place.write_bytes(data)
+    with pytest.raises(InputError, match="is no Parquet file that can be read"):
+        taken_in(config, open_table(place), made)
     (tmp_path / "parts").mkdir()
     pq.write_table(table.slice(0, 20), tmp_path / "parts" / "0.parquet")
     pq.write_table(pa.table({"embedding": ["x"], "path": ["y"]}), tmp_path / "parts" / "1.parquet")
