@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules
 SHARED := $(or $(LOOKALIKE_SHARED),../shared)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test client check format parity peers bench report lock clean
+.PHONY: help demo screenshots test client check format parity peers bench report lock clean
 
 help: ## List the targets
 	@echo "make <target>:"
@@ -22,6 +22,9 @@ help: ## List the targets
 
 demo: .venv/.runtime ## Render a small catalogue, index it, search it, write a page (offline, minutes)
 	@$(PY) -m examples.demo
+
+screenshots: .venv/.dev ## Photograph the web page with the demo's catalogue into docs/images (needs Chromium)
+	@$(PY) -m examples.screenshots
 
 test: .venv/.dev ## Run the tests
 	@$(PY) -m pytest $(ARGS)
