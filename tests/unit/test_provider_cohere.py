@@ -11,6 +11,7 @@ from lookalike.errors import ConfigError, ProviderError, RateLimited, Refused, U
 from lookalike.messages import Answer
 from lookalike.providers import cohere
 from lookalike.providers.adapter import Upload
+from lookalike.providers.believing import matrix
 from lookalike.providers.known import KnownAdapter
 from lookalike.providers.reference import ModelRef, ProviderSettings
 from lookalike.secret import Secret
@@ -120,6 +121,14 @@ def test_an_answer_of_another_shape_is_not_believed(content: object) -> None:
     """Whatever is no list of vectors by their type is a ProviderError."""
     with pytest.raises(ProviderError):
         opened("embed-v4.0").read(answered(content), "text", 1)
+
+
+@pytest.mark.parametrize("rows", [None, True, 1e308, "ab", {"0": [1.0], "1": [1.0]}, [None, {}]])
+def test_what_stands_in_the_place_of_vectors_is_looked_at(rows: object) -> None:
+    """The right fields with anything in them are an error of the provider, whatever JSON it is."""
+    with pytest.raises(ProviderError):
+        reading = opened("embed-v4.0").read(answered({"embeddings": {"float": rows}}), "text", 2)
+        matrix(reading, 2, provider="cohere")
 
 
 def test_a_trial_key_is_waited_for_a_minute_and_not_a_month() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,9 +80,10 @@ def _failure(entry: Entry, error: InputError) -> Failure:
 
 def matrix(reading: Reading, n: int, *, provider: str) -> NDArray[np.float64]:
     """(n, length) of the numbers as they came. ProviderError unless there are as many rows, all of one length."""
-    if len(reading.rows) != n:
+    n_rows = len(reading.rows) if isinstance(reading.rows, Sequence | np.ndarray) else 0  # JSON holds anything
+    if n_rows != n:
         raise ProviderError(
-            f"{provider} answered with {len(reading.rows):,} vectors for {n:,} inputs: none of them is used, as it "
+            f"{provider} answered with {n_rows:,} vectors for {n:,} inputs: none of them is used, as it "
             "is not known whose they are.",
             provider=provider,
         )
