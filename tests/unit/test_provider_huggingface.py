@@ -265,6 +265,24 @@ def test_a_stranger_is_refused(content: bytes) -> None:
             opened(double.url)
 
 
+@pytest.mark.parametrize("content", [{"weights": None}, {"dimensions": "many"}, {"preprocessing": 5, "dimensions": []}])
+def test_a_handler_that_cannot_be_read_is_an_error_of_the_provider(content: dict[str, object]) -> None:
+    """What an endpoint says of itself may be anything: it is a sentence, and no defect of the program."""
+    with HandlerDouble() as double:
+        double.rule = altered(lambda said: {**{k: v for k, v in said.items() if k != "dtype"}, **content})
+        with pytest.raises(ProviderError, match="cannot be read"):
+            opened(double.url)
+
+
+@pytest.mark.parametrize("info", [{"model_type": 5}, {"max_client_batch_size": "few"}])
+def test_text_embeddings_inference_that_cannot_be_read_is_one_too(info: dict[str, object]) -> None:
+    """The same of what GET /info says."""
+    with TeiDouble() as double:
+        double.info = {**double.info, **info}
+        with pytest.raises(ProviderError, match="cannot be read"):
+            opened(double.url)
+
+
 @pytest.mark.parametrize("kind", [HandlerDouble, TeiDouble, SentenceTransformersDouble, RouterDouble])
 def test_a_wrong_key_is_said_to_be_one(kind: type[HuggingFaceDouble]) -> None:
     """401 names the variable, and never the key."""

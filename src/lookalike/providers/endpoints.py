@@ -58,7 +58,14 @@ def open_endpoint(ref: ModelRef, settings: ProviderSettings, *, variable: str) -
         headers=bearer(key.reveal(), setting=variable) if key else {},
     )
     with questions(base_url, asked, settings) as ask:
-        adapter = recognised(door, ask)
+        try:
+            adapter = recognised(door, ask)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ProviderError(
+                f"{asked.provider} says of itself what cannot be read: deploy {SHIPPED} or Text Embeddings Inference "
+                "there, as they come.",
+                provider=asked.provider,
+            ) from error
     dim = adapter.tower.space.dim
     if ref.dimensions not in (0, dim):
         raise ConfigError(f"{ref}: the endpoint's vectors have {dim} numbers; leave out dimensions.")
