@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from examples.demo import N_PICTURES, SEED
 from lookalike import Config, Index
@@ -100,7 +100,8 @@ def shoot(browser: Any, url: str, folder: Path, shot: tuple[str, int, str], *, l
     if view == "picture":
         page.locator(".picture").first.click()
         page.wait_for_selector("#large")
-    page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(1000)  # the original takes the place of the thumbnail
+    expect(page.locator(".tile img:not(.ready)")).to_have_count(0, timeout=60_000)
     language = "" if locale == "en-US" else f"-{locale[:2]}"
     target = folder / f"web-{view}-{width}-{scheme}{language}.webp"
     Image.open(BytesIO(page.screenshot())).convert("RGB").save(target, quality=QUALITY, method=6)

@@ -6,13 +6,16 @@ import csv
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+import numpy as np
 import pytest
 
 from lookalike.config import ServeSettings
+from lookalike.store.embedded import open_store
 from tests.browser.conftest import HOSTILE, NewPage
 from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
 from tests.pictures import picture
@@ -264,6 +267,22 @@ def test_without_an_index_the_page_says_what_to_do(new_page: NewPage, tmp_path: 
         expect(page.locator("#empty code")).to_have_text("lookalike index ~/Pictures")
         hidden.rename(made.config.index)
         expect(page.locator(".tile")).to_have_count(6)
+        page.goto("about:blank")
+    behind.close(drain_s=0)
+
+
+def test_more_answers_follow_the_first(new_page: NewPage, tmp_path: Path, expect: Any) -> None:
+    """The first hundred are shown at once, and the others come after them."""
+    made = catalogue(tmp_path)
+    with open_store(made.config.index, write=True) as store:
+        (red,) = store.get([("warm", made.path("red"))])
+        assert red is not None
+        store.add([replace(red, id=f"red {n}") for n in range(150)], [], np.empty((0, store.space.dim), np.float32))
+    behind = InlineService(EMBEDDER)
+    with collection(made, behind) as index, serving(behind, index=index) as running:
+        page = new_page("#q=red&least=0", at=running.url)
+        expect(page.locator("#count")).to_have_text("156 of 156 pictures")
+        expect(page.locator(".tile").first).to_have_attribute("aria-setsize", "156")
         page.goto("about:blank")
     behind.close(drain_s=0)
 

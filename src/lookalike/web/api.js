@@ -29,10 +29,7 @@ export const postJson = (path, document, signal) =>
 
 export const getBlob = (path, signal) => ask(path, { signal }).then((response) => response.blob());
 
-/**
- * Let an `img` show the picture at a path. An `img` sends no header, so with a key the picture is fetched, and shown from
- * memory. Returns what ends it: stops the fetch, and frees the memory.
- */
+/** Let an `img`, which sends no header, show a picture: with a key it is fetched. Returns what stops and frees it. */
 export function showPicture(img, path) {
   if (!hasKey()) {
     img.src = path;

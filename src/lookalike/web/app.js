@@ -10,6 +10,7 @@ import { blank, format, parse, sameItem } from "./state.js";
 import { otherLanguage, percent, speak, t } from "./strings.js";
 
 const MOST_HITS = 1000; // what the service gives for one search
+const FIRST_HITS = 100; // more than a window shows, and quick
 const TYPING_MS = 70;
 const WORDS_BESIDE_PICTURES = 2; // words part pictures less than pictures do
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
@@ -23,7 +24,7 @@ let timer = 0;
 let failures = 0;
 let wasTyping = false;
 const picked = new Map();
-const originals = new Map(); // pictures as they came, by their small copies: going back must not lose them
+const originals = new Map(); // pictures as they came, by their small copies
 
 const box = byId("box");
 const grid = new Grid(byId("grid"), {
@@ -58,7 +59,7 @@ function render(delay = 0) {
   const wanted = JSON.stringify([question(), state.project, state.where]);
   clearTimeout(timer);
   running.abort(); // whatever it would bring is not asked for any more
-  document.body.classList.remove("busy");
+  busy(false);
   if (wanted === asked) showHits();
   else timer = setTimeout(() => run(wanted), delay);
 }
@@ -92,10 +93,12 @@ function question() {
   return parts.length ? parts : null;
 }
 
+const busy = (is) => document.body.classList.toggle("busy", is);
+
 async function run(wanted) {
   running = new AbortController();
   const { signal } = running;
-  document.body.classList.add("busy");
+  busy(true);
   if (!answer.hits.length) byId("count").textContent = t("searching");
   try {
     const found = question() ? await search(signal) : await browse(signal);
@@ -107,17 +110,23 @@ async function run(wanted) {
     scrollTo(0, 0);
     grid.hits = [];
     showHits();
+    busy(false);
     if (!byId("project").options.length) loadProjects();
+    if (question() && answer.hits.length === FIRST_HITS) {
+      const { hits } = await search(signal, MOST_HITS);
+      answer.hits.push(...hits.slice(FIRST_HITS));
+      showHits();
+    }
   } catch (problem) {
     if (!signal.aborted) failed(problem);
   } finally {
-    if (!signal.aborted) document.body.classList.remove("busy");
+    if (!signal.aborted) busy(false);
   }
 }
 
-function search(signal) {
+function search(signal, limit = FIRST_HITS) {
   const project = state.project || undefined;
-  return postJson("search/images", { query: question(), limit: MOST_HITS, project, where: state.where }, signal);
+  return postJson("search/images", { query: question(), limit, project, where: state.where }, signal);
 }
 
 async function browse(signal) {
@@ -149,9 +158,8 @@ function showHits() {
   const hits = isSearch ? answer.hits.filter((hit) => hit.confidence >= state.least) : answer.hits;
   byId("threshold").hidden = !isSearch;
   byId("count").textContent = isSearch ? countOf(hits.length) : t("holds", { n: answer.considered });
-  const isSame = hits.length === grid.hits.length && hits.every((hit, n) => hit === grid.hits[n]);
   shown = hits;
-  if (!isSame) grid.show(hits);
+  grid.show(hits);
   if (hits.length) byId("empty").hidden = true;
   else if (answer.hits.length) {
     const best = answer.hits.reduce((most, { confidence }) => Math.max(most, confidence), 0);

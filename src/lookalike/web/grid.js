@@ -5,7 +5,7 @@ import { el, icon, roundButton } from "./dom.js";
 import { RELATED } from "./state.js";
 import { percent, t } from "./strings.js";
 
-const BEYOND = 1.5; // windows above and below in which tiles are made already
+const BEYOND = 1.5; // windows above and below, of which tiles are made
 const SCORE_PX = 28;
 
 export const keyOf = ({ id, project }) => `${project}\n${id}`;
@@ -32,11 +32,15 @@ export class Grid {
     root.addEventListener("keydown", (event) => this.#onKey(event));
   }
 
-  /** Show these hits from the top: {item, similarity, confidence}, the last two null where nothing was searched for. */
+  /** Show these hits: {item, similarity, confidence}, the last two null without a search. What is there already stays. */
   show(hits) {
+    const isMore = this.hits.length > 0 && this.hits.every((hit, n) => hit === hits[n]);
     this.hits = hits;
-    this.current = 0;
-    this.#clear();
+    if (!isMore) {
+      this.current = 0;
+      this.#clear();
+    }
+    for (const { node } of this.tiles.values()) node.ariaSetSize = hits.length;
     this.layOut();
   }
 

@@ -5,7 +5,7 @@ import { el, icon, roundButton } from "./dom.js";
 import { nameOf } from "./grid.js";
 import { t } from "./strings.js";
 
-const SMALL_PX = 256; // the side of the copy of a picture that is in the address; a model looks at no more than that
+const SMALL_PX = 256; // the side of the copy of a picture that is in the address
 const MOST = 10;
 
 /** A picture from a file: whole for the search, and small for the address where the browser can draw it. */

@@ -133,7 +133,6 @@ const he = {
 };
 
 const LANGUAGES = { en, he };
-const REMEMBERED = "lookalike-language";
 let language = "en";
 
 export const number = (n) => new Intl.NumberFormat(language).format(n);
@@ -148,8 +147,8 @@ export function t(name, values = {}) {
 
 /** Say everything in this language, or in the one that was chosen before, or in the browser's. */
 export function speak(chosen) {
-  if (chosen) localStorage.setItem(REMEMBERED, chosen);
-  const wanted = [localStorage.getItem(REMEMBERED), ...navigator.languages.map((name) => name.slice(0, 2))];
+  if (chosen) localStorage.language = chosen;
+  const wanted = [localStorage.language, ...navigator.languages.map((name) => name.slice(0, 2))];
   language = wanted.find((name) => name in LANGUAGES) ?? "en";
   document.documentElement.lang = language;
   document.documentElement.dir = language === "he" ? "rtl" : "ltr";
