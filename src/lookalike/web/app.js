@@ -11,7 +11,7 @@ import { otherLanguage, percent, speak, t } from "./strings.js";
 
 const MOST_HITS = 1000; // what the service gives for one search
 const FIRST_HITS = 100; // more than a window shows, and quick
-const TYPING_MS = 70;
+const TYPING_MS = 40;
 const WORDS_BESIDE_PICTURES = 2; // words part pictures less than pictures do
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 
