@@ -19,7 +19,7 @@ from lookalike.store.embedded import open_store
 from tests.browser.conftest import HOSTILE, NewPage
 from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
 from tests.pictures import picture
-from tests.serving import InlineService, serving
+from tests.serving import InlineService, Running, serving
 
 KEY = "the-key-of-a-shop"
 MANY = 100_000
@@ -52,12 +52,15 @@ def drop(page: Any, data: bytes, name: str = "photo.png") -> None:
     page.dispatch_event("body", "drop", {"dataTransfer": transfer})
 
 
-def test_pictures_are_there_before_anything_is_searched_for(new_page: NewPage, expect: Any) -> None:
-    """The first view has the pictures of the index and their number, and no confidence, which nothing has yet."""
+def test_pictures_are_there_before_anything_is_searched_for(new_page: NewPage, service: Running, expect: Any) -> None:
+    """The first view has the pictures of the index, those that a filter lets through, and no confidence yet."""
     page = new_page()
     expect(page.locator("#count")).to_have_text("8 pictures")
     expect(page.locator(".tile img.ready")).to_have_count(8)
     expect(page.locator(".score")).to_have_count(0)
+    page.goto("about:blank")
+    page.goto(f"{service.url}/#where=colour:blue")
+    expect(page.locator("#count")).to_have_text("2 pictures")
 
 
 def test_words_find_as_they_are_typed(new_page: NewPage, expect: Any) -> None:

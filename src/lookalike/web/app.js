@@ -16,9 +16,9 @@ const WORDS_BESIDE_PICTURES = 2; // words part pictures less than pictures do
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 
 let state = parse(location.hash);
-let answer = { hits: [], considered: 0, space: "" }; // what the service said
+let answer = { hits: [], considered: 0, space: "" };
 let shown = []; // the hits that are sure enough
-let asked = ""; // what `answer` is the answer to
+let asked = ""; // what `answer` answers
 let running = new AbortController();
 let timer = 0;
 let failures = 0;
@@ -138,7 +138,7 @@ async function browse(signal) {
   drawProjects(projects);
   const fits = items.filter((item) => Object.entries(state.where).every(([key, value]) => item.metadata[key] === value));
   const counted = projects.filter(({ name }) => !state.project || name === state.project).reduce((sum, { items }) => sum + items, 0);
-  return { hits: fits.map((item) => ({ item, similarity: null, confidence: null })), considered: counted, space };
+  return { hits: fits.map((item) => ({ item, similarity: null, confidence: null })), considered: fits.length < items.length ? fits.length : counted, space };
 }
 
 function failed(problem) {
