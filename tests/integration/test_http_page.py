@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lookalike import Client, Part
 from lookalike.config import ServeSettings
 from lookalike.http.page import FOLDER
 from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
@@ -127,6 +128,8 @@ def test_an_item_of_a_query_may_be_of_another_project(service: Running, shop: Ca
     """Each part may say of which project its item is; all projects are searched then."""
     parts = [{"item": shop.path("red"), "project": "warm"}, {"item": shop.path("blue")}]
     found = service.client.post("/search/images", json={"query": parts}).json()
+    with Client(service.url) as client:
+        assert len(client.find([Part(item=shop.path("red"), project="warm")])) == 5
     assert found["considered"] == 6
     assert {hit["item"]["project"] for hit in found["hits"]} == {"default", "warm"}
     assert service.client.post("/search/images", json={"query": [{"item": shop.path("red")}]}).status_code == 404

@@ -18,7 +18,9 @@ def question_of(parts: Sequence[Part]) -> dict[str, object]:
         InputError: A picture cannot be read, or a vector is not what can be sent.
     """
     documents = [_document(part) for part in parts]
-    return documents[0] if len(documents) == 1 else {"query": documents}
+    if len(documents) == 1 and "project" not in documents[0]:  # beside a part that stands alone it is the filter's
+        return documents[0]
+    return {"query": documents}
 
 
 def _document(part: Part) -> dict[str, object]:
@@ -26,6 +28,7 @@ def _document(part: Part) -> dict[str, object]:
         "text": part.text,
         "image": None if part.image is None else encoded(picture(part.image)),
         "item": part.item,
+        "project": part.project,
         "vector": None if part.vector is None else _numbers(part.vector),
         "weight": None if part.weight == 1 else part.weight,
     }

@@ -97,7 +97,7 @@ def question_of(request: Request, settings: ServeSettings) -> Question:
 def _entry(value: object, place: int) -> Fields:
     if not isinstance(value, Mapping):
         raise InputError("must be an object.", item=f"query[{place}]")
-    return Fields(value, PART, place=f"query[{place}]")
+    return Fields(value, (*PART, "project"), place=f"query[{place}]")
 
 
 def _part(fields: Fields, settings: ServeSettings) -> Part:
@@ -111,7 +111,7 @@ def _part(fields: Fields, settings: ServeSettings) -> Part:
         if given == "image":
             return Part(image=picture_bytes(fields.text("image"), item=item), weight=weight)
         if given == "item":
-            return Part(item=fields.text("item"), weight=weight)
+            return Part(item=fields.text("item"), weight=weight, project=fields.optional("project"))
         return Part(vector=fields.numbers("vector"), weight=weight)
     except InputError as error:
         raise error if error.item else InputError(error.reason, item=item) from error
