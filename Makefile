@@ -26,8 +26,18 @@ demo: .venv/.runtime ## Render a small catalogue, index it, search it, write a p
 screenshots: .venv/.dev ## Photograph the web page with the demo's catalogue into docs/images (needs Chromium)
 	@$(PY) -m examples.screenshots
 
-test: .venv/.dev ## Run the tests
-	@$(PY) -m pytest $(ARGS)
+test: .venv/.dev ## Run the tests, in two halves side by side, or what ARGS says (ARGS="tests/unit -k cache")
+	@$(if $(ARGS),$(PY) -m pytest $(ARGS),echo "Two halves run side by side; each is shown when it ends." && \
+	  $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target tests-of-faults tests-of-the-rest)
+
+# Faults are mostly waited for, so the other half has a core of its own.
+FAULTS := tests/faults tests/integration/test_workers_faults.py
+
+tests-of-faults:
+	@$(PY) -m pytest -p no:cacheprovider $(FAULTS)
+
+tests-of-the-rest:
+	@$(PY) -m pytest tests $(FAULTS:%=--ignore=%)
 
 client: .venv/.runtime clients/typescript/node_modules/.package-lock.json ## Build the TypeScript client and test it against a service (Node.js 20 or newer)
 	@cd clients/typescript && npm test

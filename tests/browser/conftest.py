@@ -23,7 +23,7 @@ NewPage = Callable[..., Any]
 """Opens an address in a window of its own: `new_page("#q=red", width=390, locale="he-IL")`."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """The browser; skips, saying so, where there is none."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -37,7 +37,7 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
     """Six pictures of one colour each, one of them twice, and one whose every fact is an attack."""
     made = catalogue(tmp_path_factory.mktemp("shop"))
@@ -46,7 +46,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def service(shop: Catalogue) -> Iterator[Running]:
     """The service over these pictures, with a model that knows colours."""
     behind = InlineService(EMBEDDER)

@@ -348,8 +348,8 @@ def test_nothing_is_left_when_the_caller_stops(double: SimpleDouble) -> None:
 
 def require_idle(vectorizer: RemoteVectorizer) -> None:
     """Wait until its threads have nothing to do; AssertionError if they do not come to that."""
-    vectorizer._pool.shutdown(wait=False)
-    for thread in vectorizer._pool._threads:
+    vectorizer._pool().shutdown(wait=False)
+    for thread in vectorizer._pool()._threads:
         thread.join(timeout=PATIENCE_S / 2)
         assert not thread.is_alive()
 
