@@ -20,7 +20,7 @@ from lookalike.app import (
     open_encoder,
 )
 from lookalike.config import Config, ServeSettings
-from lookalike.errors import ConfigError
+from lookalike.errors import ConfigError, SpaceMismatch
 from lookalike.known import known_model
 from lookalike.ports import EmbeddingService, Recorder
 from lookalike.providers.reference import ProviderSettings
@@ -118,7 +118,11 @@ def _open_pool(config: Config, recorder: Recorder, space: Space | None) -> Worke
 
 
 def _open_embedder(config: Config, space: Space | None, threads: int) -> Embedder:
-    return Embedder.open(config=config, space=space, threads=threads)
+    """In this space if it is the model's own, or proven; else in its own: it embeds, and whoever searches is told."""
+    try:
+        return Embedder.open(config=config, space=space, threads=threads)
+    except SpaceMismatch:
+        return Embedder.open(config=config, threads=threads)
 
 
 def _fetch(model: str, settings: HubSettings, tell: Callable[[str], None]) -> None:
