@@ -7,13 +7,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.postgres import NOBODY, as_nobody, free_port, wait_for
+from tests.postgres import NOBODY, as_nobody, end, free_port, wait_for
 
 N_CONNECTIONS = 2
 """To the server: fewer than the tests have threads, so that a connection serves many and a thread has many."""
@@ -58,9 +58,5 @@ def running_pooler(url: str) -> Iterator[str]:
         yield pooled
     finally:
         if process is not None:
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(10)
-            process.kill()
-            process.wait()
+            end(process)
         shutil.rmtree(folder, ignore_errors=True)

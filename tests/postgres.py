@@ -75,12 +75,17 @@ def running_postgres(**own: str) -> Iterator[Server]:
         yield Server(url, process.pid)
     finally:
         if process is not None:
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(10)
-            process.kill()
-            process.wait()
+            end(process)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a server: by asking, and if that takes too long by force."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(10)
+    process.kill()
+    process.wait()
 
 
 @contextmanager

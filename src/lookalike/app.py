@@ -120,7 +120,7 @@ def open_vectorizer(config: Config, *, space: Space | None = None, threads: int 
         models = (choose_model(config), *config.fallback)
         return open_chain(models, config if threads is None else replace(config, threads=threads), space=space)
     vectorizer = _open_vectorizer(config, threads)
-    return vectorizer if space is None else _adopted(vectorizer, space, config=config)
+    return vectorizer if space is None else in_space(vectorizer, space, config=config)
 
 
 def open_chain(
@@ -164,12 +164,12 @@ def open_chain(
     return Chain(
         [candidate(model) for model in dict.fromkeys(models)],
         space=space,
-        adopt=partial(_adopted, config=config),
+        adopt=partial(in_space, config=config),
         recorder=recorder,
     )
 
 
-def _adopted(vectorizer: Vectorizer, space: Space, *, config: Config) -> Vectorizer:
+def in_space(vectorizer: Vectorizer, space: Space, *, config: Config) -> Vectorizer:
     """A model with its vectors in this space.
 
     Raises:

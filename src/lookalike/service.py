@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,12 @@ from lookalike.app import (
     Embedder,
     available_threads,
     choose_model,
+    in_space,
     is_hosted,
     model_behind,
     open_chain,
     open_encoder,
+    open_vectorizer,
 )
 from lookalike.config import Config, ServeSettings
 from lookalike.errors import ConfigError, SpaceMismatch
@@ -119,10 +122,11 @@ def _open_pool(config: Config, recorder: Recorder, space: Space | None) -> Worke
 
 def _open_embedder(config: Config, space: Space | None, threads: int) -> Embedder:
     """In this space if it is the model's own, or proven; else in its own: it embeds, and whoever searches is told."""
-    try:
-        return Embedder.open(config=config, space=space, threads=threads)
-    except SpaceMismatch:
-        return Embedder.open(config=config, threads=threads)
+    vectorizer = open_vectorizer(config, threads=threads)
+    if space is not None:
+        with suppress(SpaceMismatch):
+            vectorizer = in_space(vectorizer, space, config=config)
+    return Embedder(vectorizer)
 
 
 def _fetch(model: str, settings: HubSettings, tell: Callable[[str], None]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 
 WRITER = """
@@ -60,3 +63,25 @@ def running(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
+
+
+def start_child(name: str, folder: Path, index: Path) -> subprocess.Popen[str]:
+    """A process that runs a file of this folder, which tells what it acknowledges."""
+    child = Path(__file__).with_name(name)
+    return subprocess.Popen([sys.executable, str(child), str(folder), str(index)], stdout=subprocess.PIPE, text=True)
+
+
+def kill_after(child: subprocess.Popen[str], *, lines: float = inf, items: float = inf) -> int:
+    """Kill a process when it has printed so many lines or acknowledged so many items; what it acknowledged last."""
+    acknowledged = 0
+    assert child.stdout is not None
+    for n_lines, line in enumerate(child.stdout, 1):
+        found = re.match(r"acknowledged (\d+)", line)
+        acknowledged = int(found[1]) if found else acknowledged
+        if n_lines >= lines or acknowledged >= items:
+            child.send_signal(signal.SIGKILL)
+            break
+    child.stdout.read()
+    child.stdout.close()
+    child.wait()
+    return acknowledged

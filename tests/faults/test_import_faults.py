@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,30 +13,11 @@ from lookalike.ingest import Ingest, Target
 from lookalike.sources.folder import FolderSource
 from lookalike.store.embedded import open_store
 from lookalike.types import Filter, Outcome
+from tests.faults.processes import kill_after, start_child
 from tests.pictures import noise, write
 
-CHILD = Path(__file__).with_name("import_child.py")
+CHILD = "import_child.py"
 N, N_KILLS = 600, 6
-
-
-def start(folder: Path, index: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, str(CHILD), str(folder), str(index)], stdout=subprocess.PIPE, text=True)
-
-
-def kill_after(child: subprocess.Popen[str], stored: int) -> int:
-    """Kill the process when it has stored so many rows, or has ended; what it acknowledged last."""
-    acknowledged = 0
-    assert child.stdout is not None
-    for line in child.stdout:
-        found = re.match(r"acknowledged (\d+)", line)
-        acknowledged = int(found[1]) if found else acknowledged
-        if acknowledged >= stored:
-            child.send_signal(signal.SIGKILL)
-            break
-    child.stdout.read()
-    child.stdout.close()
-    child.wait()
-    return acknowledged
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +30,12 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_twice(folder: Path, 
     """kill -9 at random moments: what was acknowledged is there, the last run completes, an ingest finds all of it."""
     index, moments, promised = tmp_path / "index.lookalike", random.Random(3), 0
     for _ in range(N_KILLS):
-        promised += kill_after(start(folder, index), moments.randint(1, 120))
+        promised += kill_after(start_child(CHILD, folder, index), items=moments.randint(1, 120))
         with open_store(index) as store:
             assert store.stats().items >= promised
-    output, _ = start(folder, index).communicate()
+    output, _ = start_child(CHILD, folder, index).communicate()
     assert "done" in output
-    again, _ = start(folder, index).communicate()
+    again, _ = start_child(CHILD, folder, index).communicate()
     assert "done {'unchanged': 599, 'failed': 1}" in again
     with open_store(index, write=True) as store:
         store.check()

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,30 +14,11 @@ from lookalike.ingest import Ingest, Target
 from lookalike.sources.folder import FolderSource
 from lookalike.store.embedded import create, open_store
 from lookalike.types import Filter, Outcome
+from tests.faults.processes import kill_after, start_child
 from tests.pictures import noise, write
 
-CHILD = Path(__file__).with_name("ingest_child.py")
+CHILD = "ingest_child.py"
 N_KILLS = 20
-
-
-def start(folder: Path, index: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, str(CHILD), str(folder), str(index)], stdout=subprocess.PIPE, text=True)
-
-
-def kill_after(child: subprocess.Popen[str], lines: int) -> int:
-    """Kill the process the moment it has printed so many lines; the last number of items that it acknowledged."""
-    acknowledged = 0
-    assert child.stdout is not None
-    for number, line in enumerate(child.stdout, 1):
-        found = re.match(r"acknowledged (\d+)", line)
-        acknowledged = int(found[1]) if found else acknowledged
-        if number >= lines:
-            child.send_signal(signal.SIGKILL)
-            break
-    child.stdout.read()
-    child.stdout.close()
-    child.wait()
-    return acknowledged
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +34,10 @@ def test_killed_at_20_moments_nothing_is_lost_and_nothing_twice(folder: Path, tm
     moments = random.Random(7)
     promised = 0
     for _ in range(N_KILLS):
-        promised += kill_after(start(folder, index), moments.randint(1, 4))
+        promised += kill_after(start_child(CHILD, folder, index), lines=moments.randint(1, 4))
         with open_store(index) as store:
             assert store.stats().items >= promised
-    child = start(folder, index)
+    child = start_child(CHILD, folder, index)
     output, _ = child.communicate()
     assert child.returncode == 0
     assert "done" in output

@@ -55,14 +55,22 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def speaking_sql(folder: Path) -> Iterator[None]:
-    """Translate what SQLite says about the database of this folder."""
+def speaking() -> Iterator[None]:
+    """Translate what cannot be sent to a database at all."""
     try:
         yield
     except UnicodeEncodeError as error:
         raise InputError(
             f"{error.object!r} cannot be stored: it is not valid Unicode. Rename it, or give it another id."
         ) from error
+
+
+@contextmanager
+def speaking_sql(folder: Path) -> Iterator[None]:
+    """Translate what SQLite says about the database of this folder."""
+    try:
+        with speaking():
+            yield
     except sqlite3.Error as error:
         raise _translated(error, folder) from error
 

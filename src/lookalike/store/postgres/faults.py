@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from lookalike.errors import InputError, StoreError, StoreFull, StoreLocked, StoreNotFound, StoreReadOnly
+from lookalike.errors import StoreError, StoreFull, StoreLocked, StoreNotFound, StoreReadOnly
 
 # The codes: postgresql.org/docs/current/errcodes-appendix.html
 _FULL = {"53100"}
@@ -43,14 +40,3 @@ def failure(place: str, reason: str, code: str) -> StoreError:
 def not_found(place: str) -> StoreNotFound:
     """The error for a database without an index."""
     return StoreNotFound(f"There is no index in {place}. Make one: lookalike index FOLDER.", store=place)
-
-
-@contextmanager
-def speaking() -> Iterator[None]:
-    """Translate what cannot be sent to a database at all."""
-    try:
-        yield
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"{error.object!r} cannot be stored: it is not valid Unicode. Rename it, or give it another id."
-        ) from error

@@ -7,7 +7,7 @@ from typing import Any
 
 from lookalike.postgres import Database
 from lookalike.sql import statements
-from lookalike.store.postgres.faults import speaking
+from lookalike.store.faults import speaking
 from lookalike.store.postgres.rows import escaped, name_of, plain
 from lookalike.types import LedgerEntry, Outcome
 

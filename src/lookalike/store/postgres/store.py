@@ -18,8 +18,8 @@ from lookalike.postgres import Database
 from lookalike.secret import Secret
 from lookalike.spaces import Space
 from lookalike.sql import statements
+from lookalike.store.faults import speaking
 from lookalike.store.postgres import schema, writing
-from lookalike.store.postgres.faults import speaking
 from lookalike.store.postgres.finding import TIMEOUT_S, Finder
 from lookalike.store.postgres.ledger import PostgresLedger
 from lookalike.store.postgres.rows import asked_metadata, copied, digest_of, escaped, item_of, plain, rows_of
