@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,10 +12,14 @@ from lookalike.app import Embedder
 from lookalike.config import Config
 from lookalike.embed import ImageInput
 from lookalike.errors import ConfigError
+from lookalike.forks import InEachProcess
 from lookalike.types import Rows
 
 _PRETRAINED = {("vit-b-32", "openai"): "openai/clip-vit-base-patch32"}
 """open_clip's (model, weights) pairs that lookalike knows."""
+
+THREADS = 32
+"""Calls of a web application that wait at the same time; as many as a hosted model's queries."""
 
 
 class EmbeddingModel:
@@ -64,6 +69,8 @@ class EmbeddingsService:
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
+        # Of its own: the event loop's threads are few, and for everybody.
+        self._threads = InEachProcess(lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="lookalike-embeddings"))
 
     async def get_embedding(self, text: str) -> list[float]:
         """One text -> its unit vector.
@@ -81,7 +88,8 @@ class EmbeddingsService:
             InputError: A text cannot be used; names it.
             ProviderError: The provider of the model did not do its part.
         """
-        vectors = await asyncio.to_thread(self.embedder.embed_texts, texts)
+        loop = asyncio.get_running_loop()
+        vectors = await loop.run_in_executor(self._threads(), self.embedder.embed_texts, texts)
         return [[float(value) for value in row] for row in vectors.values]
 
 

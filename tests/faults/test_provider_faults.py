@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 
 import numpy as np
@@ -344,6 +345,23 @@ def test_nothing_is_left_when_the_caller_stops(double: SimpleDouble) -> None:
     parts.close()  # type: ignore[attr-defined]  # it is a generator
     require_idle(vectorizer)
     assert len(double.seen) <= 3
+
+
+def test_queries_wait_for_no_bulk_work_and_not_for_each_other(double: SimpleDouble) -> None:
+    """While as much bulk work is under way as may be, twenty single texts are asked at once and answered."""
+
+    def answer_when_all_are_there(exchange: Exchange) -> None:
+        exchange.double.arrived(2 + 20)
+        exchange.succeed()
+
+    double.rule = answer_when_all_are_there
+    vectorizer = remote(double, limits=Limits(texts=1, concurrency=2), name="lanes")
+    with ThreadPoolExecutor(21) as callers:
+        bulk = callers.submit(embedded, vectorizer, texts("bulk 1", "bulk 2", "bulk 3"))
+        double.arrived(2)
+        queries = [callers.submit(embedded, vectorizer, texts(f"query {n}")) for n in range(20)]
+        assert [len(query.result(PATIENCE_S)) for query in queries] == [1] * 20
+        assert len(bulk.result(PATIENCE_S)) == 3
 
 
 def require_idle(vectorizer: RemoteVectorizer) -> None:

@@ -56,7 +56,8 @@ class Limits:
         tokens_per_minute: Of one key.
         texts_per_minute: Of one key, however they are put into requests.
         images_per_minute: The same of pictures.
-        concurrency: Requests under way at the same time.
+        concurrency: Requests of several inputs' calls under way at the same time.
+        queries: Calls of a single input under way at the same time, beside them: somebody waits for each.
         allows_empty: Whether an empty text has a vector.
         any_file: Whether a picture is sent as the file that it is, of any kind, since the provider has an image door
             like ours.
@@ -75,6 +76,7 @@ class Limits:
     texts_per_minute: int = 0
     images_per_minute: int = 0
     concurrency: int = 4
+    queries: int = 32
     allows_empty: bool = False
     any_file: bool = False
     timeout_header: str = ""

@@ -27,6 +27,7 @@ LIMITS = Limits(
     requests_per_minute=500,
     tokens_per_minute=1_000_000,
     concurrency=4,
+    queries=1,
 )
 """What any key may do: 500 requests, a million tokens a minute, five at once; 8 MB a picture, which are 6 before
 base64. Texts and pictures in one request have no documented limit; these are moderate."""

@@ -68,8 +68,10 @@ class RemoteVectorizer:
         self._tower = adapter.tower
         self._learning = threading.Lock()
         # Its threads start when they are needed and end with this object; so do the connections.
-        n_threads = adapter.limits.concurrency
-        self._pool = InEachProcess(lambda: ThreadPoolExecutor(n_threads, thread_name_prefix=adapter.name))
+        limits, name = adapter.limits, adapter.name
+        self._pool = InEachProcess(lambda: ThreadPoolExecutor(limits.concurrency, thread_name_prefix=name))
+        # A query waits for no bulk work, as in the service's lanes.
+        self._queries = InEachProcess(lambda: ThreadPoolExecutor(limits.queries, thread_name_prefix=f"{name}-query"))
         self._closed = weakref.finalize(self, wire.close)
 
     @property
@@ -101,9 +103,10 @@ class RemoteVectorizer:
                 model=tower.space.model,
             )
         limits, running = self._adapter.limits, set[Future[_Sent]]()
+        pool = self._queries() if len(inputs) == 1 else self._pool()
         try:
             for batch in batches(inputs, limits, self.policy):
-                running.add(self._pool().submit(self._send, batch, call, tower))
+                running.add(pool.submit(self._send, batch, call, tower))
                 if len(running) >= limits.concurrency:
                     yield from self._answered(running, call)
             while running:
@@ -118,7 +121,8 @@ class RemoteVectorizer:
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool().shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool(), self._queries()):
+            pool.shutdown(wait=False, cancel_futures=True)
         self._closed()
 
     def _known_tower(self, call: Call) -> Tower:
