@@ -21,6 +21,8 @@ from lookalike.forks import InEachProcess
 from lookalike.secret import Secret
 
 if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
     from psycopg import Connection as Connection
 
 CONNECT_TIMEOUT_S = 5
@@ -164,9 +166,20 @@ class Database:
 
 def apply_migrations(connection: Connection, package: str, *, above: int = 0) -> None:
     """Run the numbered `migrations/*.sql` of a package that come after number `above`, in the caller's transaction."""
-    for migration in sorted(files(package).joinpath("migrations").iterdir(), key=lambda file: file.name):
-        if migration.name.endswith(".sql") and int(migration.name.partition("_")[0]) > above:
+    for number, migration in sorted(_migrations(package).items()):
+        if number > above:
             connection.execute(migration.read_text(encoding="utf-8").encode())
+
+
+def last_migration(package: str) -> int:
+    """The number of the last of a package's `migrations/*.sql`."""
+    return max(_migrations(package))
+
+
+def _migrations(package: str) -> dict[int, Traversable]:
+    """Their files, by number."""
+    found = files(package).joinpath("migrations").iterdir()
+    return {int(file.name.partition("_")[0]): file for file in found if file.name.endswith(".sql")}
 
 
 class _ClosedMeanwhile(Exception):

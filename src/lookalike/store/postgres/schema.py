@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lookalike.errors import StoreError, StoreTooNew
-from lookalike.postgres import Database, apply_migrations
+from lookalike.postgres import Database, apply_migrations, last_migration
 from lookalike.secret import Secret
 from lookalike.spaces import Space
 from lookalike.sql import statements
@@ -16,7 +16,7 @@ from lookalike.store.postgres.rows import MAX_DIM
 if TYPE_CHECKING:
     from lookalike.postgres import Connection
 
-VERSION = 3
+VERSION = last_migration("lookalike.store.postgres")
 """The last of the numbered files in `migrations`; tables of a later version are refused."""
 
 _SQL = statements("lookalike.store.postgres", "store.sql")
