@@ -110,6 +110,36 @@ def _iso_media_type(data: bytes) -> str | None:
     return None
 
 
+def require_picture(data: bytes, policy: ImagePolicy = DEFAULT, *, item: str = "") -> str:
+    """The kind of these bytes, if by their number, beginning and end they may be a picture: nothing is decoded.
+
+    Args:
+        data: The whole file.
+        policy: Budgets.
+        item: The picture's name, for messages.
+
+    Raises:
+        TooLarge: More bytes than the policy lets in.
+        UnsupportedMedia: Not a picture, or of a kind that is not on the allow-list.
+        ImageError: Empty or cut off.
+    """
+    if not data:
+        raise ImageError("The file is empty.", item=item)
+    if len(data) > policy.max_bytes:
+        raise TooLarge(
+            f"The file has {len(data):,} bytes, {policy.max_bytes:,} are allowed.",
+            actual=len(data),
+            limit=policy.max_bytes,
+            item=item,
+        )
+    kind = media_type(data)
+    if kind is None:
+        raise UnsupportedMedia(f"This is not a picture of a kind that can be read: {_KINDS}.", item=item)
+    if not _has_end(data, kind):
+        raise ImageError(f"The {kind} file is cut off: its end is missing.", item=item)
+    return kind
+
+
 def decode(data: bytes, policy: ImagePolicy = DEFAULT, *, item: str = "") -> Image.Image:
     """Turn the bytes of a picture file into an RGB picture.
 
@@ -129,18 +159,7 @@ def decode(data: bytes, policy: ImagePolicy = DEFAULT, *, item: str = "") -> Ima
         UnsupportedMedia: Not a picture, or of a kind that is not on the allow-list.
         ImageError: Empty, cut off or damaged.
     """
-    if not data:
-        raise ImageError("The file is empty.", item=item)
-    if len(data) > policy.max_bytes:
-        raise TooLarge(
-            f"The file has {len(data):,} bytes, {policy.max_bytes:,} are allowed.",
-            actual=len(data),
-            limit=policy.max_bytes,
-            item=item,
-        )
-    kind = media_type(data)
-    if kind is None:
-        raise UnsupportedMedia(f"This is not a picture of a kind that can be read: {_KINDS}.", item=item)
+    kind = require_picture(data, policy, item=item)
     try:
         with _STRICT.loading():
             return _decode(data, kind, policy, item)
@@ -172,8 +191,6 @@ def is_plain(data: bytes) -> bool:
 
 
 def _decode(data: bytes, kind: str, policy: ImagePolicy, item: str) -> Image.Image:
-    if not _has_end(data, kind):
-        raise ImageError(f"The {kind} file is cut off: its end is missing.", item=item)
     image = _open(data, kind)
     for size in (image.size, *_hidden_sizes(image, data, kind)):
         _require_budget(size, policy, item)
