@@ -94,30 +94,21 @@ def text_of(query: Rows) -> str:
     return f"[{','.join([f'{value:.9g}' for value in query.tolist()])}]"
 
 
-def copied(digests: Sequence[bytes], rows: Rows) -> bytes:
-    """Digests and their (n, dim) rows as binary COPY takes them for columns of type bytea and halfvec.
+def copied(space: int, numbers: Sequence[int], rows: Rows) -> bytes:
+    """The (n, dim) vectors of these contents as binary COPY takes them for columns space, content and vector.
 
     Rows are rounded to half precision. The format: postgresql.org/docs/current/sql-copy.html, "Binary Format"; that of
     halfvec: github.com/pgvector/pgvector/blob/v0.8.1/src/halfvec.c, halfvec_recv.
     """
-    lengths = np.array([len(digest) for digest in digests])
-    parts = [np.flatnonzero(lengths == n_bytes) for n_bytes in DIGEST_BYTES]
-    tables = [_table([digests[place] for place in part.tolist()], rows[part]) for part in parts if len(part)]
-    return b"".join([_HEADER, *tables, _TRAILER])
-
-
-def _table(digests: Sequence[bytes], rows: Rows) -> bytes:
-    """The same for digests of one length, without what stands around it."""
-    n_bytes, dim = len(digests[0]), rows.shape[1]
-    fields = [("n", ">i2"), ("digest_bytes", ">i4"), ("digest", f"V{n_bytes}"), ("vector_bytes", ">i4")]
-    table = np.zeros(len(digests), np.dtype([*fields, ("dim", ">i2"), ("unused", ">i2"), ("values", ">f2", (dim,))]))
-    table["n"] = 2
-    table["digest_bytes"] = n_bytes
-    table["digest"] = np.frombuffer(b"".join(digests), f"V{n_bytes}")
-    table["vector_bytes"] = 4 + 2 * dim
-    table["dim"] = dim
-    table["values"] = rows
-    return table.tobytes()
+    dim = rows.shape[1]
+    row = [("n", ">i2"), ("space_bytes", ">i4"), ("space", ">i2"), ("content_bytes", ">i4"), ("content", ">i8")]
+    vector = [("vector_bytes", ">i4"), ("dim", ">i2"), ("unused", ">i2"), ("values", ">f2", (dim,))]
+    table = np.zeros(len(numbers), np.dtype(row + vector))
+    table["n"] = 3
+    table["space_bytes"], table["space"] = 2, space
+    table["content_bytes"], table["content"] = 8, numbers
+    table["vector_bytes"], table["dim"], table["values"] = 4 + 2 * dim, dim, rows
+    return b"".join([_HEADER, table.tobytes(), _TRAILER])
 
 
 def rows_of(vectors: Iterable[bytes], *, dim: int) -> Rows:

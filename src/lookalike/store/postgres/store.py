@@ -22,7 +22,7 @@ from lookalike.store.faults import speaking
 from lookalike.store.postgres import schema, writing
 from lookalike.store.postgres.finding import TIMEOUT_S, Finder
 from lookalike.store.postgres.ledger import PostgresLedger
-from lookalike.store.postgres.rows import asked_metadata, copied, digest_of, escaped, item_of, plain, rows_of
+from lookalike.store.postgres.rows import asked_metadata, digest_of, escaped, item_of, plain, rows_of
 from lookalike.types import Filter, Item, Rows, Scored, StoreStats
 from lookalike.vectors import normalise, require_unit_rows
 
@@ -213,10 +213,9 @@ class PostgresStore:
         def write(connection: Connection) -> None:
             with connection.transaction():
                 connection.execute(_SQL["lock_writing"])
-                data = copied(digests, vectors) if digests else b""
-                added = writing.add_contents(connection, self.bound.number, data) if data else []
+                numbers, added = writing.add_contents(connection, self.bound.number, digests, vectors)
                 if by_key:
-                    writing.add_items(connection, self.bound.number, list(by_key.values()), set(digests))
+                    writing.add_items(connection, self.bound.number, list(by_key.values()), numbers)
                 writing.note_change(connection, self.bound.number, added=added)
 
         with speaking():

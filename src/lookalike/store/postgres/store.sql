@@ -151,21 +151,30 @@ LOCK TABLE lookalike_contents IN ROW EXCLUSIVE MODE
 -- lock_compacting --
 LOCK TABLE lookalike_contents IN SHARE ROW EXCLUSIVE MODE
 
--- make_staging --
-CREATE TEMPORARY TABLE lookalike_staging (sha256 bytea NOT NULL, vector halfvec NOT NULL) ON COMMIT DROP
-
--- copy_staging --
-COPY lookalike_staging FROM STDIN (FORMAT BINARY)
-
 -- insert_contents --
 -- In one order, here and below: two who write the same rows wait for each other instead of locking each other out.
-INSERT INTO lookalike_contents (sha256) SELECT sha256 FROM lookalike_staging ORDER BY sha256
+INSERT INTO lookalike_contents (sha256) SELECT new.sha256 FROM unnest(%(contents)b::bytea[]) AS new (sha256)
+ORDER BY new.sha256
 ON CONFLICT (sha256) DO NOTHING
+RETURNING sha256, content
+
+-- content_numbers --
+SELECT sha256, content FROM lookalike_contents WHERE sha256 = ANY(%(contents)b::bytea[])
+
+-- copy_vectors --
+-- Of contents that this transaction has inserted: nobody else can have given them a vector.
+COPY lookalike_vectors_{space} (space, content, vector) FROM STDIN (FORMAT BINARY)
+
+-- make_staging --
+CREATE TEMPORARY TABLE lookalike_staging (space smallint, content bigint, vector halfvec) ON COMMIT DROP
+
+-- copy_staging --
+COPY lookalike_staging (space, content, vector) FROM STDIN (FORMAT BINARY)
 
 -- insert_vectors --
+-- Of contents that were there before: they mostly have a vector, and keep it.
 INSERT INTO lookalike_vectors (space, content, vector)
-SELECT %(space)s::smallint, content, vector FROM lookalike_staging JOIN lookalike_contents USING (sha256)
-ORDER BY content
+SELECT space, content, vector FROM lookalike_staging ORDER BY content
 ON CONFLICT (space, content) DO NOTHING
 RETURNING content
 
@@ -188,18 +197,17 @@ ORDER BY new.name COLLATE "C"
 ON CONFLICT (name) DO NOTHING
 
 -- known_contents --
-SELECT sha256 FROM lookalike_contents JOIN lookalike_vectors USING (content)
+SELECT sha256, content FROM lookalike_contents JOIN lookalike_vectors USING (content)
 WHERE space = %(space)s::smallint AND sha256 = ANY(%(contents)b::bytea[])
 
 -- insert_items --
 WITH written AS (
   INSERT INTO lookalike_items (project, id, content, uri, caption, metadata)
-  SELECT new.project, new.id, content, new.uri, new.caption, new.metadata::jsonb
+  SELECT new.project, new.id, new.content, new.uri, new.caption, new.metadata::jsonb
   FROM unnest(
-    %(projects)b::integer[], %(ids)b::text[], %(contents)b::bytea[], %(uris)b::text[], %(captions)b::text[],
+    %(projects)b::integer[], %(ids)b::text[], %(contents)b::bigint[], %(uris)b::text[], %(captions)b::text[],
     %(metadata)b::text[]
-  ) AS new (project, id, sha256, uri, caption, metadata)
-  JOIN lookalike_contents USING (sha256)
+  ) AS new (project, id, content, uri, caption, metadata)
   ORDER BY new.project, new.id COLLATE "C"
   ON CONFLICT (project, id) DO UPDATE
   SET content = excluded.content, uri = excluded.uri, caption = excluded.caption, metadata = excluded.metadata

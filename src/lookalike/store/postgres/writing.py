@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lookalike.errors import InputError
 from lookalike.sql import statements
-from lookalike.store.postgres.rows import digest_of, escaped, metadata_of, name_of, plain
-from lookalike.types import Item
+from lookalike.store.postgres.rows import copied, digest_of, escaped, metadata_of, name_of, plain
+from lookalike.types import Item, Rows
 
 if TYPE_CHECKING:
     from lookalike.postgres import Connection
@@ -19,13 +19,46 @@ Key = tuple[str, str]
 _SQL = statements("lookalike.store.postgres", "store.sql")
 
 
-def add_contents(connection: Connection, space: int, data: bytes) -> list[int]:
-    """Insert those contents and vectors that are not there yet, of `rows.copied`; the numbers of the new ones."""
+def add_contents(
+    connection: Connection, space: int, digests: Sequence[bytes], vectors: Rows
+) -> tuple[dict[bytes, int], list[int]]:
+    """Insert those contents and vectors that are not there yet.
+
+    Args:
+        connection: Within a transaction.
+        space: The number of the index's space.
+        digests: n distinct contents.
+        vectors: Their (n, dim) rows.
+
+    Returns:
+        The number of each content, and the numbers of those that got their vector now.
+    """
+    if not digests:
+        return {}, []
+    cursor = connection.cursor(binary=True)
+    new: dict[bytes, int] = dict(cursor.execute(_SQL["insert_contents"], {"contents": list(digests)}).fetchall())
+    added = _places(digests, new)
+    with cursor.copy(_SQL["copy_vectors"].format(space=space).encode()) as copy:
+        copy.write(copied(space, [number for number, _ in added], vectors[[place for _, place in added]]))
+    numbers = [number for number, _ in added]
+    if len(new) == len(digests):
+        return new, numbers
+    asked = {"contents": [digest for digest in digests if digest not in new]}
+    old: dict[bytes, int] = dict(cursor.execute(_SQL["content_numbers"], asked).fetchall())
+    return new | old, numbers + _add_vectors(connection, space, _places(digests, old), vectors)
+
+
+def _places(digests: Sequence[bytes], numbers: Mapping[bytes, int]) -> list[tuple[int, int]]:
+    """(number, place among `digests`) of those that have one, by number."""
+    return sorted((numbers[digest], place) for place, digest in enumerate(digests) if digest in numbers)
+
+
+def _add_vectors(connection: Connection, space: int, contents: Sequence[tuple[int, int]], vectors: Rows) -> list[int]:
+    """Give a vector to those of these contents, (number, row of `vectors`), that have none; their numbers."""
     connection.execute(_SQL["make_staging"])
     with connection.cursor().copy(_SQL["copy_staging"]) as copy:
-        copy.write(data)
-    connection.execute(_SQL["insert_contents"])
-    return [number for (number,) in connection.execute(_SQL["insert_vectors"], {"space": space}).fetchall()]
+        copy.write(copied(space, [number for number, _ in contents], vectors[[place for _, place in contents]]))
+    return [number for (number,) in connection.execute(_SQL["insert_vectors"]).fetchall()]
 
 
 def note_change(connection: Connection, space: int, *, added: Sequence[int] = (), removed: Sequence[int] = ()) -> None:
@@ -35,29 +68,30 @@ def note_change(connection: Connection, space: int, *, added: Sequence[int] = ()
         connection.execute(_SQL["note_change"], asked)
 
 
-def add_items(connection: Connection, space: int, items: Sequence[Item], handed_in: set[bytes]) -> None:
+def add_items(connection: Connection, space: int, items: Sequence[Item], numbers: Mapping[bytes, int]) -> None:
     """Insert or replace items, and count them.
 
     Args:
         connection: Within a transaction.
         space: The number of the index's space.
         items: With distinct keys.
-        handed_in: The contents that came with them; others must be stored already.
+        numbers: Of the contents that came with them; others must be stored already.
 
     Raises:
         InputError: The content of an item has no vector; names the item.
     """
     digests = [digest_of(item.content) for item in items]
-    elsewhere = list(set(digests) - handed_in)
+    elsewhere = list(set(digests).difference(numbers))
     if elsewhere:
         asked = {"space": space, "contents": elsewhere}
         rows = connection.cursor(binary=True).execute(_SQL["known_contents"], asked).fetchall()
-        _require_vectors(items, digests, handed_in.union(row[0] for row in rows))
+        numbers = {**numbers, **dict(rows)}
+        _require_vectors(items, digests, numbers)
     codes = project_codes(connection, {item.project for item in items}, make=True)
     columns = {
         "projects": [codes[item.project] for item in items],
         "ids": [name_of(item.id, item=item.id) for item in items],
-        "contents": digests,
+        "contents": [numbers[digest] for digest in digests],
         "uris": [escaped(item.uri) for item in items],
         "captions": [escaped(item.caption) for item in items],
         "metadata": [metadata_of(item.metadata) for item in items],
@@ -92,7 +126,7 @@ def _count(connection: Connection, changes: Sequence[tuple[int, int]]) -> None:
         connection.execute(_SQL["count_projects"], columns)
 
 
-def _require_vectors(items: Sequence[Item], digests: Sequence[bytes], known: set[bytes]) -> None:
+def _require_vectors(items: Sequence[Item], digests: Sequence[bytes], known: Mapping[bytes, int]) -> None:
     for item, digest in zip(items, digests, strict=True):
         if digest not in known:
             raise InputError(
