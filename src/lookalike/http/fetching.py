@@ -35,6 +35,10 @@ class Fetcher:
         reader = UrlReader(UrlPolicy(allowed_hosts=settings.url_hosts))
         return cls(reader, max_bytes=settings.max_body_bytes)
 
+    def require(self, url: str) -> None:
+        """Raise InputError unless this is a URL that may be asked, as far as that shows without asking anybody."""
+        self._reader.require(url)
+
     def within(self, until: float) -> Fetch:
         """Reads pictures for one request, which together have no more bytes than one may have.
 

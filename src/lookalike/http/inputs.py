@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from fastapi import Request
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 from lookalike.config import ServeSettings
 from lookalike.errors import AccessDenied, InputError, LookalikeError, UnsupportedMedia
 from lookalike.http.contents import Encoding, checked_text, names_of, picture_bytes, require_room
+from lookalike.http.forms import read_form
 from lookalike.http.jobs import off_loop
 from lookalike.http.schemas import ImageRequest, Picture, TextRequest, parse
-from lookalike.http.validation import MAX_NAME
 
 Fetch = Callable[[str], Awaitable[bytes]]
 """Reads the picture at a URL, within the request's deadline; raises errors of lookalike."""
-
-FILE_FIELDS = ("image", "file")
-"""Names of a form's fields that are taken for pictures, with or without "[]", several times each."""
-
-MAX_FORM_FIELDS = 8
-"""A form says little else."""
 
 FETCHES_AT_ONCE = 4
 """URLs of one batch that are fetched at the same time."""
@@ -157,68 +149,8 @@ async def _json_images(body: bytes, settings: ServeSettings, fetch: Fetch | None
 
 
 async def _form_images(request: Request, settings: ServeSettings, fields: Sequence[str]) -> Inputs:
-    form = await _read_form(request, settings)
-    try:
-        files = _files(form, fields)
-        require_room(len(files), settings.max_batch_items, name="images")
-        encoding = form.get("encoding_format", "float")
-        if encoding not in ("float", "base64"):
-            raise InputError("must be 'float' or 'base64'.", item="encoding_format")
-        names = names_of(files, "images" if len(files) > 1 else "")
-        entries = [await _uploaded(file, item=name) for file, name in zip(files, names, strict=True)]
-        return Inputs(entries=tuple(entries), names=names, is_batch=len(files) > 1, encoding=cast(Encoding, encoding))
-    finally:
-        await form.close()
-
-
-def _files(form: FormData, fields: Sequence[str]) -> list[UploadFile | str]:
-    """A form's pictures; whatever else it has must be among these fields."""
-    files = []
-    for name, value in form.multi_items():
-        if name.removesuffix("[]") in FILE_FIELDS:
-            files.append(value)
-        elif name not in fields:
-            also = f" and {', '.join(map(repr, fields))}" if fields else " alone, and all else in the query string"
-            raise InputError(
-                f"is not known in this form. It takes files named 'image'{also}: correct the name, or leave it out.",
-                item=name[:MAX_NAME],
-            )
-    if not files:
-        raise InputError("The form has no picture: send it as the file 'image'.")
-    return files
-
-
-class _WholeForm(MultiPartParser):
-    """Keeps files in memory, where the body's size is limited, and not on a disk that may be full."""
-
-    spool_max_size = 0  # no limit
-    is_whole = False
-
-    def on_end(self) -> None:
-        self.is_whole = True
-
-
-async def _read_form(request: Request, settings: ServeSettings) -> FormData:
-    async def stream() -> AsyncGenerator[bytes, None]:
-        async for chunk in request.stream():
-            yield chunk
-        # Starlette calls a form that ends too early complete, without its last files.
-        if not parser.is_whole:
-            raise MultiPartException("It is cut off: its last boundary is missing.")
-
-    parser = _WholeForm(
-        request.headers,
-        stream(),
-        max_files=settings.max_batch_items + 1,  # more are counted by the same rule as in other bodies
-        max_fields=MAX_FORM_FIELDS,
-    )
-    try:
-        return await parser.parse()
-    except MultiPartException as error:
-        raise InputError(f"The form cannot be read. {error.message}") from error
-
-
-async def _uploaded(file: UploadFile | str, *, item: str) -> bytes | InputError:
-    if isinstance(file, str):
-        return InputError("is a field of text, not a file with a name (curl: -F image=@photo.jpg).", item=item)
-    return await file.read()
+    form = await read_form(request, settings, fields=fields, together="images")
+    encoding = form.fields.get("encoding_format", "float")
+    if encoding not in ("float", "base64"):
+        raise InputError("must be 'float' or 'base64'.", item="encoding_format")
+    return Inputs(entries=form.files, names=form.names, is_batch=len(form.files) > 1, encoding=cast(Encoding, encoding))

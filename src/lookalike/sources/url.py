@@ -93,6 +93,10 @@ class UrlReader:
             target = self._checked(answer, item=shown(url))
         raise InputError("redirects more often than is followed: use the address that it leads to.", item=shown(url))
 
+    def require(self, url: str) -> None:
+        """Raise InputError unless this is a URL that may be asked, as far as that shows without asking anybody."""
+        self._checked(url, item=shown(url))
+
     def _checked(self, url: str | httpx2.URL, *, item: str) -> httpx2.URL:
         """The URL, if it may be asked; the address behind its name is checked when it is connected to."""
         if "\\" in str(url):
