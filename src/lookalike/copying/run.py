@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Protocol, TypeVar
 
-from lookalike.chunks import chunked
+from lookalike.chunks import chunked, in_window
 from lookalike.errors import InputError
 from lookalike.ports import Catalogue, Ledger, VectorReader, VectorWriter
 from lookalike.progress import Progress
@@ -22,6 +23,9 @@ from lookalike.types import Filter, Item, LedgerEntry, Outcome
 
 BATCH = 4096
 """Items to a transaction: enough that its cost is spread, and 8 MB of vectors of 512 numbers."""
+
+WRITERS = 2
+"""Batches under way at the same time: while a database works on one, the next is read and packed."""
 
 Value = TypeVar("Value")
 
@@ -63,7 +67,7 @@ def copy(
     project: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> CopyReport:
-    """Bring into `target` all that `source` holds; memory is bounded by a batch. Run it again after whatever ended it.
+    """Bring into `target` all that `source` holds; memory is bounded by a few batches. Run it again if it was ended.
 
     Vectors that no item uses are left behind. A picture that has a vector in the target keeps that one.
 
@@ -79,10 +83,11 @@ def copy(
     """
     target.space.require(source.space, doing="Copying")
     run = _Run(source, target)
-    for items in chunked(source.items(Filter(project=project)), BATCH):
-        run.take_items(items)
-        if on_progress:
-            on_progress(run.progress())
+    with ThreadPoolExecutor(WRITERS, thread_name_prefix="copy") as pool:
+        for batch in in_window(pool, run.copied, chunked(source.items(Filter(project=project)), BATCH), ahead=WRITERS):
+            run.count(batch)
+            if on_progress:
+                on_progress(run.progress())
     for entries in chunked(source.ledger.under(project, ""), BATCH):
         run.take_entries(entries)
     return run.report()
@@ -98,21 +103,32 @@ def known_entries(ledger: Ledger, entries: Sequence[LedgerEntry]) -> list[Ledger
     return known
 
 
+@dataclass(slots=True)
+class _Batch:
+    """What became of the items of a batch."""
+
+    new: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+
 class _Run:
     """A copy under way, and what it has done so far."""
 
     def __init__(self, source: CopyableStore, target: CopyableStore) -> None:
         self._source = source
         self._target = target
-        self._new = self._replaced = self._unchanged = self._entries = 0
-        self._failures: list[tuple[str, str]] = []
+        self._sum = _Batch()
+        self._entries = 0
         self._began_s = time.monotonic()
 
-    def take_items(self, items: Sequence[Item]) -> None:
+    def copied(self, items: Sequence[Item]) -> _Batch:
+        """Write those of these items that the target has not; may be called from several threads."""
         there = self._target.get([(item.project, item.id) for item in items])
         news = [(item, old) for item, old in zip(items, there, strict=True) if item != old]
+        batch = _Batch(unchanged=len(items) - len(news))
         replaced = {(old.project, old.id) for _, old in news if old is not None}
-        self._unchanged += len(items) - len(news)
         changed = [item for item, _ in news]
         wanted = {item.content for item in changed}
         _, stored = self._target.vectors(sorted(wanted))
@@ -123,10 +139,17 @@ class _Run:
             new = sorted({item.content for item in some}.intersection(row_of))
             self._target.add(some, new, rows[[row_of[content] for content in new]])
             n_replaced = sum((item.project, item.id) in replaced for item in some)
-            self._replaced += n_replaced
-            self._new += len(some) - n_replaced
+            batch.replaced += n_replaced
+            batch.new += len(some) - n_replaced
 
-        self._each_good(changed, add, lambda item: item.id)
+        batch.failures += _each_good(changed, add, lambda item: item.id)
+        return batch
+
+    def count(self, batch: _Batch) -> None:
+        self._sum.new += batch.new
+        self._sum.replaced += batch.replaced
+        self._sum.unchanged += batch.unchanged
+        self._sum.failures += batch.failures
 
     def take_entries(self, entries: Sequence[LedgerEntry]) -> None:
         known = known_entries(self._target.ledger, entries)
@@ -136,38 +159,41 @@ class _Run:
             self._target.ledger.record(some)
             self._entries += len(some)
 
-        self._each_good(changed, record, lambda entry: entry.uri)
+        self._sum.failures += _each_good(changed, record, lambda entry: entry.uri)
 
     def progress(self) -> Progress:
-        n_failed = len(self._failures)
-        done = self._new + self._replaced + self._unchanged + n_failed
+        n_failed = len(self._sum.failures)
+        done = self._sum.new + self._sum.replaced + self._sum.unchanged + n_failed
         return Progress(counts={Outcome.FAILED: n_failed}, done=done, n_bytes=0, elapsed_s=self._elapsed_s())
 
     def report(self) -> CopyReport:
         return CopyReport(
-            new=self._new,
-            replaced=self._replaced,
-            unchanged=self._unchanged,
+            new=self._sum.new,
+            replaced=self._sum.replaced,
+            unchanged=self._sum.unchanged,
             entries=self._entries,
-            failures=tuple(self._failures),
+            failures=tuple(self._sum.failures),
             elapsed_s=self._elapsed_s(),
         )
 
-    def _each_good(
-        self, values: Sequence[Value], write: Callable[[Sequence[Value]], None], name: Callable[[Value], str]
-    ) -> None:
-        """Write these; where one of them is refused, the others. By halves: a refusal may not say whose it is."""
-        if not values:
-            return
-        try:
-            write(values)
-        except InputError as error:
-            if len(values) == 1:
-                self._failures.append((name(values[0]), error.reason))
-                return
-            half = len(values) // 2
-            self._each_good(values[:half], write, name)
-            self._each_good(values[half:], write, name)
-
     def _elapsed_s(self) -> float:
         return time.monotonic() - self._began_s
+
+
+def _each_good(
+    values: Sequence[Value], write: Callable[[Sequence[Value]], None], name: Callable[[Value], str]
+) -> list[tuple[str, str]]:
+    """Write these; where one of them is refused, the others, and it is in the answer with the reason.
+
+    By halves: a refusal may not say whose it is.
+    """
+    if not values:
+        return []
+    try:
+        write(values)
+    except InputError as error:
+        if len(values) == 1:
+            return [(name(values[0]), error.reason)]
+        half = len(values) // 2
+        return _each_good(values[:half], write, name) + _each_good(values[half:], write, name)
+    return []
