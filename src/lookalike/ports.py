@@ -225,8 +225,11 @@ class Catalogue(Protocol):
         """Every item that passes, by (project, id)."""
         ...
 
-    def sample(self, n: int, *, seed: int) -> tuple[list[str], Rows]:
-        """At most n contents in use, drawn evenly, and their vectors; the same for the same seed and store."""
+    def sample(self, n: int, *, seed: int, project: str | None = None) -> tuple[list[str], Rows]:
+        """At most n contents in use, drawn evenly, and their vectors; the same for the same seed and store.
+
+        With a project only contents of its items, whatever there is beside them.
+        """
         ...
 
 

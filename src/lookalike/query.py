@@ -157,8 +157,13 @@ def require_item(store: VectorReader, project: str, item_id: str) -> Item:
     """The item of this project and id. ItemNotFound if there is none."""
     (item,) = store.get([(project, item_id)])
     if item is None:
-        raise ItemNotFound(f"There is no item {_named(item_id)} in project {_named(project)} of this index.")
+        raise no_such_item(project, item_id)
     return item
+
+
+def no_such_item(project: str, item_id: str) -> ItemNotFound:
+    """The error for an item that there is not."""
+    return ItemNotFound(f"There is no item {_named(item_id)} in project {_named(project)} of this index.")
 
 
 def _named(name: str) -> str:

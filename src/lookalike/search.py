@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Protocol
@@ -17,6 +19,9 @@ from lookalike.types import Filter, Hit, Hits, Rows, Scored
 
 SAMPLE_SIZE = 1024
 """How many pictures of the collection stand for the rest: the mean's error is 3 % of a standard deviation."""
+
+MAX_SAMPLES = 32
+"""Of as many projects a sample is kept, two megabytes each at 512 dimensions; the one not used for longest goes."""
 
 
 class Searchable(VectorReader, Catalogue, Protocol):
@@ -35,7 +40,8 @@ class Searcher:
     def __init__(self, store: Searchable, bank: Callable[[], Rows]) -> None:
         self._store = store
         self._make_bank = bank
-        self._sample: tuple[Rows | None, int] = (None, 0)
+        self._samples: OrderedDict[str | None, tuple[Rows, int]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def search(
         self, query: Query, *, limit: int = 10, where: Filter | None = None, min_confidence: float = 0.0
@@ -63,7 +69,7 @@ class Searcher:
         where = where or Filter()
         scored, considered = self._store.search(query.vector, limit=limit + len(query.exclude), where=where)
         kept = [found for found in scored if (found.item.project, found.item.id) not in query.exclude][:limit]
-        kept, confidences = self._confidences(query, kept)
+        kept, confidences = self._confidences(query, kept, lambda: self._background(where, considered))
         hits = tuple(
             Hit(item=found.item, similarity=found.similarity, confidence=confidence)
             for found, confidence in zip(kept, confidences, strict=True)
@@ -77,7 +83,9 @@ class Searcher:
             approximation=query.approximation,
         )
 
-    def _confidences(self, query: Query, scored: list[Scored]) -> tuple[list[Scored], list[float]]:
+    def _confidences(
+        self, query: Query, scored: list[Scored], background: Callable[[], Rows]
+    ) -> tuple[list[Scored], list[float]]:
         if not scored:
             return [], []
         rows, contents = self._store.vectors(list(dict.fromkeys(found.item.content for found in scored)))
@@ -88,7 +96,7 @@ class Searcher:
         if query.kind == "text":
             confidences = text_confidence(similarities, self._bank, vectors)
         else:
-            sample, prior = self._background(), query.prior or IMAGE_PRIOR
+            sample, prior = background(), query.prior or IMAGE_PRIOR
             confidences = sample_confidence(similarities, vectors, query=query.vector, sample=sample, prior=prior)
         return alive, [float(value) for value in confidences]
 
@@ -96,14 +104,30 @@ class Searcher:
     def _bank(self) -> Rows:
         return self._make_bank()
 
-    def _background(self) -> Rows:
-        """A sample of the collection, drawn again when the collection has changed by more than a fifth."""
-        n_items = self._store.n_items
-        sample, drawn_of = self._sample
-        if sample is None or abs(n_items - drawn_of) * 5 > drawn_of:
-            _, sample = self._store.sample(SAMPLE_SIZE, seed=0)
-            self._sample = (sample, n_items)
+    def _background(self, where: Filter, considered: int) -> Rows:
+        """A sample of the collection, drawn again when that has changed by more than a fifth.
+
+        Of a project that is apart it is a sample of the project: enough confidences tell what the pictures are like
+        that they were compared with.
+        """
+        project = where.project if where.apart else None
+        with self._lock:
+            sample, drawn_of = self._samples.get(project, (None, 0))
+            if sample is not None:
+                self._samples.move_to_end(project)
+        n_items = self._store.n_items if project is None else considered
+        is_known = project is None or not where.metadata  # what a filter lets through says nothing of the whole
+        if sample is None or (is_known and abs(n_items - drawn_of) * 5 > drawn_of):
+            _, sample = self._store.sample(SAMPLE_SIZE, seed=0, project=project)
+            self._keep(project, sample, n_items)
         return sample
+
+    def _keep(self, project: str | None, sample: Rows, drawn_of: int) -> None:
+        with self._lock:
+            self._samples[project] = (sample, drawn_of)
+            self._samples.move_to_end(project)
+            while len(self._samples) > MAX_SAMPLES:
+                self._samples.popitem(last=False)
 
 
 def _similarities(scored: Sequence[Scored]) -> NDArray[np.float64]:

@@ -119,10 +119,12 @@ class Filter:
     Attributes:
         project: Only this project; None for all.
         metadata: Only items that have all of these values.
+        apart: Other projects must not show in the answer at all, not even in how sure it is.
     """
 
     project: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    apart: bool = False
 
     @property
     def is_empty(self) -> bool:

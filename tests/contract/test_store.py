@@ -326,6 +326,21 @@ def test_samples_are_drawn_from_what_is_in_use(store: Store) -> None:
     assert set(store.sample(1000, seed=0)[0]) == alive
 
 
+def test_a_sample_of_a_project_does_not_depend_on_others(store: Store) -> None:
+    """It has the project's own contents only, those that it shares too, and stays the same when others come and go."""
+    fill(store, 40, project="a")
+    few, many = store.sample(10, seed=1, project="a")[0], store.sample(100, seed=1, project="a")[0]
+    assert len(set(few)) == 10
+    assert sorted(many) == sorted(sha(f"item{i}") for i in range(40))
+    fill(store, 60, project="b", prefix="other", seed=1)
+    store.add([Item(id="shared", project="b", content=sha("item3"))], [], np.empty((0, DIM), np.float32))
+    contents, rows = store.sample(10, seed=1, project="a")
+    assert contents == few
+    np.testing.assert_allclose(rows, store.vectors(contents)[0])
+    assert store.sample(100, seed=1, project="a")[0] == many
+    assert store.sample(10, seed=1, project="nobody's")[0] == []
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from lookalike.config import ServeSettings
-from lookalike.errors import AccessDenied, ConfigError, Overloaded
+from lookalike.errors import AccessDenied, ConfigError, InputError, Overloaded
 from lookalike.http.gate import ANONYMOUS, MAX_BUCKETS, Gatekeeper, Rate
-from lookalike.http.keys import Scope, read_keys
+from lookalike.http.keys import Caller, Scope, read_keys
 
 SHOP = "shop-key-0123456789"
 ROBOT = "robot-key-0123456789"
@@ -39,6 +39,38 @@ def test_a_key_brings_its_name_and_scopes() -> None:
     """The caller is who the key was given to."""
     caller = gatekeeper().identify(SHOP)
     assert (caller.name, caller.scopes) == ("shop", {"embed", "search"})
+
+
+def test_a_key_may_be_for_some_projects() -> None:
+    """The fourth word; percent-encoded, so that any name can be said. Without it the key is for all."""
+    keys = read_keys(ServeSettings(api_keys=f"a search {SHOP} shop-a,summer%20sale%2C%20red; b search {ROBOT}"))
+    assert [key.caller.projects for key in keys] == [{"shop-a", "summer sale, red"}, None]
+
+
+def caller(*projects: str) -> Caller:
+    """Who has a key for these projects, or for all."""
+    return Caller("a", frozenset(("search",)), frozenset(projects) or None)
+
+
+def test_a_request_is_about_the_project_that_it_names_or_that_its_key_has() -> None:
+    """A key for one project need not name it, one for several must, and one for all may leave it out."""
+    assert [caller(*of).project_of("x") for of in ((), ("a",), ("a", "b"))] == ["x", "x", "x"]
+    assert [caller(*of).project_of(None) for of in ((), ("a",))] == [None, "a"]
+    with pytest.raises(InputError, match="say which of 'a', 'b'"):
+        caller("a", "b").project_of(None)
+
+
+def test_a_key_writes_to_its_own_projects_only() -> None:
+    """Any other is refused by its name alone, in the same words whatever it is."""
+    assert [caller().writes_to(name, default="d") for name in (None, "x")] == ["d", "x"]
+    assert [caller("a").writes_to(name, default="d") for name in (None, "a")] == ["a", "a"]
+    sentences = set()
+    for name in ("b", "d", ""):
+        with pytest.raises(AccessDenied) as caught:
+            caller("a").writes_to(name, default="d")
+        sentences.add(str(caught.value))
+        assert caught.value.known
+    assert len(sentences) == 1
 
 
 @pytest.mark.parametrize("key", [None, "", "x", SHOP[:-1], SHOP + "0", "schlüssel", "\udcff"])
@@ -79,8 +111,9 @@ def test_keys_come_from_a_file_too(tmp_path: Path) -> None:
     ("line", "reason"),
     [
         (f"shop {SHOP}", "2 words"),
-        (f"shop embed {SHOP} more", "4 words"),
-        (f"shop embed, search {SHOP}", "4 words"),
+        (f"shop embed {SHOP} more more", "5 words"),
+        (f"shop embed, search {SHOP}", "embed, search, write"),
+        (f"shop embed {SHOP} a,,b", "names, separated by commas"),
         (f"sh/op embed {SHOP}", "name"),
         (f"shop embed,admin {SHOP}", "embed, search, write"),
         (f"shop embed, {SHOP}", "embed, search, write"),

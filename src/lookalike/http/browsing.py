@@ -24,9 +24,10 @@ class ProjectFacts(BaseModel):
 
 
 class Projects(BaseModel):
-    """The collections within the index."""
+    """The collections within the index that the key may see."""
 
     projects: list[ProjectFacts]
+    together: bool = Field(description="Whether a search that names no project is answered.")
     space: str
     model: str
 
@@ -47,22 +48,23 @@ class Items(BaseModel):
 
 
 @router.get("/projects", summary="The projects of the index", response_model=Projects)
-async def projects(shared: Shared, until: Deadline, _: Searching) -> Projects:
+async def projects(shared: Shared, until: Deadline, caller: Searching) -> Projects:
     """Each project with the number of its items."""
-    found = await shared.index.ask(lambda index: index.stats(), until=until)
+    found, space = await shared.index.ask(lambda view: (view.projects(), view.space), caller=caller, until=until)
     return Projects(
-        projects=[ProjectFacts(name=name, items=n) for name, n in sorted(found.projects.items())],
-        space=found.space.id,
-        model=found.space.model,
+        projects=[ProjectFacts(name=name, items=n) for name, n in found.items()],
+        together=caller.projects is None or len(caller.projects) == 1,
+        space=space.id,
+        model=space.model,
     )
 
 
 @router.get("/items", summary="The first items of the index", response_model=Items)
 async def first_items(
-    request: Request, shared: Shared, until: Deadline, _: Searching, options: Annotated[ListOptions, Query()]
+    request: Request, shared: Shared, until: Deadline, caller: Searching, options: Annotated[ListOptions, Query()]
 ) -> Items:
     """By project and id: something to look at before anything is searched for."""
     found = await shared.index.ask(
-        lambda index: list(islice(index.items(project=options.project), options.limit)), until=until
+        lambda view: list(islice(view.items(project=options.project), options.limit)), caller=caller, until=until
     )
     return Items(items=[item_facts(item, request) for item in found])

@@ -11,9 +11,11 @@ from typing import TypeVar
 from lookalike import app
 from lookalike.config import Config
 from lookalike.errors import ItemNotFound, LookalikeError, ServiceError, SpaceMismatch, StoreError
+from lookalike.http.keys import Caller
 from lookalike.http.pool_embedder import PoolEmbedder
 from lookalike.http.threads import Threads
 from lookalike.http.thumbnails import Thumbnails
+from lookalike.http.view import View
 from lookalike.index import Index
 from lookalike.policy import ImagePolicy
 from lookalike.ports import EmbeddingService
@@ -92,20 +94,21 @@ class Collection:
         if self._index is None:
             await self._searches.run(self._open, until=until)
 
-    async def ask(self, question: Callable[[Index], Result], *, until: float) -> Result:
+    async def ask(self, question: Callable[[View], Result], *, caller: Caller, until: float) -> Result:
         """What the index answers, asked in a thread.
 
         An index that was deleted, replaced or damaged is opened again once, so that one that is whole answers.
 
         Args:
             question: Asks it; may be called twice.
+            caller: Who asks: the question is put to what the key may see.
             until: When the answer is worth nothing any more, on time.monotonic().
 
         Raises:
             StoreError: There is no index, or it cannot be read.
             ServiceError: There was no time or room for the question.
         """
-        return await self._searches.run(lambda: self._ask(question), until=until)
+        return await self._searches.run(lambda: self._ask(lambda index: question(View(caller, index))), until=until)
 
     async def read(self, work: Callable[[], Result], *, until: float) -> Result:
         """What a function reads from files, in a thread: a drive that hangs holds up no search."""

@@ -7,6 +7,7 @@ import binascii
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from lookalike.config import ServeSettings
 from lookalike.errors import InputError, TooLarge
+from lookalike.http.keys import Caller
 from lookalike.query import Part
 from lookalike.spaces import Space, Tower
 from lookalike.types import Rows
@@ -68,10 +70,24 @@ def checked_text(text: str, settings: ServeSettings, *, item: str = "") -> str |
     )
 
 
-def require_image_search(settings: ServeSettings, project: str | None, parts: Sequence[Part]) -> None:
-    """Raise FeatureOff if this project, or that of an item that is asked with, cannot be searched."""
-    for name in (project, *(part.project for part in parts if part.project is not None)):
-        settings.image_search.require("Image search", name)
+def pair_of(condition: str, *, item: str) -> tuple[str, str]:
+    """The key and the value of "key:value". InputError, naming the parameter, if it is not that."""
+    key, colon, value = condition.partition(":")
+    if not colon:
+        raise InputError("must be 'key:value'.", item=item)
+    return key, value
+
+
+def require_image_search(settings: ServeSettings, caller: Caller, project: str | None, parts: Sequence[Part]) -> None:
+    """Raise FeatureOff if this project, or that of an item that is asked with, cannot be searched.
+
+    The settings may name projects: whoever may not see one is not told by that either.
+    """
+    strangers = replace(settings.image_search, projects=())
+    named = [part.project for part in parts if part.project is not None]
+    for name in (caller.project_of(project), *named):
+        known = name is None or caller.sees(name)
+        (settings.image_search if known else strangers).require("Image search", name)
 
 
 def require_room(n: int, limit: int, *, name: str) -> None:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 import lookalike
+from lookalike.errors import AccessDenied
 from lookalike.health import WorkerStatus
 from lookalike.http.access import require
 from lookalike.http.context import Context, Shared
@@ -40,23 +41,37 @@ async def readyz(shared: Shared) -> JSONResponse:
     return JSONResponse(document, 200 if document["ready"] else 503)
 
 
-@router.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse, responses=responses(401))
-async def metrics(shared: Shared, _: AnyKey) -> Response:
-    """Prometheus' text format. Needs a key, of any scope, where keys are configured."""
+@router.get(
+    "/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse, responses=responses(401, 403)
+)
+async def metrics(shared: Shared, caller: AnyKey) -> Response:
+    """Prometheus' text format. Needs a key, of any scope but for every project, where keys are configured."""
+    if caller.projects is not None:
+        raise AccessDenied(
+            f"These figures are of all projects, and the key of {caller.name!r} is for some: see /stats.", known=True
+        )
     body, content_type = shared.metrics.exposition(shared.service.status(), await shared.index.stats())
     return Response(body, media_type=content_type)
 
 
 @router.get("/stats", summary="Figures for people", responses=responses(401))
-async def stats(shared: Shared, _: AnyKey) -> dict[str, Any]:
-    """p50, p95 and p99 of each stage's last 2,048 runs; queue, workers, stand-ins, events, index. Needs a key too."""
-    status = shared.service.status()
-    return {
+async def stats(shared: Shared, caller: AnyKey) -> dict[str, Any]:
+    """p50, p95 and p99 of each stage's last 2,048 runs; queue, workers, stand-ins, events, index. Needs a key too.
+
+    A key for some projects is told what these hold, and nothing that what others do shows in.
+    """
+    status, holdings = shared.service.status(), await shared.index.stats()
+    everybodys = {
         **readiness(shared),
         "version": lookalike.__version__,
         "uptime_s": round(time.monotonic() - shared.started_at, 1),
+    }
+    if caller.projects is not None:
+        return {**everybodys, "index": _own_holdings(holdings, caller)}
+    return {
+        **everybodys,
         "queue": dict(status.waiting),
-        "index": _holdings(await shared.index.stats()),
+        "index": _holdings(holdings),
         "workers": [_figures(worker) for worker in status.workers],
         "members": [{**asdict(member), "age_s": round(member.age_s, 1)} for member in status.members],
         "stages": shared.metrics.stages(),
@@ -87,6 +102,14 @@ def _figures(worker: WorkerStatus) -> dict[str, Any]:
     """A worker as people read it."""
     age_s = worker.canary_age_s
     return {**asdict(worker), "canary_age_s": None if age_s is None else round(age_s, 1)}
+
+
+def _own_holdings(stats: StoreStats | None, caller: Caller) -> dict[str, Any] | None:
+    """What the caller's projects hold; null is for no index, whatever others have."""
+    if stats is None:
+        return None
+    own = [n for name, n in stats.projects.items() if caller.sees(name)]
+    return {"items": sum(own), "projects": len(own), "space": stats.space.id, "model": stats.space.model}
 
 
 def _holdings(stats: StoreStats | None) -> dict[str, Any] | None:

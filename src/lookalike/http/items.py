@@ -71,7 +71,9 @@ class ItemOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    project: str | None = Field(None, description="The item's project; the service's own if left out.")
+    project: str | None = Field(
+        None, description="The item's project; the key's only one, else the service's own, if left out."
+    )
 
 
 class ThumbnailOptions(ItemOptions):
@@ -121,12 +123,12 @@ async def picture(
     request: Request,
     shared: Shared,
     until: Deadline,
-    _: Searching,
+    caller: Searching,
     options: Annotated[ItemOptions, Query()],
 ) -> Response:
     """The original file, as long as it is the one that was indexed. Its ETag is the sha256 of the content."""
     collection = shared.index
-    item = await collection.ask(lambda index: index.item(item_id, project=options.project), until=until)
+    item = await _found(item_id, options, collection, caller, until)
     if _is_known(request, item.content):
         return _unchanged(item.content)
     original = await collection.read(lambda: open_original(item, collection.config.max_bytes), until=until)
@@ -149,13 +151,13 @@ async def thumbnail(
     request: Request,
     shared: Shared,
     until: Deadline,
-    _: Searching,
+    caller: Searching,
     options: Annotated[ThumbnailOptions, Query()],
 ) -> Response:
     """WebP, upright, at most as large as asked for rounded up to 64, 128, 256 or 512 pixels. Made once and kept."""
     collection = shared.index
     side_px = side_of(options.size)
-    item = await collection.ask(lambda index: index.item(item_id, project=options.project), until=until)
+    item = await _found(item_id, options, collection, caller, until)
     tag = f"{item.content}-{side_px}"
     if _is_known(request, tag):
         return _unchanged(tag)
@@ -177,17 +179,21 @@ async def one_item(
     request: Request,
     shared: Shared,
     until: Deadline,
-    _: Searching,
+    caller: Searching,
     options: Annotated[ItemOptions, Query()],
 ) -> ItemFacts:
     """What is known of an item. Write its id percent-encoded, slashes too: `/items/%2Fphotos%2Fa.jpg`."""
     collection = shared.index
-    item = await collection.ask(lambda index: index.item(item_id, project=options.project), until=until)
+    item = await _found(item_id, options, collection, caller, until)
     return item_facts(item, request)
 
 
 # What is below an item comes first: a path of any length fits the item's own route.
 router.routes[:0] = below.routes
+
+
+async def _found(item_id: str, options: ItemOptions, collection: Collection, caller: Caller, until: float) -> Item:
+    return await collection.ask(lambda view: view.item(item_id, project=options.project), caller=caller, until=until)
 
 
 @dataclass(frozen=True, slots=True)

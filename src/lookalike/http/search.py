@@ -17,6 +17,7 @@ from lookalike.http.context import Context, Shared
 from lookalike.http.deadlines import Deadline
 from lookalike.http.items import ItemFacts, Searching, item_facts
 from lookalike.http.jobs import outcomes
+from lookalike.http.keys import Caller
 from lookalike.http.problems import responses
 from lookalike.http.questions import SEARCH_BODY, ExampleOptions, Question, WordsOptions, read_question, words_question
 from lookalike.http.schemas import APPROXIMATION, Approximate
@@ -53,7 +54,7 @@ class Asker:
     """Who asks, whom, and until when the answer is worth something."""
 
     shared: Context
-    caller: str
+    caller: Caller
     until: float
 
 
@@ -62,7 +63,7 @@ async def by_words(
     request: Request, shared: Shared, until: Deadline, caller: Searching, options: Annotated[WordsOptions, Query()]
 ) -> Found:
     """`/search/images?q=a+red+dress&limit=5`: the pictures of the index that these words describe, best first."""
-    return await _find(words_question(options, shared.settings), request, Asker(shared, caller.name, until))
+    return await _find(words_question(options, shared.settings), request, Asker(shared, caller, until))
 
 
 @router.post(
@@ -77,23 +78,24 @@ async def by_example(
 ) -> Found:
     """JSON, with everything in it; or the bytes of a picture, or a form with some, and the rest in the query string."""
     question = await read_question(request, options, shared.settings)
-    return await _find(question, request, Asker(shared, caller.name, until))
+    return await _find(question, request, Asker(shared, caller, until))
 
 
 async def _find(question: Question, request: Request, asker: Asker) -> Found:
-    require_image_search(asker.shared.settings, question.where.project, question.parts)
+    require_image_search(asker.shared.settings, asker.caller, question.where.project, question.parts)
     collection = asker.shared.index
     await collection.require(until=asker.until)
     begun = time.monotonic()
     parts = await _embedded(question.parts, asker)
     embedded = time.monotonic()
     hits = await collection.ask(
-        lambda index: index.find(
-            index.query(parts, project=question.where.project),
+        lambda view: view.find(
+            view.query(parts, project=question.where.project),
             limit=question.limit,
             where=question.where,
             min_confidence=question.min_confidence,
         ),
+        caller=asker.caller,
         until=asker.until,
     )
     found = time.monotonic()
@@ -116,9 +118,9 @@ async def _embedded(parts: Sequence[Part], asker: Asker) -> list[Part]:
 def _job(part: Part, name: str, asker: Asker) -> Job:
     """Somebody waits for it: a picture to search by goes before those to be embedded."""
     if part.text is not None:
-        return Job(modality="text", payload=part.text, item=name, caller=asker.caller, deadline=asker.until)
+        return Job(modality="text", payload=part.text, item=name, caller=asker.caller.name, deadline=asker.until)
     assert isinstance(part.image, bytes)  # noqa: S101  paths do not come over HTTP
-    return Job(modality="image", payload=part.image, item=name, caller=asker.caller, deadline=asker.until)
+    return Job(modality="image", payload=part.image, item=name, caller=asker.caller.name, deadline=asker.until)
 
 
 def _query_of(embedded: Embedded, part: Part) -> queries.Query:

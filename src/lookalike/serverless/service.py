@@ -17,8 +17,9 @@ from lookalike.config import Config
 from lookalike.errors import InputError, LookalikeError, TooLarge, UnsupportedModel
 from lookalike.http.contents import encoded, public_name, require_image_search, tower_facts
 from lookalike.http.gate import Gatekeeper
-from lookalike.http.keys import Scope
+from lookalike.http.keys import Caller, Scope
 from lookalike.http.statuses import facts_of, headers_of, status_of
+from lookalike.http.view import View
 from lookalike.messages import Answer, Request
 from lookalike.serverless.asking import ToEmbed, pictures_of, question_of, texts_of
 from lookalike.types import Hits, Vectors
@@ -126,20 +127,22 @@ class Service:
             return 405, {"error": {"type": "MethodNotAllowed", "message": message, "retryable": False}}
         self.require_room(len(request.body))
         with self._lock:  # opened once; and callers are counted one after another
-            self._admit(request, scope, address)
+            caller = self._admit(request, scope, address)
             _ = self.index if scope == "search" else self.embedder
-        return 200, work(self, request)
+        return 200, work(self, request, caller)
 
-    def _admit(self, request: Request, scope: Scope, address: str) -> None:
+    def _admit(self, request: Request, scope: Scope, address: str) -> Caller:
         kind, _, bearer = request.headers.get("authorization", "").partition(" ")
         key = bearer if kind.lower() == "bearer" else request.headers.get("x-api-key")
-        self._gatekeeper.admit(self._gatekeeper.identify(key), scope, address=address)
+        caller = self._gatekeeper.identify(key)
+        self._gatekeeper.admit(caller, scope, address=address)
+        return caller
 
-    def _texts(self, request: Request) -> Mapping[str, Any]:
+    def _texts(self, request: Request, _: Caller) -> Mapping[str, Any]:
         asked = texts_of(request, self.config.serve)
         return self._embedded(asked, self.embedder.embed_texts)
 
-    def _images(self, request: Request) -> Mapping[str, Any]:
+    def _images(self, request: Request, _: Caller) -> Mapping[str, Any]:
         tower = self.embedder.tower
         if "image" not in tower.modalities:
             name = tower.approximation.source if tower.approximation else public_name(tower.space)
@@ -174,12 +177,13 @@ class Service:
             **tower_facts(vectors.tower),
         }
 
-    def _search(self, request: Request) -> Mapping[str, Any]:
+    def _search(self, request: Request, caller: Caller) -> Mapping[str, Any]:
         begun_s = time.perf_counter()
         asked = question_of(request, self.config.serve)
-        require_image_search(self.config.serve, asked.where.project, asked.parts)
-        hits = self.index.find(
-            self.index.query(asked.parts, project=asked.where.project),
+        require_image_search(self.config.serve, caller, asked.where.project, asked.parts)
+        view = View(caller, self.index)
+        hits = view.find(
+            view.query(asked.parts, project=asked.where.project),
             limit=asked.limit,
             where=asked.where,
             min_confidence=asked.min_confidence,
@@ -193,7 +197,7 @@ class Service:
         return answer
 
 
-_ROUTES: Mapping[str, tuple[Sequence[str], Scope, Callable[[Service, Request], Mapping[str, Any]]]] = {
+_ROUTES: Mapping[str, tuple[Sequence[str], Scope, Callable[[Service, Request, Caller], Mapping[str, Any]]]] = {
     "/embed/text": (("POST",), "embed", Service._texts),
     "/embed/image": (("POST",), "embed", Service._images),
     "/search/images": (("GET", "POST"), "search", Service._search),

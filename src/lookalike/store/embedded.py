@@ -189,10 +189,13 @@ class EmbeddedStore:
                 if where.admits(item):
                     yield item
 
-    def sample(self, n: int, *, seed: int) -> tuple[list[str], Rows]:
-        """At most n contents in use, drawn evenly, and their vectors; the same for the same seed and store."""
+    def sample(self, n: int, *, seed: int, project: str | None = None) -> tuple[list[str], Rows]:
+        """At most n contents in use, drawn evenly, and their vectors; see ports.Catalogue."""
         with self._snapshot() as (connection, state, table):
-            alive = np.delete(np.arange(state.slots), table.dead)
+            if project is None:
+                alive = np.delete(np.arange(state.slots), table.dead)
+            else:
+                alive = self._postings.select(connection, state, Filter(project=project)).slots
             drawn = np.sort(np.random.default_rng(seed).choice(alive, min(n, len(alive)), replace=False))
             return item_rows.contents_of(connection, drawn), normalise(table.rows(drawn))
 

@@ -113,9 +113,9 @@ class MemoryStore:
         """Every item that passes, by (project, id)."""
         yield from (item for _, item in sorted(self._items.items(), key=lambda pair: pair[0]) if where.admits(item))
 
-    def sample(self, n: int, *, seed: int) -> tuple[list[str], Rows]:
-        """At most n contents in use, drawn evenly, and their vectors; the same for the same seed and store."""
-        used = sorted(self._used())
+    def sample(self, n: int, *, seed: int, project: str | None = None) -> tuple[list[str], Rows]:
+        """At most n contents in use, drawn evenly, and their vectors; see ports.Catalogue."""
+        used = sorted({item.content for item in self.items(Filter(project=project))})
         drawn = np.sort(np.random.default_rng(seed).choice(len(used), min(n, len(used)), replace=False))
         contents = [used[position] for position in drawn]
         return contents, self.vectors(contents)[0]

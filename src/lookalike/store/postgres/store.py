@@ -7,6 +7,7 @@ or locked for a session, so that a pooler may stand between. A search is one sta
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from lookalike.store.postgres import schema, writing
 from lookalike.store.postgres.finding import TIMEOUT_S, Finder
 from lookalike.store.postgres.ledger import PostgresLedger
 from lookalike.store.postgres.rows import asked_metadata, digest_of, escaped, item_of, plain, rows_of
+from lookalike.store.postgres.sampling import sample_of_project
 from lookalike.types import Filter, Item, Rows, Scored, StoreStats
 from lookalike.vectors import normalise, require_unit_rows
 
@@ -177,8 +179,13 @@ class PostgresStore:
         for name in names:
             yield from self._items_of(name, where)
 
-    def sample(self, n: int, *, seed: int) -> tuple[list[str], Rows]:
-        """At most n contents in use, drawn evenly, and their vectors; the same for the same seed and store."""
+    def sample(self, n: int, *, seed: int, project: str | None = None) -> tuple[list[str], Rows]:
+        """At most n contents in use, drawn evenly, and their vectors; see ports.Catalogue."""
+        if project is not None:
+            with speaking():
+                draw = partial(sample_of_project, space=self.bound.number, project=project, n=n, seed=seed)
+                own = self.database.run(draw, timeout_s=TIMEOUT_S)
+            return [digest.hex() for digest, _ in own], self._unit_rows(vector for _, vector in own)
         ((first, last),) = self._rows("range_of_contents")
         if n < 1 or first is None:
             return [], self._unit_rows([])

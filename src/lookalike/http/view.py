@@ -1,0 +1,77 @@
+"""The index as a caller may see it: what its key is not for is as if it were not there.
+
+Every route asks the index through this, so that none can forget to look at the key. Loads nothing of the web framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from lookalike.http.keys import Caller
+from lookalike.query import Part, Query, no_such_item
+from lookalike.spaces import Space
+from lookalike.types import Filter, Hits, Item
+
+if TYPE_CHECKING:
+    from lookalike.index import Index
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What of an index a caller may see. Errors are those of `Index`, and of `Caller.project_of`.
+
+    Attributes:
+        caller: Who asks.
+        index: The whole index; no route looks at it.
+    """
+
+    caller: Caller
+    index: Index = field(repr=False)
+
+    @property
+    def space(self) -> Space:
+        """The space of every vector."""
+        return self.index.space
+
+    def projects(self) -> Mapping[str, int]:
+        """The number of items of each project, by name."""
+        found = self.index.stats().projects
+        return {name: n for name, n in sorted(found.items()) if self.caller.sees(name)}
+
+    def items(self, *, project: str | None) -> Iterator[Item]:
+        """Every item of a project, or of all, by project and id."""
+        wanted = self.caller.project_of(project)
+        if wanted is None or self.caller.sees(wanted):
+            yield from self.index.items(project=wanted)
+
+    def item(self, item_id: str, *, project: str | None) -> Item:
+        """One item. ItemNotFound if there is none."""
+        wanted = self.caller.project_of(project)
+        self._require(wanted, item_id)
+        return self.index.item(item_id, project=wanted)
+
+    def query(self, parts: Sequence[Part], *, project: str | None) -> Query:
+        """One query of several parts. ItemNotFound if there is no such item."""
+        asked = [part if part.item is None else self._placed(part, project) for part in parts]
+        return self.index.query(asked, project=project)
+
+    def find(self, query: Query, *, limit: int, where: Filter, min_confidence: float) -> Hits:
+        """Find pictures by a query."""
+        project = self.caller.project_of(where.project)
+        if project is not None and not self.caller.sees(project):
+            space = self.index.space
+            return Hits(hits=(), considered=0, space=space, warnings=query.warnings, approximation=query.approximation)
+        where = replace(where, project=project, apart=self.caller.projects is not None)
+        return self.index.find(query, limit=limit, where=where, min_confidence=min_confidence)
+
+    def _placed(self, part: Part, project: str | None) -> Part:
+        """A part that asks with an item, with the project that this is in."""
+        wanted = self.caller.project_of(part.project or project)
+        self._require(wanted, part.item or "")
+        return replace(part, project=wanted)
+
+    def _require(self, project: str | None, item_id: str) -> None:
+        if project is not None and not self.caller.sees(project):
+            raise no_such_item(project, item_id)
