@@ -77,6 +77,7 @@ class ServeSettings:
         max_text_chars: Characters of one text; a model reads a few hundred of them at most.
         allow_urls: Whether pictures may be named by URL, which the service then fetches.
         url_hosts: Hosts, each with all names below it, that it may fetch from; empty for every public host.
+        buckets: Buckets whose objects may be named, each maybe with the project that they belong to behind a "=".
         cors_origins: Web origins whose pages may call the service; none by default.
         trusted_proxies: Addresses whose X-Forwarded-For and X-Forwarded-Proto are believed; none by default.
         drain_s: How long a stop waits for what was accepted.
@@ -98,6 +99,7 @@ class ServeSettings:
     max_text_chars: int = 32_768
     allow_urls: bool = False
     url_hosts: tuple[str, ...] = ()
+    buckets: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     drain_s: float = 20.0
@@ -124,6 +126,8 @@ class Config:
         index: Where the index is: a folder, or a PostgreSQL database.
         mirror: Whether vectors of a database are kept in memory, and searched there.
         project: Project of new items.
+        uploads: Where pictures are kept that are handed in as bytes: a folder, or a bucket ("s3://bucket/folder"); if
+            empty, "uploads" in the folder of an index, and nowhere where the index is a database.
         max_bytes: The largest picture file that is read.
         max_pixels: The largest picture that is decoded.
         cache_dir: Where compiled models and digests are kept.
@@ -144,6 +148,7 @@ class Config:
     index: Place
     mirror: bool = False
     project: str = "default"
+    uploads: str = ""
     max_bytes: int = ImagePolicy().max_bytes
     max_pixels: int = ImagePolicy().max_pixels
     cache_dir: Path
@@ -174,6 +179,7 @@ class Config:
             index=_index(env),
             mirror=env.flag("LOOKALIKE_MIRROR"),
             project=env.text("LOOKALIKE_PROJECT", cls.project),
+            uploads=env.text("LOOKALIKE_UPLOADS", ""),
             max_bytes=env.count("LOOKALIKE_MAX_BYTES", cls.max_bytes),
             max_pixels=env.count("LOOKALIKE_MAX_PIXELS", cls.max_pixels),
             cache_dir=cache_dir,
@@ -281,6 +287,7 @@ def _serve(env: Environment) -> ServeSettings:
         max_text_chars=env.count("LOOKALIKE_MAX_TEXT_CHARS", default.max_text_chars, least=1),
         allow_urls=env.flag("LOOKALIKE_ALLOW_URLS"),
         url_hosts=env.words("LOOKALIKE_URL_HOSTS"),
+        buckets=env.words("LOOKALIKE_BUCKETS"),
         cors_origins=env.words("LOOKALIKE_CORS_ORIGINS"),
         trusted_proxies=env.words("LOOKALIKE_TRUSTED_PROXIES"),
         drain_s=env.seconds("LOOKALIKE_DRAIN_S", default.drain_s),

@@ -22,8 +22,10 @@
     │   ├── StoreReadOnly           the folder cannot be written
     │   ├── StoreFull               the disk is full
     │   ├── StoreTooNew             written by a newer version
+    │   ├── StoreSwitched           another of its spaces is searched by now
     │   ├── StoreCorrupt            a file of it is damaged
     │   ├── ItemNotFound            no such item
+    │   ├── JobNotFound             no such order to index a picture
     │   └── PictureGone             its file is not what was indexed any more
     ├── CacheError                  the cache of vectors cannot do what was asked
     │   └── CacheDamaged            its file is damaged
@@ -222,6 +224,12 @@ class StoreTooNew(StoreError):
     """The index was written by a newer version of lookalike."""
 
 
+class StoreSwitched(StoreError):
+    """Another space of the index is searched by now than when it was opened."""
+
+    retryable = True
+
+
 class StoreCorrupt(StoreError):
     """A file of the index is damaged."""
 
@@ -230,6 +238,10 @@ class ItemNotFound(StoreError, KeyError):
     """There is no such item in this index."""
 
     __str__ = Exception.__str__  # KeyError's would print the repr of the sentence
+
+
+class JobNotFound(StoreError):
+    """There is no such order to index a picture, or it was done long ago."""
 
 
 class PictureGone(StoreError):
