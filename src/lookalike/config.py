@@ -20,6 +20,7 @@ from lookalike.policy import ImagePolicy
 from lookalike.providers.reference import PROVIDERS, ProviderSettings
 from lookalike.rollout import Rollout
 from lookalike.secret import Secret
+from lookalike.sources.objects import VARIABLES, BucketSettings
 from lookalike.spaces import Orientation, Precision, Runtime
 from lookalike.weights.local import HubSettings
 
@@ -126,6 +127,8 @@ class Config:
         index: Where the index is: a folder, or a PostgreSQL database.
         mirror: Whether vectors of a database are kept in memory, and searched there.
         project: Project of new items.
+        database: Where tables of one's own are, whose rows have pictures; None if that is not said.
+        bucket_access: How buckets are reached.
         uploads: Where pictures are kept that are handed in as bytes: a folder, or a bucket ("s3://bucket/folder"); if
             empty, "uploads" in the folder of an index, and nowhere where the index is a database.
         max_bytes: The largest picture file that is read.
@@ -148,6 +151,8 @@ class Config:
     index: Place
     mirror: bool = False
     project: str = "default"
+    database: Address | None = None
+    bucket_access: BucketSettings = field(default_factory=BucketSettings)
     uploads: str = ""
     max_bytes: int = ImagePolicy().max_bytes
     max_pixels: int = ImagePolicy().max_pixels
@@ -179,6 +184,8 @@ class Config:
             index=_index(env),
             mirror=env.flag("LOOKALIKE_MIRROR"),
             project=env.text("LOOKALIKE_PROJECT", cls.project),
+            database=_database(env),
+            bucket_access=_bucket_access(env),
             uploads=env.text("LOOKALIKE_UPLOADS", ""),
             max_bytes=env.count("LOOKALIKE_MAX_BYTES", cls.max_bytes),
             max_pixels=env.count("LOOKALIKE_MAX_PIXELS", cls.max_pixels),
@@ -227,6 +234,21 @@ def _providers(env: Environment) -> ProviderSettings:
         timeout_s=env.seconds("LOOKALIKE_PROVIDER_TIMEOUT_S", ProviderSettings().timeout_s),
         proxy=env.first("HTTPS_PROXY", "https_proxy"),
         no_proxy=env.first("NO_PROXY", "no_proxy"),
+    )
+
+
+def _database(env: Environment) -> Address | None:
+    place = place_of(env.text("DATABASE_URL", ""))
+    return place if isinstance(place, Address) else None
+
+
+def _bucket_access(env: Environment) -> BucketSettings:
+    found = {
+        scheme: {option: Secret(env.first(*names)) for option, names in variables.items()}
+        for scheme, variables in VARIABLES.items()
+    }
+    return BucketSettings(
+        options={scheme: {key: value for key, value in told.items() if value} for scheme, told in found.items()}
     )
 
 

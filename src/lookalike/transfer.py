@@ -1,4 +1,4 @@
-"""What an import reads, opened: tables of vectors of every kind, and the pictures that they are about.
+"""What comes from elsewhere, opened: tables of vectors of every kind, pictures by uri; and where new ones are kept.
 
 Beside `app`, this is the only module that knows these adapters; each is imported where it is needed.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from lookalike.config import Config
 from lookalike.environment import expanded
 from lookalike.errors import InputError
+from lookalike.ports import PictureKeeper
 from lookalike.secret import Secret
 from lookalike.tables import Pictures, VectorTable
 
@@ -57,12 +58,15 @@ def open_table(
 
 
 def open_pictures(config: Config, root: str | Path = ".") -> Pictures:
-    """The pictures that a table is about: files, and what is named by URL if the configuration allows that.
+    """Pictures by uri: files, objects of buckets, and what is named by URL if the configuration allows that.
 
     Args:
-        config: Says whether URLs may be fetched, and from where.
-        root: The folder that relative paths start from.
+        config: Says how buckets are reached, whether URLs may be fetched, and from where.
+        root: The folder that relative paths start from; or the bucket or part of one ("s3://photos/"), below which
+            alone is read then.
     """
+    from lookalike.sources.bucket import BucketClient
+    from lookalike.sources.objects import ObjectName
     from lookalike.sources.pictures import PictureFinder
 
     urls = None
@@ -70,7 +74,21 @@ def open_pictures(config: Config, root: str | Path = ".") -> Pictures:
         from lookalike.sources.url import UrlPolicy, UrlReader
 
         urls = UrlReader(UrlPolicy(allowed_hosts=config.serve.url_hosts))
-    return PictureFinder(expanded(Path(root), "the folder of pictures"), urls)
+    start = ObjectName.of(f"{str(root).rstrip('/')}/") or expanded(Path(root), "the folder of pictures")
+    return PictureFinder(start, urls, BucketClient(config.bucket_access))
+
+
+def open_keeper(config: Config) -> PictureKeeper | None:
+    """Where pictures are kept that are handed in as bytes; None if nothing says where: the index is a database."""
+    from lookalike.sources.bucket import BucketClient
+    from lookalike.sources.objects import ObjectName
+    from lookalike.sources.uploads import BucketKeeper, FolderKeeper
+
+    if ObjectName.of(config.uploads):
+        return BucketKeeper(config.uploads, BucketClient(config.bucket_access))
+    if config.uploads:
+        return FolderKeeper(expanded(Path(config.uploads), "LOOKALIKE_UPLOADS"))
+    return FolderKeeper(expanded(config.index, "index") / "uploads") if isinstance(config.index, Path) else None
 
 
 def _open_array(path: Path, items: Path | None, columns: Mapping[str, Sequence[str]]) -> VectorTable:

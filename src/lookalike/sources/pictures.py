@@ -1,4 +1,4 @@
-"""The pictures that the rows of a table are of: files of this machine, and URLs where they may be asked."""
+"""Pictures by what an index or a table calls them: files of this machine, objects of buckets, URLs where allowed."""
 
 from __future__ import annotations
 
@@ -11,24 +11,35 @@ from urllib.parse import unquote, urlsplit
 
 from lookalike.errors import ImageError, InputError
 from lookalike.files import read_picture
+from lookalike.sources.bucket import BucketClient
 from lookalike.sources.folder import stamp_of, uri_of
+from lookalike.sources.objects import ObjectName
 from lookalike.sources.url import UrlReader
 from lookalike.types import SourceObject
 
 URL_TIMEOUT_S = 20.0
 
+SCHEME = r"[A-Za-z][A-Za-z0-9+.-]+:"
+"""What a uri begins with that is no path; two letters at least, since "C:" is a drive."""
+
 
 class PictureFinder:
-    """tables.Pictures: where a table says that they are.
+    """tables.Pictures: where a table or an index says that they are.
 
     Args:
-        root: The folder that relative paths start from.
+        root: The folder that relative paths start from; or a bucket, or a part of one ("s3://photos/2026/"). Below a
+            bucket nothing else is read: neither files of this machine nor other buckets, since rows are often written
+            by strangers.
         urls: Fetches what is named by http or https; None if nothing is to be fetched.
+        buckets: Reads objects of buckets; None if there are none to be read.
     """
 
-    def __init__(self, root: Path, urls: UrlReader | None = None) -> None:
+    def __init__(
+        self, root: Path | ObjectName, urls: UrlReader | None = None, buckets: BucketClient | None = None
+    ) -> None:
         self._root = root
         self._urls = urls
+        self._buckets = buckets
 
     def find(self, uri: str) -> SourceObject | None:
         """The file of this machine that is meant, as a folder's listing would have it; None if there is none."""
@@ -56,24 +67,51 @@ class PictureFinder:
         """The bytes of a picture.
 
         Raises:
-            InputError: It is nowhere, or cannot be read.
-            ProviderError: Its host failed.
+            InputError: It is nowhere, must not be read, or cannot be.
+            ProviderError: Its host or bucket failed.
         """
-        obj = self.find(uri)
-        if obj is not None:
-            return read_picture(Path(obj.uri), max_bytes=max_bytes)
-        path = self._path(uri)
-        if path is not None:
-            raise ImageError(f"there is no file {path}.", item=uri)
         if not uri:
-            raise InputError("the table does not say where its picture is.")
-        if self._urls is None or not uri.lower().startswith(("http://", "https://")):
-            raise InputError("is not on this machine, and is not fetched.", item=uri)
-        return self._urls.read(uri, max_bytes=max_bytes, deadline=time.monotonic() + URL_TIMEOUT_S)
+            raise InputError("nothing says where its picture is.")
+        if uri.lower().startswith(("http://", "https://")):
+            return self._fetched(uri, max_bytes)
+        place = self.place(uri)
+        if ObjectName.of(place) is not None:
+            if self._buckets is None:
+                raise InputError("is in a bucket, and none is read.", item=uri)
+            return self._buckets.read(place, max_bytes=max_bytes)
+        obj = self.find(uri)
+        if obj is None:
+            path = self._path(uri)
+            raise (
+                InputError("is not on this machine, and is not fetched.", item=uri)
+                if path is None
+                else ImageError(f"there is no file {path}.", item=uri)
+            )
+        return read_picture(Path(obj.uri), max_bytes=max_bytes)
+
+    def place(self, uri: str) -> str:
+        """Where a picture is, in full: below the root, if that is a bucket and the uri does not name one itself.
+
+        Raises:
+            InputError: It is outside of the bucket that is the root.
+        """
+        root = self._root
+        if not isinstance(root, ObjectName) or uri.lower().startswith(("http://", "https://")):
+            return uri
+        if re.match(SCHEME, uri):
+            if not uri.startswith(str(root)):
+                raise InputError(f"is outside of {root}, and is not read.", item=uri)
+            return uri
+        return f"{root}{uri.lstrip('/')}"
+
+    def _fetched(self, url: str, max_bytes: int) -> bytes:
+        if self._urls is None:
+            raise InputError("is not on this machine, and is not fetched.", item=url)
+        return self._urls.read(url, max_bytes=max_bytes, deadline=time.monotonic() + URL_TIMEOUT_S)
 
     def _path(self, uri: str) -> Path | None:
+        if isinstance(self._root, ObjectName):
+            return None
         if uri.lower().startswith("file://"):
             return Path(unquote(urlsplit(uri).path))
-        if not uri or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", uri):  # two letters: "C:" is a drive
-            return None
-        return self._root / uri
+        return None if not uri or re.match(SCHEME, uri) else self._root / uri
