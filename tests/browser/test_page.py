@@ -260,6 +260,32 @@ def test_with_keys_nothing_is_shown_without_one(new_page: NewPage, shop: Catalog
     behind.close(drain_s=0)
 
 
+def test_a_key_for_some_projects_opens_these(new_page: NewPage, shop: Catalogue, expect: Any) -> None:
+    """With one the page is as if there were no other; with several it shows the first, and the choice has no "all"."""
+    behind = InlineService(EMBEDDER)
+    keys = f"one search {KEY} warm;two search {KEY}-two warm,default"
+    with (
+        collection(shop, behind) as index,
+        serving(behind, index=index, settings=ServeSettings(api_keys=keys)) as running,
+    ):
+        for key, n_pictures, options in ((KEY, 2, []), (f"{KEY}-two", 5, ["default", "warm"])):
+            page = new_page("", at=running.url)
+            page.fill("#key", key)
+            page.keyboard.press("Enter")
+            expect(page.locator(".tile img.ready")).to_have_count(n_pictures)
+            if options:
+                expect(page.locator("#project")).to_have_value("default")
+                assert page.locator("#project option").all_inner_texts() == options
+                page.select_option("#project", "warm")
+                expect(page.locator(".tile img.ready")).to_have_count(2)
+            else:
+                expect(page.locator("#project")).to_be_hidden()
+            page.fill("#box", "blue")
+            expect(page.locator("#grid")).not_to_contain_text("blue.png")
+            page.goto("about:blank")
+    behind.close(drain_s=0)
+
+
 def test_without_an_index_the_page_says_what_to_do(new_page: NewPage, tmp_path: Path, expect: Any) -> None:
     """And shows the pictures once there is one, by itself."""
     made = catalogue(tmp_path / "made")

@@ -4,9 +4,9 @@ const KEY = "lookalike-key";
 const TIMEOUT_MS = 30_000;
 
 export class Problem extends Error {
-  constructor(message, { status = 0, type = "", retryable = false } = {}) {
+  constructor(message, { status = 0, type = "", item = "", retryable = false } = {}) {
     super(message);
-    Object.assign(this, { status, type, retryable });
+    Object.assign(this, { status, type, item, retryable });
   }
 }
 
@@ -67,6 +67,6 @@ async function ask(path, { signal, headers = {}, ...options }) {
   }
   if (response.ok) return response;
   const body = await response.json().catch(() => ({}));
-  const { message = response.statusText, type, retryable } = body.error ?? {};
-  throw new Problem(message, { status: response.status, type, retryable: retryable ?? response.status >= 500 });
+  const { message = response.statusText, type, item, retryable } = body.error ?? {};
+  throw new Problem(message, { status: response.status, type, item, retryable: retryable ?? response.status >= 500 });
 }

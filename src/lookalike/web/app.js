@@ -131,11 +131,12 @@ function search(signal, limit = FIRST_HITS) {
 
 async function browse(signal) {
   const project = state.project ? `&project=${encodeURIComponent(state.project)}` : "";
-  const [{ items }, { projects, space }] = await Promise.all([
+  const [{ items }, found] = await Promise.all([
     getJson(`items?limit=${MOST_HITS}${project}`, signal),
     getJson("projects", signal),
   ]);
-  drawProjects(projects);
+  drawProjects(found);
+  const { projects, space } = found;
   const fits = items.filter((item) => Object.entries(state.where).every(([key, value]) => item.metadata[key] === value));
   const counted = projects.filter(({ name }) => !state.project || name === state.project).reduce((sum, { items }) => sum + items, 0);
   return { hits: fits.map((item) => ({ item, similarity: null, confidence: null })), considered: fits.length < items.length ? fits.length : counted, space };
@@ -144,6 +145,7 @@ async function browse(signal) {
 function failed(problem) {
   if (!(problem instanceof Problem)) throw problem;
   if (problem.status === 401) return askForKey(problem.message);
+  if (problem.item === "project" && !state.project) return chooseProject().catch(failed);
   const isMissing = problem.type === "StoreNotFound";
   if (isMissing) showEmpty(t("noIndex"), t("noIndexWhy"), el("code", { textContent: "lookalike index ~/Pictures", dir: "ltr" }));
   else if (problem.retryable) notice(`${t("waiting")} ${problem.status ? problem.message : ""}`);
@@ -192,12 +194,24 @@ function notice(text, { passes = false } = {}) {
 }
 
 async function loadProjects() {
-  drawProjects((await getJson("projects")).projects);
+  const found = await getJson("projects");
+  drawProjects(found);
+  return found;
 }
 
-function drawProjects(projects) {
+/** A key for several projects opens them one at a time: the first, until somebody chooses. */
+async function chooseProject() {
+  const { projects } = await loadProjects();
+  if (!projects.length) return showEmpty(t("noItems"), "", "");
+  state.project = projects[0].name;
+  history.replaceState(null, "", `#${format(state)}`);
+  render();
+}
+
+function drawProjects({ projects, together }) {
   const options = projects.map(({ name }) => el("option", { value: name, textContent: name }));
-  byId("project").replaceChildren(el("option", { value: "", textContent: t("allProjects") }), ...options);
+  if (together) options.unshift(el("option", { value: "", textContent: t("allProjects") }));
+  byId("project").replaceChildren(...options);
   byId("project").value = state.project;
   byId("project").hidden = projects.length < 2;
 }
