@@ -11,19 +11,21 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lookalike.errors import ConfigError, LookalikeError, MissingDependency
 from lookalike.forks import InEachProcess
+from lookalike.places import Address
 from lookalike.secret import Secret
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
     from psycopg import Connection as Connection
+    from psycopg import Copy as Copy
 
 CONNECT_TIMEOUT_S = 5
 
@@ -60,14 +62,14 @@ class Database:
         except ImportError as error:
             raise MissingDependency("psycopg", extra="postgres") from error
         self._psycopg = psycopg
-        self._url = url
+        self._url = url.database if isinstance(url, Address) else url
         self._make_failed = failed
         self._prepare = prepare
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
         self._idle: InEachProcess[list[Connection]] = InEachProcess(list)
         try:
-            settings = psycopg.conninfo.conninfo_to_dict(url.reveal())
+            settings = psycopg.conninfo.conninfo_to_dict(self._url.reveal())
         except psycopg.Error:  # its sentence would repeat the password
             raise ConfigError(f"{setting} cannot be read: write postgresql://user:password@host/database.") from None
         self._place = f"postgresql://{settings.get('host', '')}/{settings.get('dbname', '')}"
@@ -98,7 +100,9 @@ class Database:
         except self._psycopg.Error as error:
             raise self.failure(str(error), code=error.sqlstate or "") from error
 
-    def stream(self, query: bytes, *, n_rows: int) -> Iterator[list[tuple[Any, ...]]]:
+    def stream(
+        self, query: bytes, asked: Mapping[str, object] | None = None, *, n_rows: int
+    ) -> Iterator[list[tuple[Any, ...]]]:
         """The answer to a query, `n_rows` at a time: as of one moment, values in binary, never whole in memory.
 
         It reads in a transaction of its own; every part has the time that a piece of work has.
@@ -110,13 +114,31 @@ class Database:
             with self._connect() as connection, connection.transaction():
                 connection.execute(f"SET LOCAL statement_timeout = {int(self._timeout_s * 1000)}".encode())
                 with connection.cursor(name="stream", binary=True) as cursor:
-                    cursor.execute(query)
+                    cursor.execute(query, asked)
                     while True:
                         with _cut_after(connection, self._timeout_s):
                             rows = cursor.fetchmany(n_rows)
                         if not rows:
                             return
                         yield rows
+        except self._psycopg.Error as error:
+            raise self.failure(str(error), code=error.sqlstate or "") from error
+
+    def hear(self, channel: str, *, every_s: float) -> Iterator[bool]:
+        """Listen on a channel with a connection of its own: whether something was notified, at least every so often.
+
+        The first answer comes when it listens. A transaction pooler in between takes the connection away again, and
+        then nothing is ever heard.
+
+        Raises:
+            LookalikeError: What `failed` makes.
+        """
+        try:
+            with self._connect() as connection:
+                connection.execute(f'LISTEN "{channel}"'.encode())
+                yield False
+                while True:
+                    yield bool(list(connection.notifies(timeout=every_s, stop_after=1)))
         except self._psycopg.Error as error:
             raise self.failure(str(error), code=error.sqlstate or "") from error
 

@@ -94,7 +94,7 @@ def text_of(query: Rows) -> str:
     return f"[{','.join([f'{value:.9g}' for value in query.tolist()])}]"
 
 
-def copied(space: int, numbers: Sequence[int], rows: Rows) -> bytes:
+def copied(space: int, numbers: Sequence[int], rows: Rows) -> tuple[bytes, memoryview, bytes]:
     """The (n, dim) vectors of these contents as binary COPY takes them for columns space, content and vector.
 
     Rows are rounded to half precision. The format: postgresql.org/docs/current/sql-copy.html, "Binary Format"; that of
@@ -108,7 +108,7 @@ def copied(space: int, numbers: Sequence[int], rows: Rows) -> bytes:
     table["space_bytes"], table["space"] = 2, space
     table["content_bytes"], table["content"] = 8, numbers
     table["vector_bytes"], table["dim"], table["values"] = 4 + 2 * dim, dim, rows
-    return b"".join([_HEADER, table.tobytes(), _TRAILER])
+    return _HEADER, memoryview(table.view(np.uint8)), _TRAILER
 
 
 def rows_of(vectors: Iterable[bytes], *, dim: int) -> Rows:

@@ -11,7 +11,7 @@ from lookalike.store.postgres.rows import copied, digest_of, escaped, metadata_o
 from lookalike.types import Item, Rows
 
 if TYPE_CHECKING:
-    from lookalike.postgres import Connection
+    from lookalike.postgres import Connection, Copy
 
 Key = tuple[str, str]
 """(project, id)."""
@@ -39,13 +39,19 @@ def add_contents(
     new: dict[bytes, int] = dict(cursor.execute(_SQL["insert_contents"], {"contents": list(digests)}).fetchall())
     added = _places(digests, new)
     with cursor.copy(_SQL["copy_vectors"].format(space=space).encode()) as copy:
-        copy.write(copied(space, [number for number, _ in added], vectors[[place for _, place in added]]))
+        _write(copy, space, added, vectors)
     numbers = [number for number, _ in added]
     if len(new) == len(digests):
         return new, numbers
     asked = {"contents": [digest for digest in digests if digest not in new]}
     old: dict[bytes, int] = dict(cursor.execute(_SQL["content_numbers"], asked).fetchall())
     return new | old, numbers + _add_vectors(connection, space, _places(digests, old), vectors)
+
+
+def fill_contents(connection: Connection, space: int, digests: Sequence[bytes], vectors: Rows) -> list[int]:
+    """Give a vector to those of these contents that are there and have none in this space; their numbers."""
+    rows = connection.cursor(binary=True).execute(_SQL["content_numbers"], {"contents": list(digests)}).fetchall()
+    return _add_vectors(connection, space, _places(digests, dict(rows)), vectors)
 
 
 def _places(digests: Sequence[bytes], numbers: Mapping[bytes, int]) -> list[tuple[int, int]]:
@@ -57,8 +63,13 @@ def _add_vectors(connection: Connection, space: int, contents: Sequence[tuple[in
     """Give a vector to those of these contents, (number, row of `vectors`), that have none; their numbers."""
     connection.execute(_SQL["make_staging"])
     with connection.cursor().copy(_SQL["copy_staging"]) as copy:
-        copy.write(copied(space, [number for number, _ in contents], vectors[[place for _, place in contents]]))
+        _write(copy, space, contents, vectors)
     return [number for (number,) in connection.execute(_SQL["insert_vectors"]).fetchall()]
+
+
+def _write(copy: Copy, space: int, contents: Sequence[tuple[int, int]], vectors: Rows) -> None:
+    for part in copied(space, [number for number, _ in contents], vectors[[place for _, place in contents]]):
+        copy.write(part)
 
 
 def note_change(connection: Connection, space: int, *, added: Sequence[int] = (), removed: Sequence[int] = ()) -> None:
@@ -66,6 +77,12 @@ def note_change(connection: Connection, space: int, *, added: Sequence[int] = ()
     if added or removed:
         asked = {"space": space, "added": list(added), "removed": list(removed)}
         connection.execute(_SQL["note_change"], asked)
+
+
+def note_removal(connection: Connection, removed: Sequence[int]) -> None:
+    """Note contents that went, and their vectors of every space with them; the very last in a transaction."""
+    for (space,) in connection.execute(_SQL["space_numbers"]).fetchall() if removed else ():
+        note_change(connection, space, removed=removed)
 
 
 def add_items(connection: Connection, space: int, items: Sequence[Item], numbers: Mapping[bytes, int]) -> None:
