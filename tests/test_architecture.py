@@ -54,7 +54,7 @@ LADDER = {
         "postgres",
     },
     "transforms": {"image", "heic", "pixels", "tokens", "vectors", "confidence", "thumbnails"},
-    "adapters": {"encoders", "providers", "cache", "metering", "store", "sources", "weights"},
+    "adapters": {"encoders", "providers", "cache", "metering", "queues", "store", "sources", "weights"},
     "pipeline": {
         "embed",
         "caching",
@@ -67,6 +67,7 @@ LADDER = {
         "progress",
         "changes",
         "ingest",
+        "working",
         "importing",
         "copying",
         "survey",

@@ -23,6 +23,8 @@ from lookalike.places import Address, Place
 from lookalike.policy import ImagePolicy
 from lookalike.ports import Encoder, Meter, Recorder, Source, Vectorizer
 from lookalike.providers.reference import ModelRef
+from lookalike.queues import open_feed as open_feed
+from lookalike.queues import open_queue as open_queue
 from lookalike.spaces import Space
 from lookalike.weights import local as weights
 

@@ -1,0 +1,128 @@
+"""A worker's side of the queue in PostgreSQL: many orders to a question, one statement for what became of them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from lookalike.errors import StoreError
+from lookalike.queues.feed import Ended, Handed
+from lookalike.queues.orders import LOST, OVERTAKEN, read
+from lookalike.queues.patience import Patience
+from lookalike.queues.tables import STATUSES, Tables
+
+if TYPE_CHECKING:
+    from lookalike.postgres import Connection
+
+HEAR_S = 0.2
+HELLO_S = 2.0
+"""A notification to oneself that has not come by then will not come."""
+
+CLEAN_EVERY = 12
+CLEAN_AT_ONCE = 5000
+"""With every twelfth heartbeat, so many jobs that were done long ago are forgotten."""
+
+_log = logging.getLogger("lookalike.jobs")
+
+
+class PostgresDesk:
+    """feed.Desk over one database."""
+
+    def __init__(self, tables: Tables, patience: Patience) -> None:
+        self._tables = tables
+        self._patience = patience
+        self._worker = 0
+        self._n_beats = 0
+
+    def take(self, n: int) -> list[Handed]:
+        """At most n orders, the oldest first; they are this worker's now."""
+        rows = self._tables.run("take", n=n, worker=self._worker)
+        return [Handed(number, read(args), attempts) for number, args, attempts in rows]
+
+    def settle(self, ended: Sequence[Ended]) -> None:
+        """Put on record what became of orders; of one that is not this worker's any more nothing."""
+        columns: dict[str, object] = {
+            "numbers": [one.number for one in ended],
+            "statuses": [STATUSES[one.state][0] for one in ended],
+            "pauses": [one.pause_s for one in ended],
+            "reasons": [one.reason.replace("\0", "\N{SYMBOL FOR NULL}") for one in ended],
+            "worker": self._worker,
+        }
+
+        def write(connection: Connection) -> None:
+            with connection.transaction():
+                waiting = connection.execute(self._tables.sql["settle"], columns).fetchall()
+                if waiting:
+                    locks = {"locks": [row[0] for row in waiting], "reason": OVERTAKEN}
+                    connection.execute(self._tables.sql["overtake"], locks)
+
+        self._tables.do(write)
+
+    def beat(self) -> None:
+        """Say that this worker lives, and bring back what dead ones have left."""
+        patience = self._patience
+        self._tables.run("prune", dead_s=patience.dead_s)
+        if not self._tables.run("still_there", worker=self._worker):
+            self._worker = self._tables.run("register")[0][0]
+        self._tables.do(
+            lambda connection: connection.execute(
+                self._tables.sql["release"],
+                {"most": patience.attempts, "base_s": patience.base_s, "cap_s": patience.cap_s, "reason": LOST},
+            )
+        )
+        if self._n_beats % CLEAN_EVERY == 0:
+            forgotten = {"n": CLEAN_AT_ONCE, "kept_s": patience.kept_s}
+            self._tables.do(lambda connection: connection.execute(self._tables.sql["forget"], forgotten))
+        self._n_beats += 1
+
+    def leave(self) -> None:
+        """This worker ends."""
+        self._tables.run("unregister", worker=self._worker)
+        self._tables.close()
+
+    @contextmanager
+    def listening(self, wake: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, call `wake` when orders come in: at once where notifications come through."""
+        over = Event()
+        thread = Thread(target=self._listen, args=(wake, over), name="jobs-listen", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _listen(self, wake: Callable[[], None], over: Event) -> None:
+        while not over.is_set():
+            try:
+                if not self._hears(wake, over):
+                    _log.warning(
+                        "No notifications come through from %s: there is a transaction pooler between, or a standby. "
+                        "The queue is asked every %g s instead. For an answer at once give the worker the address of "
+                        "the database itself.",
+                        self._tables.place,
+                        self._patience.poll_s,
+                    )
+                    return
+            except StoreError:  # the worker itself says so
+                over.wait(1.0)
+
+    def _hears(self, wake: Callable[[], None], over: Event) -> bool:
+        """Listen until it is over, True; or until it is clear that nothing will be heard, False."""
+        is_heard, until = False, time.monotonic() + HELLO_S
+        heard = self._tables.hear(HEAR_S)
+        next(heard)
+        self._tables.run("hello")
+        for said in heard:
+            if over.is_set():
+                return True
+            if said:
+                is_heard = True
+                wake()
+            if not is_heard and time.monotonic() > until:
+                return False
+        return True

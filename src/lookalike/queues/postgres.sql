@@ -1,0 +1,162 @@
+-- schema_name --
+SELECT quote_ident(CASE current_schema() WHEN 'public' THEN 'lookalike_jobs' ELSE current_schema() || '_jobs' END)
+
+-- lock_migration --
+-- Of the transaction, not of the session: a pooler may give the session to somebody else.
+SELECT pg_advisory_xact_lock(7813962)
+
+-- is_made --
+SELECT to_regclass(%(jobs)s || '.lookalike_schema') IS NOT NULL
+
+-- version --
+SELECT max(version) FROM {jobs}.lookalike_schema
+
+-- make_schema --
+CREATE SCHEMA IF NOT EXISTS {jobs}
+
+-- in_schema --
+-- Until the end of the transaction.
+SELECT set_config('search_path', %(jobs)s, true)
+
+-- applied --
+SELECT migration FROM {jobs}.lookalike_procrastinate
+
+-- note_applied --
+INSERT INTO {jobs}.lookalike_procrastinate (migration) VALUES (%(migration)s)
+ON CONFLICT (one) DO UPDATE SET migration = excluded.migration
+
+-- bind_functions --
+-- procrastinate's functions name its tables without a schema: they find them whatever the caller's search_path is.
+DO $$
+DECLARE
+    made regprocedure;
+BEGIN
+    FOR made IN SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = current_schema()::regnamespace LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = %I', made, current_schema());
+    END LOOP;
+END
+$$
+
+-- submit --
+SELECT unnest({jobs}.procrastinate_defer_jobs_v1(array_agg(
+    ROW('lookalike', 'lookalike.index', 0, lock, NULL, args, NULL)::{jobs}.procrastinate_job_to_defer_v1 ORDER BY place
+)))
+FROM unnest(%(locks)s::text[], %(orders)s::jsonb[]) WITH ORDINALITY AS ordered (lock, args, place)
+
+-- overtake --
+-- Those that are being handed out are locked, and skipped.
+WITH overtaken AS (
+    UPDATE {jobs}.procrastinate_jobs SET status = 'succeeded', scheduled_at = NULL
+    WHERE id IN (
+        SELECT id FROM {jobs}.procrastinate_jobs AS older
+        WHERE lock = ANY(%(locks)s) AND status = 'todo' AND EXISTS (
+            SELECT FROM {jobs}.procrastinate_jobs AS newer
+            WHERE newer.lock = older.lock AND newer.id > older.id AND newer.status IN ('todo', 'doing', 'succeeded')
+        )
+        ORDER BY id FOR UPDATE SKIP LOCKED
+    )
+    RETURNING id
+)
+INSERT INTO {jobs}.lookalike_reasons (job, reason) SELECT id, %(reason)s FROM overtaken
+ON CONFLICT (job) DO UPDATE SET reason = excluded.reason
+RETURNING job
+
+-- jobs --
+SELECT id, args, status::text, attempts, coalesce(reason, ''), extract(epoch FROM ordered)::float8,
+    extract(epoch FROM coalesce(CASE status WHEN 'todo' THEN scheduled_at END, changed))::float8
+FROM {jobs}.procrastinate_jobs LEFT JOIN {jobs}.lookalike_reasons ON job = id
+    CROSS JOIN LATERAL (
+        SELECT min(at) AS ordered, max(at) FILTER (WHERE type <> 'scheduled') AS changed
+        FROM {jobs}.procrastinate_events WHERE job_id = id
+    ) AS events
+WHERE queue_name = 'lookalike'
+
+-- look_up --
+AND id = ANY(%(numbers)s)
+
+-- page --
+AND status = ANY(%(statuses)s::{jobs}.procrastinate_job_status[]) AND id > %(above)s
+ORDER BY id LIMIT %(limit)s
+
+-- page_of_project --
+AND args ->> 'project' = %(project)s
+AND status = ANY(%(statuses)s::{jobs}.procrastinate_job_status[]) AND id > %(above)s
+ORDER BY id LIMIT %(limit)s
+
+-- replay --
+WITH replayed AS (
+    UPDATE {jobs}.procrastinate_jobs SET status = 'todo', attempts = 0, scheduled_at = NULL, worker_id = NULL
+    WHERE id = ANY(%(numbers)s) AND queue_name = 'lookalike' AND status IN ('failed', 'cancelled', 'aborted')
+    RETURNING id, lock
+), forgotten AS (
+    DELETE FROM {jobs}.lookalike_reasons USING replayed WHERE job = id
+)
+SELECT id, lock FROM replayed ORDER BY id
+
+-- register --
+SELECT worker_id FROM {jobs}.procrastinate_register_worker_v1()
+
+-- still_there --
+UPDATE {jobs}.procrastinate_workers SET last_heartbeat = now() WHERE id = %(worker)s RETURNING id
+
+-- prune --
+SELECT {jobs}.procrastinate_prune_stalled_workers_v1(%(dead_s)s)
+
+-- release --
+-- A worker that ended is none to any job: the foreign key sets it to NULL.
+WITH lost AS (
+    SELECT id, attempts FROM {jobs}.procrastinate_jobs
+    WHERE status = 'doing' AND worker_id IS NULL ORDER BY id FOR UPDATE SKIP LOCKED
+), released AS (
+    UPDATE {jobs}.procrastinate_jobs AS job SET
+        status = CASE WHEN lost.attempts + 1 < %(most)s THEN 'todo' ELSE 'failed' END::{jobs}.procrastinate_job_status,
+        attempts = lost.attempts + 1,
+        -- At once the first time: the job is rarely to blame.
+        scheduled_at = CASE WHEN lost.attempts > 0
+            THEN now() + least(%(cap_s)s, %(base_s)s * 2.0 ^ least(lost.attempts - 1, 60)) * interval '1 second' END
+    FROM lost WHERE job.id = lost.id
+    RETURNING job.id
+)
+INSERT INTO {jobs}.lookalike_reasons (job, reason) SELECT id, %(reason)s FROM released
+ON CONFLICT (job) DO UPDATE SET reason = excluded.reason
+
+-- take --
+-- The worker's number is told anew for each turn, or the function would be called once for all of them.
+SELECT job.id, job.args, job.attempts
+FROM {jobs}.procrastinate_workers AS worker, generate_series(1, %(n)s) AS turn,
+    LATERAL {jobs}.procrastinate_fetch_job_v2(ARRAY['lookalike'], worker.id + 0 * turn) AS job
+WHERE worker.id = %(worker)s AND job.id IS NOT NULL
+
+-- settle --
+WITH told AS (
+    SELECT * FROM unnest(%(numbers)s::bigint[], %(statuses)s::text[], %(pauses)s::float8[], %(reasons)s::text[])
+        AS told (job, status, pause_s, reason)
+), ended AS (
+    UPDATE {jobs}.procrastinate_jobs SET
+        status = told.status::{jobs}.procrastinate_job_status, attempts = attempts + 1, abort_requested = false,
+        scheduled_at = CASE told.status WHEN 'todo' THEN now() + told.pause_s * interval '1 second' END
+    FROM told
+    WHERE id = told.job AND procrastinate_jobs.status = 'doing' AND worker_id = %(worker)s
+    RETURNING id, lock, told.status, reason
+), explained AS (
+    INSERT INTO {jobs}.lookalike_reasons (job, reason) SELECT id, reason FROM ended WHERE reason <> ''
+    ON CONFLICT (job) DO UPDATE SET reason = excluded.reason
+)
+SELECT lock FROM ended WHERE status = 'todo'
+
+-- unregister --
+SELECT {jobs}.procrastinate_unregister_worker_v1(%(worker)s)
+
+-- forget --
+DELETE FROM {jobs}.procrastinate_jobs WHERE id IN (
+    SELECT id FROM (
+        SELECT id FROM {jobs}.procrastinate_jobs
+        WHERE status = 'succeeded' AND queue_name = 'lookalike' ORDER BY id LIMIT %(n)s
+    ) AS oldest
+    WHERE NOT EXISTS (
+        SELECT FROM {jobs}.procrastinate_events WHERE job_id = id AND at > now() - %(kept_s)s * interval '1 second'
+    )
+)
+
+-- hello --
+SELECT pg_notify('procrastinate_queue_v1#lookalike', '{"type": "job_inserted", "job_id": 0}')
