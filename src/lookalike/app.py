@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lookalike.bridge import Bridge
     from lookalike.fallback import Chain
     from lookalike.parity import Shelf
+    from lookalike.store.attached.store import AttachedStore
     from lookalike.store.embedded import EmbeddedStore
     from lookalike.store.memory import MemoryStore
     from lookalike.store.postgres.store import PostgresStore
@@ -254,8 +255,15 @@ def bulk_threads(config: Config, model: str) -> int:
     return max(n_cores, HOSTED_THREADS) if is_hosted(model) and not config.threads else n_cores
 
 
-def open_store(place: Place, *, write: bool = False, mirror: bool = False) -> EmbeddedStore | PostgresStore:
-    """The store in a folder, see `lookalike.store.embedded.open_store`, or in a database, `.postgres.store`."""
+def open_store(place: Place, *, write: bool = False, mirror: bool = False) -> EmbeddedStore | PostgresStore | AttachedStore:
+    """The store in a folder, see `lookalike.store.embedded.open_store`, or in a database, `.postgres.store`.
+
+    Of a table in a database that is named in the address: `.attached.store`.
+    """
+    if isinstance(place, Address) and place.table:
+        from lookalike.store.attached import store as attached
+
+        return attached.open_store(place)
     if isinstance(place, Address):
         from lookalike.store.postgres import store as production
 
@@ -266,7 +274,15 @@ def open_store(place: Place, *, write: bool = False, mirror: bool = False) -> Em
 
 
 def create_store(place: Place, space: Space) -> EmbeddedStore | PostgresStore:
-    """A new store in a folder, see `lookalike.store.embedded.create`, or in a database, `.postgres.store`."""
+    """A new store in a folder, see `lookalike.store.embedded.create`, or in a database, `.postgres.store`.
+
+    Raises:
+        StoreNotFound: The address names a table, which is attached instead.
+    """
+    if isinstance(place, Address) and place.table:
+        from lookalike.store.attached.registry import not_attached
+
+        raise not_attached(str(place.database), place.table)
     if isinstance(place, Address):
         from lookalike.store.postgres import store as production
 

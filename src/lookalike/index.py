@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lookalike.importing import ImportReport, Terms
     from lookalike.ingest import Target
     from lookalike.progress import Progress, Report
+    from lookalike.store.attached.store import AttachedStore
     from lookalike.store.embedded import EmbeddedStore
     from lookalike.store.memory import MemoryStore
     from lookalike.store.postgres.store import PostgresStore
@@ -43,7 +44,10 @@ class Index:
     """
 
     def __init__(
-        self, store: EmbeddedStore | MemoryStore | PostgresStore, config: Config, embedder: QueryEmbedder | None = None
+        self,
+        store: EmbeddedStore | MemoryStore | PostgresStore | AttachedStore,
+        config: Config,
+        embedder: QueryEmbedder | None = None,
     ) -> None:
         self._store = store
         self._config = config

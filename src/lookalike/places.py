@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from lookalike.secret import Secret
 
@@ -10,19 +11,44 @@ SCHEMES = ("postgresql://", "postgres://")
 
 
 class Address(Secret):
-    """The address of a PostgreSQL database, shown without user, password and settings; `reveal` gives out all of it."""
+    """The address of a PostgreSQL database, shown without user, password and settings; `reveal` gives out all of it.
+
+    "postgresql://host/database#customer_photos" means a table there that was attached.
+    """
 
     __slots__ = ()
 
+    @property
+    def table(self) -> str:
+        """The attached table that is meant; empty for the database's own index."""
+        return unquote(self._parts()[1])
+
+    @property
+    def database(self) -> Address:
+        """The database alone, as its client reads it."""
+        return Address(self._parts()[0])
+
+    def at(self, table: str) -> Address:
+        """An attached table of this database."""
+        return Address(f"{self._parts()[0]}#{quote(table, safe='.')}")
+
     def __str__(self) -> str:
-        rest = self.reveal().partition("://")[2]
+        database, table = self._parts()
+        rest = database.partition("://")[2]
         head = rest.partition("?")[0]
         # A password that should have been quoted may hold any of these signs.
         shown = "" if "@" in rest and "@" not in head else head.rpartition("@")[2]
-        return f"{SCHEMES[0]}{shown}"
+        return f"{SCHEMES[0]}{shown}#{table}" if table else f"{SCHEMES[0]}{shown}"
 
     def __repr__(self) -> str:
         return f"Address({str(self)!r})"
+
+    def _parts(self) -> tuple[str, str]:
+        """What stands before the last "#" and after it, where that can be no part of a password."""
+        before, mark, table = self.reveal().rpartition("#")
+        if not mark or set(table) & set("@/?=&:") or "password=" in before:
+            return self.reveal(), ""
+        return before, table
 
 
 Place = Path | Address
@@ -30,7 +56,7 @@ Place = Path | Address
 
 
 def place_of(text: str | Place) -> Place:
-    """The folder, or for "postgresql://user:password@host/database" the database, that a text means."""
+    """The folder that a text means, or for "postgresql://user:password@host/database" the database."""
     if isinstance(text, str):
         return Address(text) if text.startswith(SCHEMES) else Path(text)
     return text

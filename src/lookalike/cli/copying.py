@@ -18,6 +18,7 @@ from lookalike.places import Address, Place, place_of
 from lookalike.spaces import Space
 
 if TYPE_CHECKING:
+    from lookalike.store.attached.store import AttachedStore
     from lookalike.store.embedded import EmbeddedStore
     from lookalike.store.postgres.store import PostgresStore
 
@@ -61,7 +62,7 @@ def _name(place: Place) -> str:
     return place.reveal() if isinstance(place, Address) else str(place.expanduser().resolve())
 
 
-def _opened(place: Place, space: Space) -> EmbeddedStore | PostgresStore:
+def _opened(place: Place, space: Space) -> EmbeddedStore | PostgresStore | AttachedStore:
     """The index at a place, to be written; made for this space if there is none."""
     try:
         return app.open_store(place, write=True)

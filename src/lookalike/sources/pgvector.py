@@ -13,7 +13,7 @@ from lookalike.errors import InputError, LookalikeError, StoreError
 from lookalike.postgres import Database
 from lookalike.secret import Secret
 from lookalike.sources.columns import METADATA, Columns, resolve
-from lookalike.sql import statements
+from lookalike.sql import quoted, statements
 from lookalike.tables import TablePart, rows_to_a_part
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class PgvectorTable:
         try:
             self._place, self._columns, self._kind = self._database.run(lambda c: self._described(c, table, wished))
             self._n_rows, self._dim = self._database.run(self._counted)
+        except UnicodeEncodeError as error:
+            raise InputError("there is no such table: its name is not valid Unicode.", item=repr(table)) from error
         finally:
             self._database.close()
 
@@ -97,7 +99,7 @@ class PgvectorTable:
                 f"its column {columns.vector!r} is of type {kind}, not vector, halfvec or an array of numbers.",
                 item=self.name,
             )
-        return f"{_quoted(schema)}.{_quoted(name)}", columns, kind
+        return f"{quoted(schema)}.{quoted(name)}", columns, kind
 
     def _counted(self, connection: Connection) -> tuple[int, int]:
         (n_rows,) = connection.execute(self._statement("count", ())).fetchone() or (0,)
@@ -106,7 +108,7 @@ class PgvectorTable:
         return n_rows, 0 if first is None else self._length(first[0])
 
     def _statement(self, name: str, columns: Sequence[str]) -> bytes:
-        return _SQL[name].format(table=self._place, columns=", ".join(map(_quoted, columns))).encode()
+        return _SQL[name].format(table=self._place, columns=", ".join(map(quoted, columns))).encode()
 
     def _length(self, value: Any) -> int:
         return len(value) if self._kind in ARRAYS else int.from_bytes(value[:2], "big")
@@ -127,11 +129,6 @@ class PgvectorTable:
 
 def _is_of_facts(kind: str) -> bool:
     return kind not in NO_FACTS and not kind.startswith("_")  # the server's name of an array begins so
-
-
-def _quoted(name: str) -> str:
-    """A name as an identifier: postgresql.org/docs/current/sql-syntax-lexical.html, "quoted identifiers"."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _failed(place: str, reason: str, _code: str = "") -> LookalikeError:

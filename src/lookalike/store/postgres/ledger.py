@@ -18,10 +18,20 @@ _SQL = statements("lookalike.store.postgres", "store.sql")
 
 
 class PostgresLedger:
-    """ports.Ledger over the table `lookalike_ledger`."""
+    """ports.Ledger over the table `lookalike_ledger`, or over another one.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: Where it is.
+        sql: Its statements.
+        whose: Values of these for all questions, such as whose entries they are.
+    """
+
+    def __init__(
+        self, database: Database, sql: Mapping[str, str] = _SQL, whose: Mapping[str, object] | None = None
+    ) -> None:
         self._database = database
+        self._sql = sql
+        self._whose = dict(whose or {})
 
     def known(self, project: str, uris: Sequence[str]) -> Mapping[str, LedgerEntry]:
         """The entries of these objects, by uri."""
@@ -40,7 +50,7 @@ class PostgresLedger:
     def record(self, entries: Iterable[LedgerEntry]) -> None:
         """Insert or replace entries by (project, uri). Durable when it returns."""
         by_key = {(entry.project, entry.uri): entry for entry in entries}
-        columns = {
+        columns = self._whose | {
             "projects": [name_of(entry.project, item=entry.project) for entry in by_key.values()],
             "uris": [name_of(entry.uri, item=entry.uri) for entry in by_key.values()],
             "item_ids": [escaped(entry.item_id) for entry in by_key.values()],
@@ -51,13 +61,13 @@ class PostgresLedger:
         }
         if by_key:
             with speaking():
-                self._database.run(lambda connection: connection.execute(_SQL["ledger_record"], columns))
+                self._database.run(lambda connection: connection.execute(self._sql["ledger_record"], columns))
 
     def forget(self, project: str, uris: Sequence[str]) -> None:
         """Drop these entries."""
-        gone = {"project": escaped(project), "uris": [escaped(uri) for uri in uris]}
+        gone = self._whose | {"project": escaped(project), "uris": [escaped(uri) for uri in uris]}
         with speaking():
-            self._database.run(lambda connection: connection.execute(_SQL["ledger_forget"], gone))
+            self._database.run(lambda connection: connection.execute(self._sql["ledger_forget"], gone))
 
     def _of_project(self, project: str, prefix: str) -> Iterator[LedgerEntry]:
         start = prefix
@@ -73,7 +83,9 @@ class PostgresLedger:
 
     def _rows(self, name: str, **asked: object) -> list[Any]:
         with speaking():
-            return self._database.run(lambda connection: connection.execute(_SQL[name], asked).fetchall())
+            return self._database.run(
+                lambda connection: connection.execute(self._sql[name], self._whose | asked).fetchall()
+            )
 
 
 def _entry(row: Sequence[str]) -> LedgerEntry:

@@ -51,6 +51,24 @@ def migrate(connection: Connection, place: str) -> tuple[int, int]:
         return before, version_of(connection)
 
 
+def require_version(connection: Connection, place: str) -> int:
+    """The version of the tables, which is this one's; 0 if there are none.
+
+    Raises:
+        StoreTooNew: A newer version of lookalike made them.
+        StoreError: They are of an older version.
+    """
+    version = version_of(connection)
+    _require_known(version, place)
+    if 0 < version < VERSION:
+        raise StoreError(
+            f"{place} has tables of version {version} and this version of lookalike needs {VERSION}. "
+            "Run: lookalike db migrate.",
+            store=place,
+        )
+    return version
+
+
 def read_bound(connection: Connection, place: str) -> Bound:
     """The space of the index.
 
@@ -59,15 +77,8 @@ def read_bound(connection: Connection, place: str) -> Bound:
         StoreTooNew: A newer version of lookalike made the tables.
         StoreError: They are of an older version.
     """
-    version = version_of(connection)
-    _require_known(version, place)
+    version = require_version(connection, place)
     row = connection.execute(_SQL["read_index"]).fetchone() if version else None
-    if 0 < version < VERSION:
-        raise StoreError(
-            f"{place} has tables of version {version} and this version of lookalike needs {VERSION}. "
-            "Run: lookalike db migrate.",
-            store=place,
-        )
     if row is None:
         raise not_found(place)
     return Bound(row[0], Space.from_json(row[2]))

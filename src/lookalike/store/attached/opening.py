@@ -1,0 +1,177 @@
+"""From a mapping to a table that can be searched: is it as it was said to be, and what may be done with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lookalike.errors import InputError, StoreError
+from lookalike.postgres import Database
+from lookalike.secret import Secret
+from lookalike.store.attached.catalog import Column, Relation, VectorIndex, is_indexed, relation, vector_index
+from lookalike.store.attached.mapping import Mapping
+from lookalike.store.attached.shape import Shape, Tables
+from lookalike.store.postgres.faults import failure
+
+if TYPE_CHECKING:
+    from lookalike.postgres import Connection
+
+ALTERED = {"42P01", "42703", "42704", "42804", "42883", "22000"}
+"""No such table, column or type, or other types or lengths than there were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A table as it is now.
+
+    Attributes:
+        shape: Its statements.
+        index: Its index on vectors that answers by cosine; None if it has none.
+        read_only: Why it cannot be written, a sentence; empty if it can.
+        hints: Sentences on what would make it quicker.
+    """
+
+    shape: Shape
+    index: VectorIndex | None
+    read_only: str
+    hints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What a look at every row found.
+
+    Attributes:
+        rows: How many there are.
+        vectors: How many have a vector.
+        zeros: How many of these are all zeros, which nothing is near to.
+        not_unit: How many of these have another length than 1, within 0.001.
+        dims: The least and the greatest number of numbers.
+    """
+
+    rows: int
+    vectors: int
+    zeros: int
+    not_unit: int
+    dims: tuple[int, int]
+
+
+def connect(url: Secret, table: str, *, timeout_s: float) -> Database:
+    """Connections to the database of a table.
+
+    Raises:
+        ConfigError: The address cannot be read.
+        MissingDependency: psycopg is not installed.
+    """
+
+    def failed(place: str, reason: str, code: str) -> StoreError:
+        if code in ALTERED:
+            return altered(place, table, reason)
+        return failure(place, reason, code)
+
+    return Database(url, setting="The address of the index", failed=failed, timeout_s=timeout_s)
+
+
+def altered(place: str, table: str, reason: str) -> StoreError:
+    """The error for a table that is not what was attached."""
+    return StoreError(
+        f"The table {table!r} in {place} is not as it was when it was attached: {reason.rstrip('.')}. Attach it again: "
+        f"lookalike db attach {table}.",
+        store=place,
+    )
+
+
+def find(connection: Connection, mapping: Mapping, *, dim: int) -> Found:
+    """The tables of a mapping.
+
+    Args:
+        connection: To their database.
+        mapping: What their columns are for.
+        dim: How many numbers a vector has; 0 if that is for the table to say.
+
+    Raises:
+        InputError: A table or column is not there, or of no use.
+    """
+    items = _required(connection, mapping.table)
+    vectors = _required(connection, mapping.vector_table) if mapping.is_joined else items
+    shape = Shape(mapping, Tables(items, vectors), dim=dim)
+    index = vector_index(connection, vectors, mapping.vector, dim=shape.dim, has_unit_vectors=mapping.has_unit_vectors)
+    return Found(shape, index, _read_only(shape), tuple(_hints(connection, shape, index)))
+
+
+def look(connection: Connection, shape: Shape) -> Counts:
+    """Look at every row, which takes as long as reading all vectors.
+
+    Raises:
+        InputError: Ids are missing or not unique, or vectors of several lengths.
+    """
+    row: Any = connection.execute(shape.statement("look"), {}).fetchone()
+    rows, vectors, zeros, not_unit, least, most, no_id = row
+    name = shape.mapping.table
+    if no_id:
+        raise InputError(f"{no_id:,} of its rows have no {shape.id.name!r}: each item needs an id.", item=name)
+    if vectors and least != most:
+        raise InputError(f"its vectors have from {least} to {most} numbers: they are of several models.", item=name)
+    if not _has_key(shape) or not _is_joined_by_key(shape):
+        distinct: Any = connection.execute(shape.statement("n_distinct"), {}).fetchone()
+        if distinct[0] != rows:
+            raise InputError(
+                f"{rows - distinct[0]:,} of its rows have a {shape.id.name!r} that another row has too: each item "
+                "needs an id of its own.",
+                item=name,
+            )
+    return Counts(rows=rows, vectors=vectors, zeros=zeros, not_unit=not_unit, dims=(least or 0, most or 0))
+
+
+def _required(connection: Connection, name: str) -> Relation:
+    found = relation(connection, name)
+    if found is None:
+        raise InputError(
+            "there is no such table or view that this user can see; write its name as the database keeps it, without "
+            "quotes, and with its schema where that is not in the search_path.",
+            item=name,
+        )
+    return found
+
+
+def _has_key(shape: Shape) -> bool:
+    return frozenset({shape.id.name}) in shape.tables.items.keys or shape.has_project_keys
+
+
+def _is_joined_by_key(shape: Shape) -> bool:
+    own = frozenset({shape.mapping.vector_key})
+    return not shape.mapping.is_joined or own in shape.tables.vectors.keys
+
+
+def _read_only(shape: Shape) -> str:
+    """Why a table cannot be written; empty if it can."""
+    mapping, tables = shape.mapping, shape.tables
+    for table, named in ((tables.items, mapping.of_items), (tables.vectors, mapping.of_vectors)):
+        if not table.is_table:
+            return f"{table.name} is no table but a view."
+        missing = [name for name, column in table.columns.items() if _must_be_given(column) and name not in named]
+        if missing:
+            return f"Column {missing[0]} of {table.name} must be given, and nothing is mapped to it."
+        made = [name for name in named if table.columns[name].is_made]
+        if made:
+            return f"Column {made[0]} of {table.name} is always made by the database."
+    if not _has_key(shape):
+        return f"No unique index is on column {shape.id.name} of {tables.items.name}."
+    if not _is_joined_by_key(shape):
+        return f"No unique index is on column {mapping.vector_key} of {tables.vectors.name}."
+    return ""
+
+
+def _must_be_given(column: Column) -> bool:
+    return not (column.is_nullable or column.has_default or column.is_made)
+
+
+def _hints(connection: Connection, shape: Shape, index: VectorIndex | None) -> list[str]:
+    tables, mapping = shape.tables, shape.mapping
+    hints = []
+    for column, what in ((mapping.project, "searches of one project"), (mapping.content, "writing, and confidence,")):
+        if column and tables.items.is_table and not is_indexed(connection, tables.items, column):
+            hints.append(f"An index on {column} would make {what} quicker.")
+    if index is None and tables.vectors.is_table:
+        hints.append("Searches are exact: there is no index on its vectors that answers by cosine.")
+    return hints

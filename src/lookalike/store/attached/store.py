@@ -1,0 +1,344 @@
+"""An attached table as a store: a team's own rows are the items, and their vectors are searched where they are.
+
+What is different from an index of lookalike's own follows from that: a vector belongs to a row, not to a picture, and
+goes with it; a row whose vector is null is no item. Nothing is kept beside the table but the mapping, what was
+measured, and the ledger.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookalike.contents import is_unread
+from lookalike.errors import InputError, StoreReadOnly
+from lookalike.places import Address
+from lookalike.postgres import Database
+from lookalike.sql import statements
+from lookalike.store.attached import opening, registry, writing
+from lookalike.store.attached.catalog import n_bytes
+from lookalike.store.attached.finding import AttachedFinder
+from lookalike.store.attached.rows import N_COLUMNS, item_of, unit_rows
+from lookalike.store.faults import speaking
+from lookalike.store.postgres.finding import TIMEOUT_S
+from lookalike.store.postgres.ledger import PostgresLedger
+from lookalike.store.postgres.store import LONG_TIMEOUT_S, PAGE
+from lookalike.types import Filter, Item, Rows, Scored, StoreStats
+from lookalike.vectors import require_unit_rows
+
+if TYPE_CHECKING:
+    from lookalike.postgres import Connection
+
+MAX_NAMED = 65_536
+"""Of so many contents that are made of a vector it is kept which row has it, as no index of the table can say that."""
+
+STATS_SHARE = 0.01
+"""Of the time that counting everything may take: what was counted holds until it would be less."""
+
+MORE = 8
+"""How many times as many rows are drawn when those of a sample share their contents."""
+
+
+def open_store(url: Address) -> AttachedStore:
+    """The attached table that an address means.
+
+    Raises:
+        StoreNotFound: It is not attached.
+        StoreError: It is not as it was attached; the database cannot be reached, or refuses.
+        ConfigError: The address cannot be read.
+        MissingDependency: psycopg is not installed.
+    """
+    database = opening.connect(url, url.table, timeout_s=TIMEOUT_S)
+    try:
+        attached = database.run(lambda connection: registry.read(connection, database.place, url.table))
+        try:
+            found = database.run(lambda connection: opening.find(connection, attached.mapping, dim=attached.space.dim))
+        except InputError as error:
+            raise opening.altered(database.place, url.table, str(error)) from error
+        return AttachedStore(database, attached, found)
+    except BaseException:
+        database.close()
+        raise
+
+
+class AttachedStore:
+    """VectorReader, VectorWriter and Catalogue over a table of somebody else's; use `open_store`.
+
+    Every method may be called from several threads at once, and from any number of processes.
+
+    Attributes:
+        space: The space that every vector belongs to.
+        ledger: What became of each source object.
+        database: Where it is.
+        attached: What it is attached as.
+        found: The table as it was when it was opened.
+        finder: Plans and makes searches.
+    """
+
+    def __init__(self, database: Database, attached: registry.Attached, found: opening.Found) -> None:
+        self.space = attached.space
+        self.database = database
+        self.attached = attached
+        self.found = found
+        self.finder = AttachedFinder(database, attached.name, found.shape, found.index)
+        ledger_sql = statements("lookalike.store.attached", "registry.sql")
+        self.ledger = PostgresLedger(database, ledger_sql, {"attached": attached.name})
+        self._shape = found.shape
+        self._lock = threading.Lock()
+        self._keys: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._stats: StoreStats | None = None
+        self._stats_due = float("-inf")
+
+    def __enter__(self) -> AttachedStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.database.close()
+
+    @property
+    def n_items(self) -> int:
+        """How many items it holds; about so many, where there are more than some ten thousand."""
+        return self.finder.n_items()
+
+    def search(self, query: Rows, *, limit: int, where: Filter) -> tuple[list[Scored], int]:
+        """The items nearest to a (dim,) float32 unit vector, whatever the lengths of theirs; see ports.VectorReader."""
+        if limit < 1:
+            raise InputError(f"A search must ask for at least one answer; limit is {limit}.")
+        require_unit_rows(query[None, :], dim=self.space.dim, names=["query"])
+        with speaking():
+            how = self.finder.plan(query, limit=limit, where=where)
+            scored, considered = self.finder.find(how, query, limit=limit, where=where)
+        self._note([found.item for found in scored])
+        return scored, considered
+
+    def get(self, keys: Sequence[tuple[str, str]]) -> list[Item | None]:
+        """The items of these (project, id) pairs, in order; None where there is none."""
+        found: list[Item | None] = [None] * len(keys)
+        columns, places = writing.key_columns(self._shape, keys)
+        if places:
+            for row in self._rows("get", columns):
+                found[places[row[N_COLUMNS] - 1]] = item_of(row, self._shape)
+        self._note([item for item in found if item is not None])
+        return found
+
+    def vectors(self, contents: Sequence[str]) -> tuple[Rows, list[str]]:
+        """The vectors of these contents, (m, dim) unit rows, and the m contents that were found, in order.
+
+        Contents that are made of a vector are quick to find if their items were handed out lately; for others every
+        row is looked at.
+        """
+        with speaking():
+            known = self.database.run(lambda connection: self._known(connection, contents), timeout_s=LONG_TIMEOUT_S)
+        found = [content for content in contents if content in known]
+        return np.array([known[content] for content in found], np.float32).reshape(-1, self.space.dim), found
+
+    def stats(self) -> StoreStats:
+        """What the table holds; counted again at most so often that this takes a hundredth of the time."""
+        with self._lock:
+            if self._stats is not None and time.monotonic() < self._stats_due:
+                return self._stats
+        began = time.monotonic()
+        stats = self.database.run(self._counted, timeout_s=LONG_TIMEOUT_S)
+        took_s = time.monotonic() - began
+        with self._lock:
+            self._stats, self._stats_due = stats, time.monotonic() + took_s / STATS_SHARE
+        return stats
+
+    def items(self, where: Filter) -> Iterator[Item]:
+        """Every item that passes, by (project, id), as of the moment when the first is taken."""
+        condition = self._shape.condition(where)
+        if condition is None:
+            return
+        sql, asked = condition
+        with speaking():
+            for rows in self.database.stream(self._shape.statement("walk", where=sql), asked, n_rows=PAGE):
+                items = [item_of(row, self._shape) for row in rows]
+                self._note(items)
+                yield from items
+
+    def sample(self, n: int, *, seed: int, project: str | None = None) -> tuple[list[str], Rows]:
+        """At most n contents in use, drawn evenly, and their vectors; see ports.Catalogue."""
+        items, rows = self.draw(n, seed=seed, project=project)
+        return [item.content for item in items], rows
+
+    def draw(self, n: int, *, seed: int, project: str | None = None) -> tuple[list[Item], Rows]:
+        """As `sample`, with an item for each content."""
+        condition = self._shape.condition(Filter(project=project))
+        drawn: dict[str, tuple[Item, bytes]] = {}
+        n_rows = n
+        while condition is not None and n > 0:
+            sql, asked = condition
+            rows = self._rows("sample", {**asked, "seed": seed, "n_rows": n_rows}, where=sql)
+            for row in rows:
+                item = item_of(row, self._shape)
+                drawn.setdefault(item.content, (item, row[-1]))
+            if len(drawn) >= n or len(rows) < n_rows:
+                break
+            n_rows *= MORE
+        chosen = list(drawn.values())[:n]
+        values = unit_rows([vector for _, vector in chosen], self._shape)
+        usable = np.flatnonzero(values.any(axis=1)).tolist()
+        items = [chosen[place][0] for place in usable]
+        self._note(items)
+        return items, values[usable]
+
+    def add(self, items: Sequence[Item], contents: Sequence[str], vectors: Rows) -> None:
+        """Insert rows, or replace the mapped columns of rows that are there, all or nothing; see ports.VectorWriter.
+
+        A vector is kept in the rows of its items: that of a content without an item is not kept.
+
+        Raises:
+            InputError: A vector is not a finite float32 unit row, or an item cannot be kept; it is named.
+            StoreReadOnly: The table cannot be written, as was said when it was attached.
+        """
+        require_unit_rows(vectors, dim=self.space.dim, names=contents)
+        if len(set(contents)) != len(contents):
+            raise InputError("The contents of one call must be distinct.")
+        self._require_writable()
+        by_key = {(item.project, item.id): item for item in items}
+        handed_in = dict(zip(contents, vectors, strict=True))
+        own = list(dict.fromkeys(item.content for item in by_key.values()))
+
+        def write(connection: Connection) -> None:
+            with connection.transaction():
+                known = handed_in | self._named(self._by_column(connection, own))
+                known |= self._known(connection, [content for content in own if content not in known])
+                writing.add(connection, self._shape, list(by_key.values()), known)
+
+        with speaking():
+            self._written(write)
+
+    def delete(self, keys: Sequence[tuple[str, str]]) -> int:
+        """Delete the rows of these (project, id) pairs, or take their vectors if rows are to stay; how many had one."""
+        self._require_writable()
+        mapping = self._shape.mapping
+        if not mapping.may_delete and not self._shape.vector.is_nullable:
+            raise self._read_only(
+                f"Column {mapping.vector} cannot be null, and rows are not to be deleted: attach it with --may-delete."
+            )
+
+        def write(connection: Connection) -> int:
+            with connection.transaction():
+                return writing.delete(connection, self._shape, sorted(set(keys)))
+
+        with speaking():
+            return self._written(write) if keys else 0
+
+    def compact(self) -> int:
+        """Nothing: a vector goes with its row."""
+        return 0
+
+    def check(self) -> None:
+        """Look at every row. Slow.
+
+        Raises:
+            StoreError: The table is not as it was attached.
+        """
+        try:
+            self.look()
+        except InputError as error:
+            raise opening.altered(self.database.place, self.attached.name, str(error)) from error
+
+    def look(self) -> opening.Counts:
+        """What is in every row; InputError if that cannot be a table of items."""
+        return self.database.run(lambda connection: opening.look(connection, self._shape), timeout_s=LONG_TIMEOUT_S)
+
+    def _known(self, connection: Connection, contents: Sequence[str]) -> dict[str, Any]:
+        """Vectors by content."""
+        known: dict[str, Any] = {}
+        for look_up in (self._by_column, self._by_key, self._by_looking):
+            missing = list(dict.fromkeys(content for content in contents if content not in known))
+            if missing:
+                known |= self._named(look_up(connection, missing))
+        return {content: known[content] for content in contents if content in known}
+
+    def _named(self, rows: Sequence[Any]) -> dict[str, Any]:
+        """Vectors of unit length by content, of rows with both."""
+        values = unit_rows([row[1] for row in rows], self._shape)
+        return {row[0]: value for row, value in zip(rows, values, strict=True) if value.any()}
+
+    def _by_column(self, connection: Connection, contents: Sequence[str]) -> list[Any]:
+        column = self._shape.content
+        if column is None:
+            return []
+        kept = [content for content in contents if "\0" not in content]
+        asked = [_digest(content) for content in kept] if column.kind == "bytea" else kept
+        return self._ask(connection, "vectors_of_contents", {"contents": asked})
+
+    def _by_key(self, connection: Connection, contents: Sequence[str]) -> list[Any]:
+        with self._lock:
+            keys = [self._keys[content] for content in contents if content in self._keys]
+        columns, places = writing.key_columns(self._shape, keys)
+        return self._ask(connection, "vectors_of_keys", columns) if places else []
+
+    def _by_looking(self, connection: Connection, contents: Sequence[str]) -> list[Any]:
+        made = [content for content in contents if is_unread(content)]
+        return self._ask(connection, "vectors_by_looking", {"contents": made}) if made else []
+
+    def _note(self, items: Sequence[Item]) -> None:
+        """Remember which rows have contents that no column of the table holds."""
+        made = {item.content: (item.project, item.id) for item in items if is_unread(item.content)}
+        if made:
+            with self._lock:
+                self._keys |= made
+                while len(self._keys) > MAX_NAMED:
+                    self._keys.popitem(last=False)
+
+    def _counted(self, connection: Connection) -> StoreStats:
+        rows = self._ask(connection, "stats", {})
+        contents: Any = connection.execute(self._shape.statement("n_contents"), {}).fetchone()
+        tables = self._shape.tables
+        n_made = sum(row[2] for row in rows)
+        projects = {row[0] if self._shape.project else "default": row[1] for row in rows}
+        return StoreStats(
+            items=sum(row[1] for row in rows),
+            contents=contents[0] + n_made,
+            dead_slots=0,
+            n_bytes=n_bytes(connection, (tables.items, tables.vectors)),
+            projects=dict(sorted(projects.items())),
+            space=self.space,
+            unchecked=sum(row[3] for row in rows) + (0 if self._shape.mapping.is_checked else n_made),
+        )
+
+    def _written(self, write: Any) -> Any:
+        try:
+            return self.database.run(write, timeout_s=LONG_TIMEOUT_S)
+        finally:
+            with self._lock:
+                self._stats = None
+
+    def _require_writable(self) -> None:
+        if self.found.read_only:
+            raise self._read_only(self.found.read_only)
+
+    def _read_only(self, reason: str) -> StoreReadOnly:
+        place = self.database.place
+        return StoreReadOnly(f"The table {self.attached.name!r} in {place} is read only: {reason}", store=place)
+
+    def _ask(self, connection: Connection, name: str, asked: Mapping[str, object], **sql: str) -> list[Any]:
+        return connection.cursor(binary=True).execute(self._shape.statement(name, **sql), asked).fetchall()
+
+    def _rows(self, name: str, asked: Mapping[str, object], **sql: str) -> list[Any]:
+        with speaking():
+            return self.database.run(
+                lambda connection: self._ask(connection, name, asked, **sql), timeout_s=LONG_TIMEOUT_S
+            )
+
+
+def _digest(content: str) -> bytes:
+    try:
+        return bytes.fromhex(content)
+    except ValueError:
+        return b""

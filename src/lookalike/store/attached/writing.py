@@ -1,0 +1,186 @@
+"""What a writer's transaction does to an attached table: mapped columns only, rows in one order everywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lookalike.errors import InputError
+from lookalike.sql import statements
+from lookalike.store.attached.catalog import Column
+from lookalike.store.attached.shape import DEFAULT_PROJECT, TEXTS, Shape, named
+from lookalike.store.postgres.rows import digest_of, text_of
+from lookalike.types import Item, Rows
+
+if TYPE_CHECKING:
+    from lookalike.postgres import Connection
+
+Key = tuple[str, str]
+"""(project, id)."""
+
+_SQL = statements("lookalike.store.attached", "writing.sql")
+
+
+def key_columns(shape: Shape, keys: Sequence[Key]) -> tuple[dict[str, Any], list[int]]:
+    """Keys as the two arrays that statements take, without those that no row can have; and their places in `keys`."""
+    places = [(place, kept) for place, key in enumerate(keys) if (kept := shape.key_of(*key)) is not None]
+    columns = {"projects": [kept[0] for _, kept in places], "ids": [kept[1] for _, kept in places]}
+    return columns, [place for place, _ in places]
+
+
+def add(connection: Connection, shape: Shape, items: Sequence[Item], vectors: Mapping[str, Rows]) -> None:
+    """Insert or replace the rows of items.
+
+    Args:
+        connection: Within a transaction.
+        shape: The table.
+        items: With distinct keys.
+        vectors: (dim,) float32 for each content.
+
+    Raises:
+        InputError: An item has no vector, or cannot be a row of this table; it is named.
+    """
+    if not items:
+        return
+    rows = sorted((_row(shape, item, vectors) for item in items), key=lambda row: (row["project"] or "", row["id"]))
+    asked = {name: [row[name] for row in rows] for name in rows[0]}
+    written = connection.execute(_upsert(shape), asked).fetchall()
+    if len(written) != len(rows):  # an id that is unique in the whole table
+        there = {row[0] for row in written}
+        refused = min(item.id for item in items if item.id not in there)
+        raise InputError("Its id is that of a row of another project, which is left as it is.", item=refused)
+    if shape.mapping.is_joined:
+        connection.execute(_upsert_vectors(shape), asked)
+
+
+def delete(connection: Connection, shape: Shape, keys: Sequence[Key]) -> int:
+    """Delete rows, or take their vectors; the number of rows that had one."""
+    columns, places = key_columns(shape, keys)
+    if not places:
+        return 0
+    doomed = connection.execute(shape.statement("lock"), columns).fetchall()
+    asked = {"projects": [row[0] for row in doomed], "ids": [row[1] for row in doomed]}
+    names = _table_names(shape)
+    if not shape.mapping.may_delete:
+        connection.execute(_SQL["clear_vectors"].format(**names).encode(), asked)
+        return len(doomed)
+    if shape.mapping.is_joined:
+        connection.execute(_SQL["delete_vectors"].format(**names).encode(), asked)
+    connection.execute(_SQL["delete_rows"].format(**names).encode(), asked)
+    return len(doomed)
+
+
+def _row(shape: Shape, item: Item, vectors: Mapping[str, Rows]) -> dict[str, str | bytes | None]:
+    """The values of an item, by the names that statements have for its columns."""
+    key = shape.key_of(item.project, item.id)
+    if key is None:
+        raise InputError(_no_key(shape, item), item=item.id)
+    vector = vectors.get(item.content)
+    if vector is None:
+        raise InputError(
+            f"Its content {item.content[:12]} has no vector: it is neither stored nor among the contents handed in.",
+            item=item.id,
+        )
+    own = [column.name for column in shape.facts]
+    others = {name: str(value) for name, value in item.metadata.items() if name not in own}
+    if others and shape.document is None:
+        raise InputError(f"No column of {shape.mapping.table} is for its {min(others)!r}.", item=item.id)
+    for name, column in (("uri", shape.mapping.uri), ("caption", shape.mapping.caption)):
+        if getattr(item, name) and not column:
+            raise InputError(f"No column of {shape.mapping.table} is for its {name}.", item=item.id)
+    facts = {f"fact_{place}": item.metadata.get(column.name) for place, column in enumerate(shape.facts)}
+    texts = {
+        "uri": item.uri,
+        "caption": item.caption,
+        **{name: None if value is None else str(value) for name, value in facts.items()},
+        "document": json.dumps(others, ensure_ascii=False) if others else "{}",
+    }
+    if any("\0" in text for text in (*others, *others.values(), *filter(None, texts.values()))):
+        raise InputError("It has a text with a NUL in it, which PostgreSQL cannot keep.", item=item.id)
+    is_bytes = shape.content is not None and shape.content.kind == "bytea"
+    content = digest_of(item.content) if is_bytes else item.content
+    return {"project": key[0], "id": key[1], "content": content, "vector": text_of(vector), **texts}
+
+
+def _no_key(shape: Shape, item: Item) -> str:
+    if shape.project is None and item.project != DEFAULT_PROJECT:
+        return (
+            f"It is of project {item.project!r}, and no column of {shape.mapping.table} says whose a row is: all are of "
+            f"{DEFAULT_PROJECT!r}."
+        )
+    where = "" if shape.project is None else f", or its project is none for {shape.project.name} ({shape.project.type})"
+    return f"Its id cannot be kept in column {shape.id.name} ({shape.id.type}){where}."
+
+
+def _upsert(shape: Shape) -> bytes:
+    """The statement that inserts or replaces the rows of items."""
+    columns = _mapped(shape)
+    keys = {column.name for column in shape.key}
+    updates = [column for _, column in columns if column.name not in keys]
+    guard = ""
+    if shape.project is not None and not shape.has_project_keys:
+        project = named(shape.project.name)
+        guard = f"WHERE old.{project} IS NOT DISTINCT FROM excluded.{project}"
+    first = named(shape.id.name)
+    return (
+        _SQL["upsert"]
+        .format(
+            **_table_names(shape),
+            names=", ".join(named(column.name) for _, column in columns),
+            values=", ".join(_value(role, column) for role, column in columns),
+            roles=", ".join(role for role, _ in columns),
+            arrays=", ".join(_array(role, column) for role, column in columns),
+            keys=", ".join(named(column.name) for column in shape.key),
+            updates=", ".join(f"{named(one.name)} = excluded.{named(one.name)}" for one in updates)
+            or f"{first} = excluded.{first}",
+            guard=guard,
+        )
+        .encode()
+    )
+
+
+def _upsert_vectors(shape: Shape) -> bytes:
+    return _SQL["upsert_vectors"].format(**_table_names(shape)).encode()
+
+
+def _mapped(shape: Shape) -> list[tuple[str, Column]]:
+    """Every column of the items' table that is written, and what statements call it."""
+    mapping, columns = shape.mapping, shape.tables.items.columns
+    roles = {"project": mapping.project, "id": mapping.id, "uri": mapping.uri, "caption": mapping.caption}
+    found = [(role, columns[name]) for role, name in roles.items() if name]
+    found += [("content", shape.content)] if shape.content else []
+    found += [(f"fact_{place}", column) for place, column in enumerate(shape.facts)]
+    found += [("document", shape.document)] if shape.document else []
+    return found if mapping.is_joined else [*found, ("vector", shape.vector)]
+
+
+def _array(role: str, column: Column) -> str:
+    return f"%({role})s::{'bytea' if column.kind == 'bytea' else 'text'}[]"
+
+
+def _value(role: str, column: Column) -> str:
+    """A text as a value of its column. To a type of texts it is not cast: a cast would cut what is too long."""
+    value = f"new.{role}"
+    if column.is_nullable and role in {"uri", "caption"}:
+        value = f"nullif({value}, '')"
+    return value if column.kind in {*TEXTS, "bpchar", "bytea"} else f"{value}::{column.type}"
+
+
+def _table_names(shape: Shape) -> dict[str, str]:
+    items, vectors, mapping = shape.tables.items, shape.tables.vectors, shape.mapping
+    key = mapping.vector_key if mapping.is_joined else mapping.id
+    same_project = (
+        f"old.{named(shape.project.name)} = new_project" if shape.has_project_keys and shape.project else "true"
+    )
+    return {
+        "items": f"{named(items.schema)}.{named(items.name)}",
+        "vectors": f"{named(vectors.schema)}.{named(vectors.name)}",
+        "id": named(mapping.id),
+        "key": named(key),
+        "vector": named(mapping.vector),
+        "kind": shape.vector.kind,
+        "id_type": shape.id.type,
+        "project_type": shape.project.type if shape.project else "text",
+        "same_project": same_project,
+    }
