@@ -255,7 +255,9 @@ def bulk_threads(config: Config, model: str) -> int:
     return max(n_cores, HOSTED_THREADS) if is_hosted(model) and not config.threads else n_cores
 
 
-def open_store(place: Place, *, write: bool = False, mirror: bool = False) -> EmbeddedStore | PostgresStore | AttachedStore:
+def open_store(
+    place: Place, *, write: bool = False, mirror: bool = False, number: int | None = None
+) -> EmbeddedStore | PostgresStore | AttachedStore:
     """The store in a folder, see `lookalike.store.embedded.open_store`, or in a database, `.postgres.store`.
 
     Of a table in a database that is named in the address: `.attached.store`.
@@ -267,10 +269,10 @@ def open_store(place: Place, *, write: bool = False, mirror: bool = False) -> Em
     if isinstance(place, Address):
         from lookalike.store.postgres import store as production
 
-        return production.open_store(place, mirror=mirror)
+        return production.open_store(place, mirror=mirror, number=number)
     from lookalike.store import embedded
 
-    return embedded.open_store(expanded(place, "index"), write=write)
+    return embedded.open_store(expanded(place, "index"), write=write, number=number)
 
 
 def create_store(place: Place, space: Space) -> EmbeddedStore | PostgresStore:

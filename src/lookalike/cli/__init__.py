@@ -27,6 +27,7 @@ from lookalike.cli.output import shown
 from lookalike.cli.parity import parity
 from lookalike.cli.searching import search, similar
 from lookalike.cli.serving import serve
+from lookalike.cli.spaces import spaces
 from lookalike.cli.usage import usage
 from lookalike.config import Config
 from lookalike.errors import LookalikeError
@@ -98,5 +99,6 @@ for command in (
     parity,
     bridge,
     db,
+    spaces,
 ):
     main.add_command(command)

@@ -78,10 +78,10 @@ def check(config: Config, as_json: bool) -> None:
     """Say what the database is and holds, and look at every item."""
     with _opened(config) as store:
         facts, relations, stats = tuning.facts(store), tuning.relations(store), store.stats()
-        store.check()
+        n_bare = store.check()
     if as_json:
         named = [dict(zip(("name", "kind", "rows", "bytes"), row, strict=True)) for row in relations]
-        held = {"items": stats.items, "contents": stats.contents, "dead": stats.dead_slots}
+        held = {"items": stats.items, "contents": stats.contents, "dead": stats.dead_slots, "missing": n_bare}
         click.echo(json.dumps({**facts, "version": schema.VERSION, **held, "relations": named}, indent=2))
         return
     click.echo(f"server    PostgreSQL {facts['server']}, pgvector {facts['pgvector']}, {facts['encoding']}")
@@ -93,6 +93,9 @@ def check(config: Config, as_json: bool) -> None:
     click.echo(f"items     {stats.items:,} of {stats.contents:,} pictures; {stats.dead_slots:,} vectors no item uses")
     for name, kind, n_rows, n_bytes in relations:
         click.echo(f"{kind:<10}{name}: {amount(n_bytes)}" + (f", about {n_rows:,} rows" if kind == "table" else ""))
+    if n_bare:
+        click.echo(f"{n_bare:,} items have no vector in this space and are not found: run `lookalike spaces fill`.")
+        return
     click.echo("Every item has its vector, and every project its number of items.")
 
 

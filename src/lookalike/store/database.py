@@ -15,6 +15,7 @@ from lookalike.spaces import Space
 from lookalike.sql import statements
 from lookalike.store.faults import speaking_sql
 from lookalike.store.faults import writing as writing_files
+from lookalike.store.pointer import Watch
 
 FILE = "items.sqlite"
 FORMAT = 1
@@ -57,11 +58,13 @@ class Database:
     Args:
         folder: The store's folder.
         write: Whether this process holds the store's lock and may write.
+        watch: Raises before every operation if another space of the index is searched by now; None if it may be.
     """
 
-    def __init__(self, folder: Path, *, write: bool) -> None:
+    def __init__(self, folder: Path, *, write: bool, watch: Watch | None = None) -> None:
         self.folder = folder
         self._write = write
+        self._watch = watch
         self._write_lock = threading.Lock()
         self.path = folder / FILE
         self._log = folder / f"{FILE}-wal"
@@ -92,6 +95,14 @@ class Database:
             finally:
                 connection.close()
             unfinished.replace(self.path)
+
+    def require_file(self) -> None:
+        """StoreNotFound if there is none."""
+        if not self.path.is_file():
+            if self._watch is not None:
+                self._watch.require()  # dropped since, and not without another in its place
+            where = str(self.folder)
+            raise StoreNotFound(f"There is no index in {where}. Make one: lookalike index FOLDER.", store=where)
 
     def space(self) -> Space:
         """The space that the store is bound to. StoreTooNew if this version cannot read the rest."""
@@ -189,8 +200,10 @@ class Database:
             raise StoreError(f"{self.folder} was closed: open it again.", store=str(self.folder))
 
     def require_same_file(self) -> None:
-        """StoreNotFound or StoreError if the index that was opened here has been deleted, or replaced by another."""
+        """StoreNotFound, StoreSwitched or StoreError if what was opened here is deleted, left or replaced."""
         # A connection outlives its file: without a look, a deleted index would answer, and be written to, for ever.
+        if self._watch is not None:
+            self._watch.require()
         try:
             status = self.path.stat()
         except (FileNotFoundError, NotADirectoryError) as error:

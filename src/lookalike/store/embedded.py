@@ -5,6 +5,8 @@
     low-<n>.i8          more with each compaction; and the low bytes
     codes-<n>-<m>.i8    their short codes, read first by a search; derived, so never the only copy of anything
     lock                held by the writer
+    spaces.json         which spaces there are and which one is searched, see `pointer`; beside it spaces/<n>/, each a
+                        whole store of another space
 
 Vectors are on the disk before the transaction that names them commits. A reader looks at table `state` first, so it
 sees whole batches only, new ones at its next call. `open_store` checks headers and lengths; `check` reads everything.
@@ -22,10 +24,10 @@ from types import TracebackType
 
 import numpy as np
 
-from lookalike.errors import InputError, StoreError, StoreFull, StoreNotFound
+from lookalike.errors import InputError, StoreError, StoreFull, StoreSwitched
 from lookalike.spaces import Space
 from lookalike.store import items as item_rows
-from lookalike.store import lock
+from lookalike.store import lock, pointer
 from lookalike.store.database import Database, State
 from lookalike.store.faults import damaged, writing
 from lookalike.store.ledger import SqliteLedger
@@ -37,6 +39,9 @@ from lookalike.vectors import normalise, require_unit_rows
 
 PAGE = 1000
 """Items to a transaction when all are walked: a long one would keep the write-ahead log from being emptied."""
+
+FILLING = "filling"
+"""The lock of who fills a space, or takes it away."""
 
 OVERTAKEN = 5
 """How often a read is begun anew because a compaction has removed the files under it."""
@@ -55,7 +60,7 @@ def create(folder: Path, space: Space) -> EmbeddedStore:
     handle = lock.acquire(folder)
     try:
         database = Database(folder, write=True)
-        if database.path.exists():
+        if database.path.exists() or (folder / pointer.FILE).exists():
             raise StoreError(
                 f"There is an index in {folder} already: open it, or choose another folder.", store=str(folder)
             )
@@ -67,8 +72,14 @@ def create(folder: Path, space: Space) -> EmbeddedStore:
         raise
 
 
-def open_store(folder: Path, *, write: bool = False) -> EmbeddedStore:
+def open_store(folder: Path, *, write: bool = False, number: int | None = None) -> EmbeddedStore:
     """The store in a folder.
+
+    Args:
+        folder: The index.
+        write: Whether items will be added or removed.
+        number: The space to read, which stays open whatever is searched meanwhile; the one that is searched if left
+            out, until that changes.
 
     Raises:
         StoreNotFound: There is none.
@@ -77,10 +88,31 @@ def open_store(folder: Path, *, write: bool = False) -> EmbeddedStore:
         StoreTooNew: A newer version of lookalike wrote it.
         StoreCorrupt: A file of it is missing, cut off or not what was written.
     """
-    database = Database(folder, write=write)
-    if not database.path.is_file():
-        raise StoreNotFound(f"There is no index in {folder}. Make one: lookalike index FOLDER.", store=str(folder))
-    handle = lock.acquire(folder) if write else None
+    if number is not None:
+        pointer.read(folder).require(number, folder)
+        return _opened(Database(pointer.folder_of(folder, number), write=False))
+    for _ in range(OVERTAKEN):
+        with suppress(StoreSwitched):
+            return _open_current(folder, write=write)
+    return _open_current(folder, write=write)
+
+
+def open_beside(folder: Path, number: int) -> EmbeddedStore:
+    """The store of a space that is filled, open for writing. StoreLocked if another process fills it."""
+    beside = pointer.folder_of(folder, number)
+    return _opened(Database(beside, write=True), locked=(beside, FILLING))
+
+
+def _open_current(folder: Path, *, write: bool) -> EmbeddedStore:
+    number = pointer.read(folder).current
+    watch = pointer.Watch(folder, number)
+    database = Database(pointer.folder_of(folder, number), write=write, watch=watch)
+    return _opened(database, locked=(folder, lock.FILE) if write else None)
+
+
+def _opened(database: Database, locked: tuple[Path, str] | None = None) -> EmbeddedStore:
+    database.require_file()
+    handle = lock.acquire(*locked) if locked else None
     try:
         store = EmbeddedStore(database, database.space(), handle)
         store.verify()

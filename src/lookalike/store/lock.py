@@ -12,15 +12,15 @@ from lookalike.store.faults import writing
 FILE = "lock"
 
 
-def acquire(folder: Path) -> int:
-    """Take the writer's lock of a folder: a file descriptor to hand to `release`.
+def acquire(folder: Path, name: str = FILE) -> int:
+    """Take the writer's lock of a folder, or another one that it has: a file descriptor to hand to `release`.
 
     Raises:
         StoreLocked: Another process, or this one, writes already; the message says which.
         StoreReadOnly: The folder cannot be written.
     """
     with writing(folder):
-        handle = os.open(folder / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        handle = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -20,6 +20,7 @@ VERSION = last_migration("lookalike.store.postgres")
 """The last of the numbered files in `migrations`; tables of a later version are refused."""
 
 _SQL = statements("lookalike.store.postgres", "store.sql")
+_SPACES = statements("lookalike.store.postgres", "spaces.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +70,34 @@ def require_version(connection: Connection, place: str) -> int:
     return version
 
 
-def read_bound(connection: Connection, place: str) -> Bound:
-    """The space of the index.
+def read_bound(connection: Connection, place: str, number: int | None = None) -> Bound:
+    """The space that is searched, or another one of the index by its number.
 
     Raises:
         StoreNotFound: There is no index.
         StoreTooNew: A newer version of lookalike made the tables.
-        StoreError: They are of an older version.
+        StoreError: They are of an older version, or there is no such space.
     """
     version = require_version(connection, place)
     row = connection.execute(_SQL["read_index"]).fetchone() if version else None
     if row is None:
         raise not_found(place)
+    if number is not None:
+        row = connection.execute(_SPACES["read_space"], {"space": number}).fetchone()
+        if row is None:
+            raise no_space(place, number)
     return Bound(row[0], Space.from_json(row[2]))
+
+
+def no_space(place: str, number: int) -> StoreError:
+    """The error for a number that no space has, or not any more."""
+    return StoreError(f"There is no space {number} in {place}: see `lookalike spaces list`.", store=place)
+
+
+def require_length(space: Space) -> None:
+    """StoreError if its vectors are too long for this store."""
+    if space.dim > MAX_DIM:
+        raise StoreError(f"PostgreSQL takes vectors of up to {MAX_DIM:,} numbers; these have {space.dim:,}.")
 
 
 def bind(connection: Connection, place: str, space: Space) -> Bound:
@@ -90,8 +106,7 @@ def bind(connection: Connection, place: str, space: Space) -> Bound:
     Raises:
         StoreError: There is one already, or the vectors are too long.
     """
-    if space.dim > MAX_DIM:
-        raise StoreError(f"PostgreSQL takes vectors of up to {MAX_DIM:,} numbers; these have {space.dim:,}.")
+    require_length(space)
     with connection.transaction():
         connection.execute(_SQL["lock_migration"])
         row = connection.execute(_SQL["insert_space"], (space.dim, space.to_json())).fetchone()

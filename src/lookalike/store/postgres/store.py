@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookalike.contents import N_BYTES, UNCHECKED
-from lookalike.errors import InputError, StoreCorrupt
+from lookalike.errors import InputError, StoreCorrupt, StoreNotFound
 from lookalike.postgres import Database
 from lookalike.secret import Secret
 from lookalike.spaces import Space
@@ -25,6 +25,7 @@ from lookalike.store.postgres.finding import TIMEOUT_S, Finder
 from lookalike.store.postgres.ledger import PostgresLedger
 from lookalike.store.postgres.rows import asked_metadata, digest_of, escaped, item_of, plain, rows_of
 from lookalike.store.postgres.sampling import sample_of_project
+from lookalike.store.postgres.watch import Watch, require_current
 from lookalike.types import Filter, Item, Rows, Scored, StoreStats
 from lookalike.vectors import normalise, require_unit_rows
 
@@ -60,13 +61,15 @@ def create(url: Secret, space: Space) -> PostgresStore:
         raise
 
 
-def open_store(url: Secret, *, mirror: bool = False) -> PostgresStore:
+def open_store(url: Secret, *, mirror: bool = False, number: int | None = None) -> PostgresStore:
     """The store in a database; every one can be written by whom the database lets.
 
     Args:
         url: The address of the database.
         mirror: Keep the vectors in the memory of this process, 1.2 KB for each at 512 dimensions, and search them
             there. They are read in the background; until they are there, the database searches.
+        number: The space to search, whatever is searched meanwhile by others; the one that is searched if left out,
+            until that changes.
 
     Raises:
         StoreNotFound: There is none.
@@ -77,7 +80,8 @@ def open_store(url: Secret, *, mirror: bool = False) -> PostgresStore:
     """
     database = schema.connect(url, timeout_s=TIMEOUT_S)
     try:
-        store = PostgresStore(database, database.run(lambda c: schema.read_bound(c, database.place)))
+        bound = database.run(lambda c: schema.read_bound(c, database.place, number))
+        store = PostgresStore(database, bound, watched=number is None)
     except BaseException:
         database.close()
         raise
@@ -99,8 +103,9 @@ class PostgresStore:
         finder: Plans and makes searches.
     """
 
-    def __init__(self, database: Database, bound: schema.Bound) -> None:
+    def __init__(self, database: Database, bound: schema.Bound, *, watched: bool = True) -> None:
         self.space = bound.space
+        self._watch = Watch(database, bound.number) if watched else None
         self.ledger = PostgresLedger(database)
         self.bound = bound
         self.database = database
@@ -132,9 +137,16 @@ class PostgresStore:
         if limit < 1:
             raise InputError(f"A search must ask for at least one answer; limit is {limit}.")
         require_unit_rows(query[None, :], dim=self.space.dim, names=["query"])
-        with speaking():
-            how = self.finder.plan(query, limit=limit, where=where)
-            return self.finder.find(how, query, limit=limit, where=where)
+        self._require_current()
+        try:
+            with speaking():
+                how = self.finder.plan(query, limit=limit, where=where)
+                found = self.finder.find(how, query, limit=limit, where=where)
+        except StoreNotFound:
+            self._require_current(at_once=True)
+            raise
+        self._require_current(at_once=not found[0])  # a space that was dropped has no vectors
+        return found
 
     def get(self, keys: Sequence[tuple[str, str]]) -> list[Item | None]:
         """The items of these (project, id) pairs, in order; None where there is none."""
@@ -150,6 +162,7 @@ class PostgresStore:
             return np.empty((0, self.space.dim), np.float32), []
         asked = {"space": self.bound.number, "contents": [digest_of(content) for content in contents]}
         known = dict(self._rows("vectors", asked, timeout_s=LONG_TIMEOUT_S))
+        self._require_current(at_once=not known)
         found = [content for content in contents if bytes.fromhex(content) in known]
         return self._unit_rows(known[bytes.fromhex(content)] for content in found), found
 
@@ -210,6 +223,7 @@ class PostgresStore:
         Raises:
             InputError: A vector is not a finite float32 unit row, or an item's content has none; it is named.
             StoreFull: The disk is full; the store is as it was.
+            StoreSwitched: Another space is searched by now, which would lack these items.
         """
         require_unit_rows(vectors, dim=self.space.dim, names=contents)
         digests = [digest_of(content) for content in contents]
@@ -220,6 +234,7 @@ class PostgresStore:
         def write(connection: Connection) -> None:
             with connection.transaction():
                 connection.execute(_SQL["lock_writing"])
+                require_current(connection, self.database.place, self.bound.number)
                 numbers, added = writing.add_contents(connection, self.bound.number, digests, vectors)
                 if by_key:
                     writing.add_items(connection, self.bound.number, list(by_key.values()), numbers)
@@ -250,25 +265,31 @@ class PostgresStore:
             with connection.transaction():
                 connection.execute(_SQL["lock_compacting"])
                 gone = [number for (number,) in connection.execute(_SQL["delete_contents"]).fetchall()]
-                writing.note_change(connection, self.bound.number, removed=gone)
+                writing.note_removal(connection, gone)
             return len(gone)
 
         return self.database.run(write, timeout_s=LONG_TIMEOUT_S)
 
-    def check(self) -> None:
-        """Look at every item. Slow.
+    def check(self) -> int:
+        """Look at every item; how many have no vector in this space, as after a switch to one that lacked some. Slow.
 
         Raises:
-            StoreCorrupt: An item has no vector, or a project another number of items than was counted.
+            StoreCorrupt: An item has a vector in no space, or a project another number of items than was counted.
         """
-        for name, what in (("check_items", "items without a vector"), ("check_counts", "projects with a wrong count")):
-            ((n,),) = self._rows(name, {"space": self.bound.number}, timeout_s=LONG_TIMEOUT_S)
+        for name, what in (("check_vectors", "items without a vector"), ("check_counts", "projects with wrong counts")):
+            ((n,),) = self._rows(name, timeout_s=LONG_TIMEOUT_S)
             if n:
                 raise StoreCorrupt(
                     f"{self.database.place} has {n:,} {what}: its tables were changed by something else. Restore "
                     "them from a backup, or index the pictures again into another database.",
                     store=self.database.place,
                 )
+        ((n,),) = self._rows("check_items", {"space": self.bound.number}, timeout_s=LONG_TIMEOUT_S)
+        return int(n)
+
+    def _require_current(self, *, at_once: bool = False) -> None:
+        if self._watch is not None:
+            self._watch.require(at_once=at_once)
 
     def _items_of(self, project: str, where: Filter) -> Iterator[Item]:
         start = ""

@@ -189,6 +189,9 @@ WITH next AS (
 INSERT INTO lookalike_changes (space, version, added, removed)
 SELECT space, version, %(added)b::bigint[], %(removed)b::bigint[] FROM next
 
+-- space_numbers --
+SELECT space FROM lookalike_spaces ORDER BY space
+
 -- insert_projects --
 -- What is there already is left out first: an insert that meets it would use up a number.
 INSERT INTO lookalike_projects (name) SELECT new.name FROM unnest(%(names)b::text[]) AS new (name)
@@ -250,6 +253,11 @@ SELECT content FROM dead
 SELECT count(*) FROM lookalike_items WHERE NOT EXISTS (
   SELECT FROM lookalike_vectors
   WHERE space = %(space)s::smallint AND lookalike_vectors.content = lookalike_items.content
+)
+
+-- check_vectors --
+SELECT count(*) FROM lookalike_items WHERE NOT EXISTS (
+  SELECT FROM lookalike_vectors WHERE lookalike_vectors.content = lookalike_items.content
 )
 
 -- check_counts --
