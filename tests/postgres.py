@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -105,6 +106,7 @@ def running_postgres(*, version: str = "", **own: str) -> Iterator[Server]:
         yield Server(url, process.pid)
     finally:
         if process is not None:
+            process.send_signal(signal.SIGINT)  # at once: asked to terminate, it would wait for its clients
             end(process)
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lookalike.cache.rows import RECENT_S, ROW_BYTES, Notes, entry_of, row_of
 from lookalike.cached import CacheEntry, CacheStats, Holding, Pruning, TowerName
 from lookalike.errors import CacheError
-from lookalike.postgres import Database, apply_migrations
+from lookalike.postgres import Answer, Database, apply_migrations
 from lookalike.secret import Secret
 from lookalike.sql import statements
 
@@ -62,7 +62,7 @@ class PostgresCache:
         if not keys:
             return []
         asked = {"keys": list(keys), "stale": self._time(RECENT_S)}
-        rows = self._database.run(lambda c: c.cursor(binary=True).execute(_SQL["get"], asked).fetchall())
+        rows = self._run(lambda c: c.cursor(binary=True).execute(_SQL["get"], asked).fetchall())
         self._notes.use([row[0] for row in rows if row[1]])
         found = {row[0]: entry_of(row[0], row[2:]) for row in rows}
         return [found.get(key) for key in keys]
@@ -86,7 +86,7 @@ class PostgresCache:
             with connection.transaction():
                 connection.execute(_SQL["insert"], {**columns, "tower": _tower_code(connection, tower)})
 
-        self._database.run(insert)
+        self._run(insert)
         self._write_notes_if(self._notes.is_due)
 
     def count(self, *, hits: int = 0, misses: int = 0, saved_usd: float = 0.0) -> None:
@@ -105,7 +105,7 @@ class PostgresCache:
             holdings = tuple(Holding(tower=_tower(*row[:4]), entries=row[4]) for row in held)
             return CacheStats(holdings=holdings, n_bytes=n_bytes, hits=hits, misses=misses, saved_usd=saved_usd)
 
-        return self._database.run(read, timeout_s=HOUSEKEEPING_TIMEOUT_S)
+        return self._run(read, timeout_s=HOUSEKEEPING_TIMEOUT_S)
 
     def prune(self, what: Pruning) -> int:
         """Remove entries, and have the database use their room again; how many went."""
@@ -124,7 +124,7 @@ class PostgresCache:
             connection.execute(_SQL["vacuum"])
             return n
 
-        return self._database.run(delete, timeout_s=HOUSEKEEPING_TIMEOUT_S)
+        return self._run(delete, timeout_s=HOUSEKEEPING_TIMEOUT_S)
 
     def clear(self) -> int:
         """Remove everything."""
@@ -134,7 +134,7 @@ class PostgresCache:
         """Every whole entry, by key; no transaction is held between one page and the next."""
         last: bytes | None = b""
         while last is not None:
-            rows, towers = self._database.run(partial(_page, last))
+            rows, towers = self._run(partial(_page, last))
             names = {row[0]: _tower(*row[1:]) for row in towers}
             for code in dict.fromkeys(row[1] for row in rows):
                 found = {row[0]: entry_of(row[0], row[2:]) for row in rows if row[1] == code}
@@ -169,7 +169,13 @@ class PostgresCache:
                 connection.execute(_SQL["use"], {"keys": used, "now": self._time()})
                 connection.execute(_SQL["count"], (figures.hits, figures.misses, figures.saved_usd))
 
-        self._database.run(write)
+        self._run(write)
+
+    def _run(self, work: Callable[[Connection], Answer], *, timeout_s: float | None = None) -> Answer:
+        try:
+            return self._database.run(work, timeout_s=timeout_s)
+        except UnicodeEncodeError as error:
+            raise self._database.failure(f"{error.object!r} is not valid Unicode") from error
 
     def _time(self, ago_s: float = 0.0) -> datetime:
         return datetime.fromtimestamp(self._clock() - ago_s, UTC)
