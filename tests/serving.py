@@ -16,17 +16,20 @@ import httpx2
 from lookalike.config import Config, ServeSettings
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
+from lookalike.errors import StoreNotFound
 from lookalike.health import ServiceStatus
+from lookalike.http.buckets import Buckets
 from lookalike.http.collection import Collection
 from lookalike.http.connections import MAX_DESCRIPTORS
 from lookalike.http.context import Context
 from lookalike.http.fetching import Fetcher
 from lookalike.http.gate import Gatekeeper
+from lookalike.http.intake import Intake
 from lookalike.http.opening import open_context
 from lookalike.http.server import Server
 from lookalike.http.sockets import bind, url_of
 from lookalike.metrics import Metrics
-from lookalike.ports import EmbeddingService
+from lookalike.ports import EmbeddingService, JobQueue
 from lookalike.service import open_service
 from lookalike.types import Embedded, Job
 from lookalike.workers import WorkerPlan, WorkerPool
@@ -116,6 +119,10 @@ class Running:
     client: httpx2.Client = field(repr=False)
 
 
+def _no_queue() -> JobQueue:
+    raise StoreNotFound("There is no index in /nowhere/index. Make one: lookalike index FOLDER.")
+
+
 @contextmanager
 def serving(
     service: EmbeddingService | None = None,
@@ -123,6 +130,7 @@ def serving(
     index: Collection | None = None,
     settings: ServeSettings | None = None,
     fetcher: Fetcher | None = None,
+    intake: Intake | None = None,
     max_connections: int = MAX_DESCRIPTORS,
     port: int = 0,
 ) -> Iterator[Running]:
@@ -133,6 +141,7 @@ def serving(
         index: What is searched; there is no index if left out. Not closed.
         settings: As LOOKALIKE_... would have them; its host and port are not looked at.
         fetcher: Reads pictures at URLs, if they are allowed.
+        intake: Takes pictures in; there is no queue if left out. Not closed.
         max_connections: How many may be open.
         port: Where to listen; any that is free by default.
     """
@@ -148,6 +157,8 @@ def serving(
         settings=settings,
         metrics=metrics,
         gatekeeper=Gatekeeper.of(settings),
+        intake=intake or Intake(_no_queue, None),
+        buckets=Buckets.parse(settings.buckets),
         fetcher=fetcher,
     )
     listener = bind("127.0.0.1", port)  # from here on connections wait until the server takes them

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 
 import lookalike
-from lookalike.http import browsing, embed, health, items, openai, search
+from lookalike.http import adding, browsing, embed, health, hooks, items, openai, ordered, search
 from lookalike.http.context import Context
 from lookalike.http.middleware import add_middleware
 from lookalike.http.page import PageFiles, page_router
@@ -19,7 +19,8 @@ TAGS = [
     {"name": "embed", "description": "Pictures and texts to vectors."},
     {"name": "openai", "description": "The same in the shape of OpenAI's API: the `openai` client works unchanged."},
     {"name": "search", "description": "Find pictures by words, by an example, or by both."},
-    {"name": "items", "description": "What the index holds."},
+    {"name": "items", "description": "What the index holds, and what shall be added to it."},
+    {"name": "jobs", "description": "What becomes of pictures that were handed in."},
     {"name": "health", "description": "How the service is."},
 ]
 DESCRIPTION = """Turns images and text into embeddings, and finds pictures by words or by example.
@@ -51,7 +52,10 @@ def create_app(context: Context) -> FastAPI:
     app.include_router(openai.router, tags=["openai"], responses=responses(*ALWAYS, openai=True))
     app.include_router(search.router, tags=["search"], responses=responses(404, 409, *ALWAYS))
     app.include_router(browsing.router, tags=["items"], responses=responses(404, *ALWAYS))
+    app.include_router(adding.router, tags=["items"], responses=responses(404, 409, *ALWAYS))
     app.include_router(items.router, tags=["items"], responses=responses(404, *ALWAYS))
+    app.include_router(ordered.router, tags=["jobs"], responses=responses(404, *ALWAYS))
+    app.include_router(hooks.router, tags=["jobs"], responses=responses(404, *ALWAYS))
     app.include_router(health.router, tags=["health"])
     app.add_api_route("/openapi.json", partial(document, app), include_in_schema=False)
     app.include_router(page_router(PageFiles.read()))

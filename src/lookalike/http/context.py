@@ -10,9 +10,11 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from lookalike.config import ServeSettings
+from lookalike.http.buckets import Buckets
 from lookalike.http.collection import Collection
 from lookalike.http.fetching import Fetcher
 from lookalike.http.gate import Gatekeeper
+from lookalike.http.intake import Intake
 from lookalike.metrics import Metrics
 from lookalike.ports import EmbeddingService
 
@@ -27,6 +29,8 @@ class Context:
         settings: How the service behaves.
         metrics: Where figures go.
         gatekeeper: Knows the API keys.
+        intake: Takes pictures in.
+        buckets: The buckets whose objects may be handed in.
         fetcher: Reads pictures at URLs; None if the service does not.
         stopping: Set once the service has been told to stop.
         started_at: When it was started, on time.monotonic().
@@ -37,6 +41,8 @@ class Context:
     settings: ServeSettings
     metrics: Metrics
     gatekeeper: Gatekeeper
+    intake: Intake
+    buckets: Buckets = field(default_factory=Buckets)
     fetcher: Fetcher | None = None
     stopping: Event = field(default_factory=Event)
     started_at: float = field(default_factory=time.monotonic)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from lookalike.http.orders import ItemsRequest
 from lookalike.http.schemas import ImageRequest, OpenAIRequest, TextRequest, inlined
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
@@ -59,6 +60,32 @@ EMBED_IMAGE = _body(
             },
         ),
         "multipart/form-data": FORM,
+        "application/octet-stream": BINARY,
+        "image/*": BINARY,
+    }
+)
+
+ADD_ITEMS = _body(
+    {
+        **_json(
+            ItemsRequest,
+            {
+                "base64": {"id": "dress.png", "image": PIXEL, "caption": "a red dress", "metadata": {"colour": "red"}},
+                "bucket": {"uri": "s3://photos/dress.jpg", "project": "shop"},
+                "URL": {"url": "https://example.com/bicycle.jpg"},
+                "batch": {"project": "shop", "items": [{"id": "a", "image": PIXEL}, {"uri": "s3://photos/b.jpg"}]},
+            },
+        ),
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "image": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+                },
+                "required": ["image"],
+                "additionalProperties": False,
+            }
+        },
         "application/octet-stream": BINARY,
         "image/*": BINARY,
     }

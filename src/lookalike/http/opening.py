@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
+from lookalike import app, transfer
 from lookalike.config import Config
+from lookalike.http.buckets import Buckets
 from lookalike.http.collection import Collection
 from lookalike.http.context import Context
 from lookalike.http.fetching import Fetcher
 from lookalike.http.gate import Gatekeeper
+from lookalike.http.intake import Intake
 from lookalike.metrics import Metrics
 from lookalike.ports import EmbeddingService
 
@@ -24,13 +28,15 @@ def open_context(config: Config, service: EmbeddingService, metrics: Metrics) ->
         metrics: Where its figures go.
 
     Raises:
-        ConfigError: An API key cannot be used.
+        ConfigError: An API key or a bucket's name cannot be used.
     """
     gatekeeper = Gatekeeper.of(config.serve)
+    buckets = Buckets.parse(config.serve.buckets)
+    intake = Intake(partial(app.open_queue, config.index), transfer.open_keeper(config))
     collection = Collection(config, service)
     fetcher = Fetcher.of(config.serve)
     with ExitStack() as stack:
-        for closed_after in (collection, fetcher):
+        for closed_after in (collection, intake, fetcher):
             if closed_after is not None:
                 stack.callback(closed_after.close)
         collection.warm_up()
@@ -41,4 +47,6 @@ def open_context(config: Config, service: EmbeddingService, metrics: Metrics) ->
             settings=config.serve,
             metrics=metrics,
             gatekeeper=gatekeeper,
+            intake=intake,
+            buckets=buckets,
         )

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.config import ServeSettings
 from lookalike.errors import InputError, LookalikeError
-from lookalike.http.contents import MAX_HITS, MAX_PARTS, checked_text, picture_bytes
+from lookalike.http.contents import MAX_HITS, MAX_PARTS, checked_text, pair_of, picture_bytes
 from lookalike.http.examples import BINARY, PIXEL
 from lookalike.http.inputs import media_type, read_images
 from lookalike.http.jobs import off_loop
@@ -192,15 +192,8 @@ def _usable(entry: Any) -> Any:
 
 
 def _question(parts: Sequence[Part], options: Options) -> Question:
-    pairs = [_key_value(condition) for condition in options.where]
+    pairs = [pair_of(condition, item="where") for condition in options.where]
     if len(dict(pairs)) < len(set(pairs)):
         raise InputError("asks for two values of one key, which no item has.", item="where")
     where = Filter(project=options.project, metadata=dict(pairs))
     return Question(parts=parts, limit=options.limit, where=where, min_confidence=options.min_confidence)
-
-
-def _key_value(condition: str) -> tuple[str, str]:
-    key, colon, value = condition.partition(":")
-    if not colon:
-        raise InputError("must be 'key:value'.", item="where")
-    return key, value

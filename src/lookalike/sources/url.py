@@ -35,6 +35,8 @@ HEADERS = {
 UNTOLD_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream"})
 """Content types of servers that do not know what they have; the image door looks at the bytes in any case."""
 
+PRIVATE = "is on a host that is not on the public internet."
+
 MAX_SHOWN = 200
 """Characters of a URL in a message."""
 
@@ -95,7 +97,9 @@ class UrlReader:
 
     def require(self, url: str) -> None:
         """Raise InputError unless this is a URL that may be asked, as far as that shows without asking anybody."""
-        self._checked(url, item=shown(url))
+        literal = address_of(self._checked(url, item=shown(url)).host)
+        if literal is not None and not self._policy.is_allowed(literal):
+            raise InputError(PRIVATE, item=shown(url))
 
     def _checked(self, url: str | httpx2.URL, *, item: str) -> httpx2.URL:
         """The URL, if it may be asked; the address behind its name is checked when it is connected to."""
@@ -195,7 +199,7 @@ def _translated(host: str, *, item: str) -> Iterator[None]:
         yield
     except Forbidden:
         # `from None` and one sentence for all: who asked must not learn what a name leads to in here.
-        raise InputError("is on a host that is not on the public internet.", item=item) from None
+        raise InputError(PRIVATE, item=item) from None
     except httpx2.InvalidURL as error:
         raise InputError("redirects to something that is not a URL.", item=item) from error
     except httpcore2.TimeoutException as error:
