@@ -21,11 +21,12 @@ VERSION = 1
 BUSY_TIMEOUT_S = 10.0
 
 _SQL = statements("lookalike.queues", "sqlite.sql")
+_NO_FILE = (0, 0)
 _PRIMARY = 0xFF  # the low byte of an extended SQLite result code
 
 
 class QueueFile:
-    """Connections to the file, each lent to one thread at a time."""
+    """Connections to the file, each lent to one thread at a time; where another index is put, they are to its file."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -33,9 +34,9 @@ class QueueFile:
         self._lock = Lock()
         self._write_lock = Lock()
         self._idle: InEachProcess[list[sqlite3.Connection]] = InEachProcess(list)
-        if not folder.is_dir():
-            raise StoreNotFound(f"There is no index in {folder}. Make one: lookalike index FOLDER.", store=str(folder))
-        self._make()
+        self._inode = _NO_FILE
+        with self.lent():  # makes the file
+            pass
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -58,6 +59,8 @@ class QueueFile:
         """A connection; closed, and what was not committed undone, where the block fails."""
         with self._speaking():
             with self._lock:
+                self._follow()
+                inode = self._inode
                 connection = idle.pop() if (idle := self._idle()) else None
             connection = connection or self._connect()
             try:
@@ -66,7 +69,10 @@ class QueueFile:
                 connection.close()
                 raise
             with self._lock:
-                self._idle().append(connection)
+                if inode == self._inode:
+                    self._idle().append(connection)
+                    return
+            connection.close()
 
     def close(self) -> None:
         """Close the connections that are not lent; others may be opened again."""
@@ -76,22 +82,41 @@ class QueueFile:
         for connection in closing:
             connection.close()
 
-    def _make(self) -> None:
-        with self.lent() as connection:
-            connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            connection.execute("BEGIN IMMEDIATE")  # whoever comes second waits, and finds the tables
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > VERSION:
-                raise StoreTooNew(
-                    f"{self._path} has format {version} and this version of lookalike reads up to {VERSION}. Nothing "
-                    "was changed. Upgrade: pip install --upgrade lookalike.",
-                    store=str(self._folder),
-                )
-            if version == 0:
-                for statement in _SQL["create"].split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {VERSION}")
-            connection.execute("COMMIT")
+    def _follow(self) -> None:
+        """Go over to the file of the index that is in the folder now, where that is another than before."""
+        if self._inode == _inode(self._path) != _NO_FILE:
+            return
+        idle = self._idle()
+        while idle:
+            idle.pop().close()
+        if not self._folder.is_dir():
+            raise StoreNotFound(
+                f"There is no index in {self._folder}. Make one: lookalike index FOLDER.", store=str(self._folder)
+            )
+        connection = self._connect()
+        try:
+            self._make(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._inode = _inode(self._path)
+        idle.append(connection)
+
+    def _make(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        connection.execute("BEGIN IMMEDIATE")  # whoever comes second waits, and finds the tables
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise StoreTooNew(
+                f"{self._path} has format {version} and this version of lookalike reads up to {VERSION}. Nothing "
+                "was changed. Upgrade: pip install --upgrade lookalike.",
+                store=str(self._folder),
+            )
+        if version == 0:
+            for statement in _SQL["create"].split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -109,6 +134,14 @@ class QueueFile:
             yield
         except sqlite3.Error as error:
             raise _failed(error, self._folder) from error
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return _NO_FILE
+    return status.st_dev, status.st_ino
 
 
 def overtake(connection: sqlite3.Connection, items: Sequence[tuple[str, str]]) -> set[int]:
