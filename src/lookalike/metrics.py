@@ -164,5 +164,11 @@ def _index_gauges(stats: StoreStats) -> Iterator[Metric]:
     yield GaugeMetricFamily("lookalike_index_contents", "Distinct pictures among them.", value=stats.contents)
     yield GaugeMetricFamily("lookalike_index_projects", "Projects that they belong to.", value=len(stats.projects))
     yield GaugeMetricFamily("lookalike_index_bytes", "Size of the index on disk.", value=stats.n_bytes)
+    recall = GaugeMetricFamily(
+        "lookalike_index_recall", "Share of the true best answers that live searches found, by way.", labels=["way"]
+    )
+    for way, share in stats.recall.items():
+        recall.add_metric([way], share)
+    yield recall
     facts = {"space": stats.space.id, "model": stats.space.model}
     yield InfoMetricFamily("lookalike_index", "Which vectors the index holds.", value=facts)

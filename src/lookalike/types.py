@@ -200,16 +200,19 @@ class SourceObject:
     """Something that a source lists, not yet read.
 
     Attributes:
-        uri: Where it is; also the id of the item that it becomes.
+        uri: Its name, under which its outcome is on record; where it is and the id of its item too, without an order.
         stamp: What changes when the object does (size and modification time, an ETag); opaque.
-        n_bytes: Its size.
+        n_bytes: Its size; 0 if that is not known.
         problem: Why it cannot be read, if that shows already; empty otherwise.
+        order: What its source says of the picture: its id, project, caption and facts, and where the bytes are; None if
+            it says nothing but the uri.
     """
 
     uri: str
     stamp: str
     n_bytes: int
     problem: str = ""
+    order: Order | None = None
 
 
 class Outcome(StrEnum):
@@ -309,6 +312,8 @@ class StoreStats:
         projects: Number of items by project.
         space: The space that the index is bound to.
         unchecked: Of the contents, vectors that were imported without a check; see `contents`.
+        recall: The share of the true best answers that live searches of this process found lately, by the way in which
+            they were made; empty where every vector is looked at.
     """
 
     items: int
@@ -318,6 +323,7 @@ class StoreStats:
     projects: Mapping[str, int]
     space: Space
     unchecked: int = 0
+    recall: Mapping[str, float] = field(default_factory=dict)
 
 
 QueryKind = Literal["text", "image", "composed"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
@@ -150,6 +151,35 @@ def test_the_index_finds_items_in_the_stores_order(filled: Secret) -> None:
             assert [scored.similarity for scored in mine] == sorted((s.similarity for s in mine), reverse=True)
             assert len({s.item.id for s in mine} & {s.item.id for s in exact}) >= 9
             assert mine[0] == exact[0]
+
+
+def test_the_index_finds_a_large_projects_items(filled: Secret, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a project is measured for itself, what the index gives of it is what an exact search of it gives."""
+    monkeypatch.setattr(tuning, "LARGE_PROJECT", 100)
+    where = Filter(project="large")
+    with production.open_store(filled) as store:
+        tuning.build(store)
+        tuning.tune(store, dict(tuning.probes_of(store, None, n=20)))
+        query = store.sample(1, seed=5)[1][0]
+        assert "with a filter" not in store.finder.plan(query, limit=10, where=where).reason
+        mine, passed = store.finder.find(Plan(400, "asked"), query, limit=10, where=where)
+        exact, considered = store.finder.find(Plan(0, "asked"), query, limit=10, where=where)
+        assert passed == considered
+        assert len({s.item.id for s in mine} & {s.item.id for s in exact}) >= 9
+        assert {scored.item.project for scored in mine} == {"large"}
+        lines = store.finder.explain(Plan(400, "asked"), query, limit=10, where=where)
+        assert any("hnsw" in line for line in lines)
+
+
+def test_live_searches_are_looked_at_again(filled: Secret) -> None:
+    """A search by the memory is made once more by the database, and the figure is in the statistics."""
+    with production.open_store(filled) as store:
+        store.finder.keep_in_memory().join()
+        store.search(store.sample(1, seed=5)[1][0], limit=10, where=Filter())
+        for thread in threading.enumerate():
+            if thread.name == "lookalike-shadow":
+                thread.join()
+        assert list(store.stats().recall.values()) == [1.0]
 
 
 def test_deleted_items_leave_no_gap(new_database: NewDatabase) -> None:

@@ -55,6 +55,16 @@ def test_the_index_gives_as_many_as_are_wanted() -> None:
     assert plan(NEAR, limit=10, where=Filter(), tuning=quick).ef_search == 26
 
 
+def test_a_large_project_is_searched_as_it_was_measured() -> None:
+    """By the index where that finds enough of this project; with facts in the filter too, it is exact."""
+    tuning = replace(TUNING, settings={}, projects={"large": {"near": GOOD, "far": POOR}})
+    where = Filter(project="large")
+    assert plan(NEAR, limit=10, where=where, tuning=tuning).ef_search == 200
+    assert plan(FAR, limit=10, where=where, tuning=tuning).is_exact
+    assert plan(NEAR, limit=10, where=replace(where, metadata={"a": "b"}), tuning=tuning).is_exact
+    assert plan(NEAR, limit=10, where=Filter(project="small"), tuning=tuning).is_exact
+
+
 def test_doubtful_queries_count_as_the_harder_kind() -> None:
     """The boundary is above every cosine of words; where there is room, a quarter of it below the pictures."""
     pictures, words = np.linspace(0.5, 0.9, 100, dtype=np.float32), np.array([0.1, 0.6], np.float32)

@@ -121,6 +121,7 @@ def _holdings(stats: StoreStats | None) -> dict[str, Any] | None:
         "contents": stats.contents,
         "projects": len(stats.projects),
         "n_bytes": stats.n_bytes,
+        "recall": {way: round(share, 4) for way, share in stats.recall.items()},
         "space": stats.space.id,
         "model": stats.space.model,
     }

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from lookalike.errors import StoreError, StoreFull, StoreLocked, StoreNotFound, StoreReadOnly
+from lookalike.errors import (
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreLocked,
+    StoreNotFound,
+    StoreReadOnly,
+    StoreUnavailable,
+)
+from lookalike.postgres import LOST, UNREACHABLE
 
 # The codes: postgresql.org/docs/current/errcodes-appendix.html
 _FULL = {"53100"}
 _DENIED = {"42501", "25006"}
 _TIMED_OUT = {"57014"}
 _BUSY = {"55P03", "40P01", "40001"}
-_NO_TABLES = {"42P01", "3F000"}
+_GONE = {UNREACHABLE, LOST, "57P01", "57P02", "57P03", "53300"}
 _NO_PGVECTOR = {"0A000", "58P01", "42704"}
+_NOT_OURS = {"42P01", "3F000", "42703", "42704", "42883"}
 
 
 def failure(place: str, reason: str, code: str) -> StoreError:
@@ -29,11 +39,18 @@ def failure(place: str, reason: str, code: str) -> StoreError:
         return StoreError(sentence, store=place)
     if code in _BUSY:
         return StoreLocked(f"{place} is busy: others hold what this needs ({reason}). Try again.", store=place)
-    if code in _NO_TABLES:
-        return not_found(place)
-    if code in _NO_PGVECTOR and "vector" in reason:
+    if code in _GONE:
+        sentence = f"{place} cannot be reached now, or has no room for another connection ({reason}). Try again."
+        return StoreUnavailable(sentence, store=place)
+    if code in _NO_PGVECTOR and "vec" in reason:
         sentence = f"{place} has no pgvector of version 0.8 or later ({reason}): install it on the server."
         return StoreError(sentence, store=place)
+    if code in _NOT_OURS:
+        sentence = (
+            f"The index in {place} lacks something that was there ({reason}): restore its tables from a backup, or "
+            "drop them all and index the pictures again."
+        )
+        return StoreCorrupt(sentence, store=place)
     return StoreError(f"The index in {place} failed: {reason}.", store=place)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
@@ -14,9 +14,10 @@ from lookalike.errors import StoreError
 from lookalike.postgres import Database
 from lookalike.sql import statements
 from lookalike.store.postgres.mirror import Mirror
-from lookalike.store.postgres.planning import IN_MEMORY, SPARE, Kind, Plan, Setting, Tuning, plan
-from lookalike.store.postgres.rows import asked_metadata, item_of, rows_of, text_of
+from lookalike.store.postgres.planning import EXACT, IN_MEMORY, SPARE, Kind, Plan, Setting, Tuning, plan
+from lookalike.store.postgres.rows import asked_metadata, item_of, plain, rows_of, text_of
 from lookalike.store.postgres.schema import Bound
+from lookalike.store.postgres.shadow import Shadow
 from lookalike.store.postgres.writing import project_codes
 from lookalike.types import Filter, Rows, Scored
 from lookalike.vectors import normalise
@@ -49,11 +50,27 @@ class Finder:
         self._space = bound.number
         names = {"space": bound.number, "dim": bound.space.dim}
         self._search_index = _SQL["search_index"].format(**names)
+        self._search_project = _SQL["search_index_project"].format(**names)
         self._dim = bound.space.dim
         self._projects: dict[str, int] = {}
         self._mirror = Mirror(database, bound)
         self._tuning: Tuning | None = None
         self._tuning_due = float("-inf")
+        self._shadow = Shadow()
+
+    @property
+    def recall(self) -> Mapping[str, float]:
+        """What `Shadow` has seen of live searches; the ways are "memory" and "index", "near" and "far"."""
+        return self._shadow.recall
+
+    def search(self, query: Rows, *, limit: int, where: Filter) -> tuple[list[Scored], int]:
+        """The items nearest to a query, and how many passed the filter; see ports.VectorReader."""
+        how = self.plan(query, limit=limit, where=where)
+        found, passed = self.find(how, query, limit=limit, where=where)
+        if how.way != "exact":
+            way = f"{how.way}_{self._tuning.kind_of(query)}" if self._tuning else how.way
+            self._shadow.follow(way, found, lambda: self.find(EXACT, query, limit=limit, where=where)[0])
+        return found, passed
 
     def keep_in_memory(self) -> threading.Thread:
         """Begin to read the vectors into memory, where they are searched once they are there; the thread that reads."""
@@ -72,13 +89,13 @@ class Finder:
         """How this search is made."""
         if self._mirror.is_ready:
             return IN_MEMORY
-        if where.is_empty and time.monotonic() >= self._tuning_due:
+        if not where.metadata and time.monotonic() >= self._tuning_due:
             self._tuning = self._run(self._read_tuning)
             self._tuning_due = time.monotonic() + REFRESH_S
         return plan(query, limit=limit, where=where, tuning=self._tuning)
 
     def find(self, how: Plan, query: Rows, *, limit: int, where: Filter) -> tuple[list[Scored], int]:
-        """The items nearest to a query, and how many passed the filter; see ports.VectorReader."""
+        """What `search` does, in this way."""
         name, asked = self._question(query, limit, where)
         if asked is None:
             return [], 0
@@ -92,7 +109,8 @@ class Finder:
                 return _answer(rows)
         while True:
             rows = self._run(lambda c: c.cursor(binary=True).execute(_SQL[name], asked).fetchall())
-            if _is_whole(rows, limit, asked["n_contents"]) or not (rows or self._has_items(where)):
+            n_contents = asked["n_contents"]
+            if _is_whole(rows, limit, n_contents) or self._has_seen_all(rows, where, n_contents):
                 return _answer(rows)
             asked["n_contents"] *= MORE
 
@@ -105,8 +123,8 @@ class Finder:
         def ask(connection: Connection) -> list[str]:
             with connection.transaction():
                 if not how.is_exact:
-                    connection.execute(_SQL["set_search"], {"ef_search": how.ef_search})
-                statement = _SQL[name] if how.is_exact else self._search_index
+                    connection.execute(*self._set_search(how, asked))
+                statement = _SQL[name] if how.is_exact else self._index_statement(asked)
                 rows = connection.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {statement}".encode(), asked).fetchall()
             return [row[0] for row in rows]
 
@@ -150,14 +168,24 @@ class Finder:
 
     def _ask_index(self, connection: Connection, how: Plan, asked: dict[str, Any]) -> list[Any]:
         with connection.transaction():
-            connection.execute(_SQL["set_search"], {"ef_search": how.ef_search})
-            return connection.cursor(binary=True).execute(self._search_index.encode(), asked).fetchall()
+            connection.execute(*self._set_search(how, asked))
+            return connection.cursor(binary=True).execute(self._index_statement(asked).encode(), asked).fetchall()
 
-    def _has_items(self, where: Filter) -> bool:
+    def _index_statement(self, asked: dict[str, Any]) -> str:
+        return self._search_project if "project" in asked else self._search_index
+
+    def _set_search(self, how: Plan, asked: dict[str, Any]) -> tuple[str, dict[str, int]]:
+        return _SQL["set_search_project" if "project" in asked else "set_search"], {"ef_search": how.ef_search}
+
+    def _has_seen_all(self, rows: Sequence[Sequence[Any]], where: Filter, n_contents: int) -> bool:
+        """Whether no vector was left out by an exact search of so many contents: some items may have none."""
+        if rows:
+            return bool(rows[0][8] < n_contents)
         if not where.is_empty:  # what passes a filter has items
-            return False
-        row = self._run(lambda connection: connection.execute(_SQL["n_items"]).fetchone())
-        return row is not None and row[0] > 0
+            return True
+        asked = {"space": self._space}
+        row = self._run(lambda connection: connection.execute(_MIRROR["count"], asked).fetchone())
+        return row is None or row[0] < n_contents
 
     def _code(self, project: str) -> int | None:
         if project not in self._projects:
@@ -171,13 +199,17 @@ class Finder:
             return None
         rows = connection.execute(_SQL["read_settings"], asked).fetchall()
         kinds: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
+        settings: dict[str | None, dict[Kind, Setting]] = {None: {}}
+        for project, kind, *values in rows:
+            settings.setdefault(project, {})[kinds[kind]] = Setting(*values)
         centre, boundary, measured_items, items = row
         return Tuning(
             centre=normalise(rows_of([centre], dim=self._dim))[0],
             boundary=boundary,
             measured_items=measured_items,
             items=items,
-            settings={kinds[kind]: Setting(*values) for kind, *values in rows},
+            settings=settings[None],
+            projects={plain(project): measured for project, measured in settings.items() if project is not None},
         )
 
 

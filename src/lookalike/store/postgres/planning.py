@@ -4,12 +4,16 @@ The index (HNSW) finds most of the nearest vectors, not all; how many depends on
 `ef_search`, and above all on the query: words lie outside the cone that the pictures fill, and there it misses many.
 So it is asked only for kinds of queries for which its recall has been measured here and is good enough. Everything else
 is exact. Kinds are told apart by where the query lies, since a vector does not say whether it was made of words.
+
+With a filter, what the index gives is mostly not what passes it, and all that passes is soon looked at. Only where one
+project is a large part of the collection the index is scanned on and on until enough of it was met, if that was
+measured to find enough, in less time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -64,6 +68,7 @@ class Tuning:
         measured_items: How many items there were.
         items: How many there are now.
         settings: By kind of query.
+        projects: The same for searches of one project, by its name, where it is large.
     """
 
     centre: Rows
@@ -71,6 +76,7 @@ class Tuning:
     measured_items: int
     items: int
     settings: Mapping[Kind, Setting]
+    projects: Mapping[str, Mapping[Kind, Setting]] = field(default_factory=dict)
 
     def kind_of(self, query: Rows) -> Kind:
         """Where a (dim,) query lies."""
@@ -96,7 +102,13 @@ class Plan:
         """Whether every vector that passes the filter is looked at."""
         return self.ef_search == 0
 
+    @property
+    def way(self) -> Literal["memory", "exact", "index"]:
+        """A word for it."""
+        return "memory" if self.in_memory else "exact" if self.is_exact else "index"
 
+
+EXACT = Plan(0, "Exact: asked for.")
 IN_MEMORY = Plan(0, "In memory: this process keeps the vectors, and looks at every one.", in_memory=True)
 
 
@@ -109,7 +121,8 @@ def plan(query: Rows, *, limit: int, where: Filter, tuning: Tuning | None) -> Pl
         where: Which items count.
         tuning: What was measured; None if nothing was.
     """
-    if not where.is_empty:
+    settings = _settings(where, tuning)
+    if settings is None:
         return Plan(0, "Exact: with a filter every item that passes is looked at, since an index loses most of them.")
     if tuning is None:
         return Plan(0, "Exact: there is no index on vectors that was measured; `lookalike db index` makes one.")
@@ -120,7 +133,7 @@ def plan(query: Rows, *, limit: int, where: Filter, tuning: Tuning | None) -> Pl
             "run `lookalike db index` again.",
         )
     kind = tuning.kind_of(query)
-    setting = tuning.settings.get(kind)
+    setting = settings.get(kind)
     if setting is None or setting.ef_search == 0:
         reached = f" (at most {setting.recall:.3f})" if setting else ""
         return Plan(0, f"Exact: no setting of the index finds enough in less time for queries {_place(kind)}{reached}.")
@@ -132,6 +145,13 @@ def plan(query: Rows, *, limit: int, where: Filter, tuning: Tuning | None) -> Pl
         f"Index with ef_search {ef_search}: a query {_place(kind)}, for which a recall of {setting.recall:.3f} was "
         f"measured, {setting.p50_ms:.1f} ms instead of {setting.exact_p50_ms:.1f}.",
     )
+
+
+def _settings(where: Filter, tuning: Tuning | None) -> Mapping[Kind, Setting] | None:
+    """What was measured for searches with this filter; None if nothing ever is."""
+    if where.is_empty:
+        return tuning.settings if tuning else {}
+    return tuning.projects.get(where.project) if tuning and where.project and not where.metadata else None
 
 
 def _place(kind: Kind) -> str:

@@ -108,7 +108,7 @@ def copied(space: int, numbers: Sequence[int], rows: Rows) -> tuple[bytes, memor
     table["space_bytes"], table["space"] = 2, space
     table["content_bytes"], table["content"] = 8, numbers
     table["vector_bytes"], table["dim"], table["values"] = 4 + 2 * dim, dim, rows
-    return _HEADER, memoryview(table.view(np.uint8)), _TRAILER
+    return _HEADER, table.view(np.uint8).data, _TRAILER
 
 
 def rows_of(vectors: Iterable[bytes], *, dim: int) -> Rows:

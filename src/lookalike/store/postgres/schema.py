@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 VERSION = last_migration("lookalike.store.postgres")
 """The last of the numbered files in `migrations`; tables of a later version are refused."""
 
+PATIENCE_S = 10.0
+"""For how long a database that was there is waited for: a restart takes a second or two, a failover up to ten."""
+
 _SQL = statements("lookalike.store.postgres", "store.sql")
 _SPACES = statements("lookalike.store.postgres", "spaces.sql")
 
@@ -124,7 +127,8 @@ def connect(url: Secret, *, timeout_s: float) -> Database:
         ConfigError: The address cannot be read.
         MissingDependency: psycopg is not installed.
     """
-    return Database(url, setting="The address of the index", failed=failure, timeout_s=timeout_s)
+    setting = "The address of the index"
+    return Database(url, setting=setting, failed=failure, timeout_s=timeout_s, patience_s=PATIENCE_S)
 
 
 def _require_known(version: int, place: str) -> None:

@@ -140,8 +140,7 @@ class PostgresStore:
         self._require_current()
         try:
             with speaking():
-                how = self.finder.plan(query, limit=limit, where=where)
-                found = self.finder.find(how, query, limit=limit, where=where)
+                found = self.finder.search(query, limit=limit, where=where)
         except StoreNotFound:
             self._require_current(at_once=True)
             raise
@@ -184,6 +183,7 @@ class PostgresStore:
             unchecked=n_unchecked,
             projects={plain(name): n_items for name, n_items in projects},
             space=self.space,
+            recall=self.finder.recall,
         )
 
     def items(self, where: Filter) -> Iterator[Item]:
@@ -288,8 +288,11 @@ class PostgresStore:
         return int(n)
 
     def _require_current(self, *, at_once: bool = False) -> None:
+        """StoreSwitched if another space is searched by now; of one that was opened by its number that it is gone."""
         if self._watch is not None:
             self._watch.require(at_once=at_once)
+        elif at_once:
+            self.database.run(lambda c: schema.read_bound(c, self.database.place, self.bound.number))
 
     def _items_of(self, project: str, where: Filter) -> Iterator[Item]:
         start = ""

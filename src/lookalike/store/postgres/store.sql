@@ -56,6 +56,13 @@ ORDER BY distance, name, id LIMIT %(limit)s
 -- For this transaction only.
 SELECT set_config('hnsw.ef_search', %(ef_search)s::text, true), set_config('enable_seqscan', 'off', true)
 
+-- set_search_project --
+-- For this transaction only. The index is scanned on until enough of the project were met; what comes out of order is
+-- put in order outside.
+SELECT set_config('hnsw.ef_search', %(ef_search)s::text, true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
+  set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true),
+  set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+
 -- search_index --
 -- The index gives contents in about their order; threshold, ties and the order of the answer are made outside of it.
 WITH near AS MATERIALIZED (
@@ -75,12 +82,38 @@ CROSS JOIN LATERAL (
 JOIN lookalike_projects USING (project)
 ORDER BY distance, name, id LIMIT %(limit)s
 
+-- search_index_project --
+WITH near AS MATERIALIZED (
+  SELECT content, vector::halfvec({dim}) <#> %(query)s::halfvec({dim}) AS product
+  FROM lookalike_vectors_{space} AS vectors
+  WHERE EXISTS (
+    SELECT FROM lookalike_items
+    WHERE lookalike_items.content = vectors.content AND lookalike_items.project = %(project)s::integer
+  )
+  ORDER BY product LIMIT %(n_contents)s
+), scored AS (
+  SELECT content, least(greatest(product, -1), 1) AS distance FROM near
+)
+SELECT name, id, sha256, uri, caption, metadata::text, -distance, n_items,
+  (SELECT count(*) FROM scored), (SELECT -max(distance) FROM scored)
+FROM scored
+CROSS JOIN LATERAL (
+  SELECT * FROM lookalike_items
+  WHERE lookalike_items.content = scored.content AND lookalike_items.project = %(project)s::integer OFFSET 0
+) AS item
+CROSS JOIN LATERAL (
+  SELECT sha256 FROM lookalike_contents WHERE lookalike_contents.content = scored.content OFFSET 0
+) AS picture
+JOIN lookalike_projects USING (project)
+ORDER BY distance, name, id LIMIT %(limit)s
+
 -- read_tuning --
 SELECT centre, boundary, tuned.n_items, (SELECT coalesce(sum(n_items), 0)::bigint FROM lookalike_projects)
 FROM lookalike_tuning AS tuned WHERE space = %(space)s::smallint
 
 -- read_settings --
-SELECT kind, ef_search, recall, p50_ms, exact_p50_ms FROM lookalike_settings WHERE space = %(space)s::smallint
+SELECT name, kind, ef_search, recall, p50_ms, exact_p50_ms
+FROM lookalike_settings LEFT JOIN lookalike_projects USING (project) WHERE space = %(space)s::smallint
 
 -- search_among --
 -- Vectors are looked up in the order of their numbers, which an array is sorted for: a join would do it in any order.

@@ -30,8 +30,16 @@ VALUES (
 )
 
 -- insert_setting --
-INSERT INTO lookalike_settings (space, kind, ef_search, recall, p50_ms, exact_p50_ms)
-VALUES (%(space)s::smallint, %(kind)s, %(ef_search)s, %(recall)s, %(p50_ms)s, %(exact_p50_ms)s)
+INSERT INTO lookalike_settings (space, project, kind, ef_search, recall, p50_ms, exact_p50_ms)
+VALUES (
+  %(space)s::smallint, coalesce((SELECT project FROM lookalike_projects WHERE name = %(project)s), 0), %(kind)s,
+  %(ef_search)s, %(recall)s, %(p50_ms)s, %(exact_p50_ms)s
+)
+
+-- large_projects --
+SELECT name FROM lookalike_projects
+WHERE n_items >= %(least)s AND n_items >= %(share)s * (SELECT sum(n_items) FROM lookalike_projects)
+ORDER BY n_items DESC, name
 
 -- facts --
 SELECT
