@@ -16,12 +16,11 @@ from lookalike import embed
 from lookalike.caches import cached
 from lookalike.config import Config
 from lookalike.environment import expanded
-from lookalike.errors import InputError
 from lookalike.hosted import open_hosted, open_meters
 from lookalike.known import known_model
 from lookalike.places import Address, Place
 from lookalike.policy import ImagePolicy
-from lookalike.ports import Encoder, Meter, Recorder, Source, Vectorizer
+from lookalike.ports import Encoder, Meter, Recorder, Vectorizer
 from lookalike.providers.reference import ModelRef
 from lookalike.queues import open_feed as open_feed
 from lookalike.queues import open_queue as open_queue
@@ -299,19 +298,6 @@ def memory_store(space: Space) -> MemoryStore:
     from lookalike.store import memory
 
     return memory.MemoryStore(space)
-
-
-def open_sources(places: Sequence[str | Path | Source]) -> list[Source]:
-    """A source for each place: a folder or file by its path, or a source as it is.
-
-    Raises:
-        InputError: There is no such folder or file.
-    """
-    from lookalike.sources.folder import FolderSource
-
-    if isinstance(places, str | Path):
-        raise InputError(f"places is one path, {str(places)!r}: hand in a list of them.")
-    return [FolderSource(Path(place)) if isinstance(place, str | Path) else place for place in places]
 
 
 class Embedder(embed.Embedder):

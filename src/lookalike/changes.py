@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from lookalike.chunks import chunked
 from lookalike.errors import InputError
@@ -17,6 +18,25 @@ LOOKUP_SIZE = 512
 
 Before = Sequence[tuple[str, Item | None]]
 """For each object the id of its item, and the item that there is."""
+
+
+class Known(Protocol):
+    """What there is before a run."""
+
+    @property
+    def store(self) -> VectorReader:
+        """The items."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """What became of each object."""
+        ...
+
+    @property
+    def project(self) -> str:
+        """The project of objects that do not say theirs."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,29 +60,39 @@ def read_objects(source: Source, objects: Sequence[SourceObject], max_bytes: int
         except InputError as error:
             pictures.append(Picture(obj, reason=error.reason))
         else:
-            pictures.append(Picture(obj, hashlib.sha256(data).hexdigest(), data))
+            pictures.append(Picture(replace(obj, n_bytes=len(data)), hashlib.sha256(data).hexdigest(), data))
     return pictures
 
 
+def project_of(obj: SourceObject, known: Known) -> str:
+    """The project that an object belongs to: its own if it says so, else that of the run."""
+    return (obj.order and obj.order.project) or known.project
+
+
 def changed(
-    source: Source, ledger: Ledger, project: str, seen: set[int], on_unchanged: Callable[[int], None]
+    source: Source, known: Known, seen: set[int], on_unchanged: Callable[[int], None]
 ) -> Iterator[SourceObject]:
-    """The objects of a source that are not stored as they are now; adds the hash of every uri to `seen`."""
+    """The objects of a source that are not stored as they are now; adds the hash of each one's name to `seen`."""
     for batch in chunked(source.objects(), LOOKUP_SIZE):
-        known = ledger.known(project, [obj.uri for obj in batch])
-        seen.update(hash(obj.uri) for obj in batch)
-        fresh = [obj for obj in batch if not _is_unchanged(obj, known.get(obj.uri))]
+        entries = _entries(known, batch)
+        seen.update(_hash(project_of(obj, known), obj.uri) for obj in batch)
+        fresh = [obj for obj, entry in zip(batch, entries, strict=True) if not _is_unchanged(obj, entry)]
+        if len(fresh) < len(batch):
+            fresh = _with_missing(batch, fresh, known)
         if len(fresh) < len(batch):
             on_unchanged(len(batch) - len(fresh))
         yield from fresh
 
 
-def known_items(store: VectorReader, ledger: Ledger, project: str, pictures: Sequence[Picture]) -> Before:
-    """What the objects are until now; an item that was imported has an id of its own."""
-    uris = [picture.obj.uri for picture in pictures]
-    known = ledger.known(project, uris)
-    ids = [known[uri].item_id if uri in known else uri for uri in uris]
-    return list(zip(ids, store.get([(project, item_id) for item_id in ids]), strict=True))
+def known_items(known: Known, pictures: Sequence[Picture]) -> Before:
+    """What the objects are until now; an item that was imported, or that a table knows, has an id of its own."""
+    objects = [picture.obj for picture in pictures]
+    ids = [
+        obj.order.id if obj.order else entry.item_id if entry else obj.uri
+        for obj, entry in zip(objects, _entries(known, objects), strict=True)
+    ]
+    keys = [(project_of(obj, known), item_id) for obj, item_id in zip(objects, ids, strict=True)]
+    return list(zip(ids, known.store.get(keys), strict=True))
 
 
 def decided(picture: Picture, before: Item | None, reason: str, new: set[str]) -> Outcome:
@@ -84,24 +114,21 @@ def decided(picture: Picture, before: Item | None, reason: str, new: set[str]) -
     return Outcome.DUPLICATE
 
 
-def gone(
-    source: Source, ledger: Ledger, project: str, seen: set[int], warn: Callable[[str], None]
-) -> Iterator[LedgerEntry]:
+def gone(source: Source, known: Known, seen: set[int], warn: Callable[[str], None]) -> Iterator[LedgerEntry]:
     """What the ledger knows below a source that its last listing did not show, except where that is unsure.
 
     Args:
         source: Listed to its end.
-        ledger: What is known.
-        project: Of this project.
-        seen: Hashes of the uris that were listed.
+        known: What there is; of the run's project, or of all, where the source says whose its objects are.
+        seen: Hashes of what was listed; see `changed`.
         warn: Told a sentence for each place that is unsure and holds items.
     """
     if not source.prefix.endswith("/"):  # a single file: there is nothing below it
         return
     unsure = tuple(source.unsure())
     kept: Counter[str] = Counter()
-    for entry in ledger.under(project, source.prefix):
-        if hash(entry.uri) in seen:
+    for entry in known.ledger.under(None if source.names_projects else known.project, source.prefix):
+        if _hash(entry.project, entry.uri) in seen:
             continue
         place = next((prefix for prefix in unsure if entry.uri.startswith(prefix)), None)
         if place is None:
@@ -111,8 +138,30 @@ def gone(
     for place, count in kept.items():
         warn(
             f"{place} shows no pictures now, and {count} are indexed from it: kept them, in case its drive is not "
-            f"mounted. If they are gone for good: lookalike forget {place}"
+            f"mounted, or it cannot be listed. If they are gone for good: lookalike forget {place}"
         )
+
+
+def _entries(known: Known, objects: Sequence[SourceObject]) -> list[LedgerEntry | None]:
+    """What the ledger has of these objects, in order."""
+    uris: defaultdict[str, list[str]] = defaultdict(list)
+    for obj in objects:
+        uris[project_of(obj, known)].append(obj.uri)
+    found = {project: known.ledger.known(project, names) for project, names in uris.items()}
+    return [found[project_of(obj, known)].get(obj.uri) for obj in objects]
+
+
+def _with_missing(batch: Sequence[SourceObject], fresh: list[SourceObject], known: Known) -> list[SourceObject]:
+    """And those of a table whose item is not there any more: by its uri the ledger could not be told that it went."""
+    ordered = [obj for obj in batch if obj.order is not None]
+    items = known.store.get([(project_of(obj, known), obj.order.id) for obj in ordered if obj.order])
+    missing = {obj.uri for obj, item in zip(ordered, items, strict=True) if item is None}
+    kept = {obj.uri for obj in fresh} | missing
+    return [obj for obj in batch if obj.uri in kept] if missing else fresh
+
+
+def _hash(project: str, uri: str) -> int:
+    return hash((project, uri))
 
 
 def _is_unchanged(obj: SourceObject, entry: LedgerEntry | None) -> bool:

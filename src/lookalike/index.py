@@ -197,10 +197,12 @@ class Index:
         project: str | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Report:
-        """Bring the index up to date with folders, files or other sources; safe to interrupt and to run again."""
+        """Bring the index up to date with folders, files, buckets or other sources; safe to interrupt and run again."""
         from lookalike.ingest import Ingest, compact_if_due
+        from lookalike.transfer import open_sources
 
-        report = Ingest(self._target(project)).run(app.open_sources(sources), on_progress=on_progress)
+        opened = open_sources(sources, self._config)
+        report = Ingest(self._target(project)).run(opened, on_progress=on_progress)
         compact_if_due(self._store)
         return report
 
@@ -227,9 +229,10 @@ class Index:
         A hosted model is asked for nothing, as that would cost money: how long it would take is not known then.
         """
         from lookalike.survey import survey
+        from lookalike.transfer import open_sources
 
-        is_timed = not app.is_hosted(self.model)
-        return survey(app.open_sources(sources), self._target(project), is_timed=is_timed, on_progress=on_progress)
+        is_timed, opened = not app.is_hosted(self.model), open_sources(sources, self._config)
+        return survey(opened, self._target(project), is_timed=is_timed, on_progress=on_progress)
 
     def duplicates(
         self,
@@ -277,10 +280,11 @@ class Index:
         project = project or self._config.project
         folders = tuple(place for place in places if place.endswith("/"))
         below = [item.id for item in self.items(project=project) if folders and item.uri.startswith(folders)]
-        n_deleted = self._delete(project, [*below, *(place for place in places if place not in folders)])
-        # What failed there is not an item, and must not be listed for ever.
-        failed = [entry.uri for folder in folders for entry in self._store.ledger.under(project, folder)]
-        self._store.ledger.forget(project, [*failed, *places])
+        # What failed there is not an item, and must not be listed for ever; an item of a table lies elsewhere.
+        entries = [entry for folder in folders for entry in self._store.ledger.under(project, folder)]
+        ids = [*below, *(entry.item_id for entry in entries), *(place for place in places if place not in folders)]
+        n_deleted = self._delete(project, list(dict.fromkeys(ids)))
+        self._store.ledger.forget(project, [*(entry.uri for entry in entries), *places])
         return n_deleted
 
     def compact(self) -> int:

@@ -17,7 +17,17 @@ from typing import Protocol
 
 import numpy as np
 
-from lookalike.changes import LOOKUP_SIZE, Before, Picture, changed, decided, gone, known_items, read_objects
+from lookalike.changes import (
+    LOOKUP_SIZE,
+    Before,
+    Picture,
+    changed,
+    decided,
+    gone,
+    known_items,
+    project_of,
+    read_objects,
+)
 from lookalike.chunks import chunked
 from lookalike.embed import Embedder
 from lookalike.errors import BudgetExceeded, ProviderError
@@ -47,7 +57,7 @@ class Target:
         store: Where items and vectors go.
         ledger: Where outcomes go.
         embedder: Makes the vectors; should use one core per call, so that `threads` of them fill the machine.
-        project: The project of every item.
+        project: The project of every item whose source does not say another.
         threads: Worker threads.
     """
 
@@ -86,7 +96,7 @@ class Ingest:
             try:
                 for source in sources:
                     seen: set[int] = set()
-                    fresh = changed(source, target.ledger, target.project, seen, tally.skip)
+                    fresh = changed(source, target, seen, tally.skip)
                     flow = _Flow(target, source, pool, tally)
                     try:
                         flow.run(fresh)
@@ -101,9 +111,10 @@ class Ingest:
 
     def _remove_gone(self, source: Source, seen: set[int], tally: Tally) -> None:
         target = self._target
-        for batch in chunked(gone(source, target.ledger, target.project, seen, tally.warn), LOOKUP_SIZE):
-            target.store.delete([(target.project, entry.item_id) for entry in batch])
-            target.ledger.forget(target.project, [entry.uri for entry in batch])
+        for batch in chunked(gone(source, target, seen, tally.warn), LOOKUP_SIZE):
+            target.store.delete([(entry.project, entry.item_id) for entry in batch])
+            for project in {entry.project for entry in batch}:
+                target.ledger.forget(project, [entry.uri for entry in batch if entry.project == project])
             tally.count({Outcome.REMOVED: sum(entry.outcome is not Outcome.FAILED for entry in batch)})
 
 
@@ -171,9 +182,9 @@ class _Flow:
             self._bad[fresh[failure.position].content] = failure.reason
         contents = [fresh[position].content for position in vectors.positions.tolist()]
         self._in_flight.difference_update(picture.content for picture in fresh)
-        before = known_items(self._target.store, self._target.ledger, self._target.project, pictures)
+        before = known_items(self._target, pictures)
         entries = self._outcomes(pictures, before, set(contents))
-        self._write(entries, before, contents, vectors.values)
+        self._write(pictures, entries, before, contents, vectors.values)
         self._tally.finish(entries, sum(picture.obj.n_bytes for picture in pictures if picture.content))
 
     def _outcomes(self, pictures: Sequence[Picture], before: Before, new: set[str]) -> list[LedgerEntry]:
@@ -183,7 +194,7 @@ class _Flow:
             outcome = decided(picture, item, reason, new)
             entries.append(
                 LedgerEntry(
-                    project=self._target.project,
+                    project=project_of(picture.obj, self._target),
                     item_id=item_id,
                     uri=picture.obj.uri,
                     stamp=picture.obj.stamp,
@@ -194,13 +205,17 @@ class _Flow:
             )
         return entries
 
-    def _write(self, entries: Sequence[LedgerEntry], before: Before, contents: list[str], values: Rows) -> None:
+    def _write(
+        self,
+        pictures: Sequence[Picture],
+        entries: Sequence[LedgerEntry],
+        before: Before,
+        contents: list[str],
+        values: Rows,
+    ) -> None:
         items = [
-            # What its owner said of it stays.
-            replace(item, content=entry.content, uri=entry.uri)
-            if item
-            else Item(id=item_id, content=entry.content, project=entry.project, uri=entry.uri)
-            for entry, (item_id, item) in zip(entries, before, strict=True)
+            _item(picture.obj, entry, item)
+            for picture, entry, (_, item) in zip(pictures, entries, before, strict=True)
             if entry.outcome is not Outcome.FAILED
         ]
         # Without a content nothing was read, and nothing is known: a disk or a network that fails for a moment.
@@ -213,6 +228,23 @@ class _Flow:
             # A picture that was fine and is now broken must not go on being found by what it was.
             self._target.store.delete(spoiled)
         self._target.ledger.record(entries)
+
+
+def _item(obj: SourceObject, entry: LedgerEntry, before: Item | None) -> Item:
+    """What an object is from now on."""
+    if obj.order is not None:  # its source has the last word
+        says = obj.order
+        return Item(
+            id=entry.item_id,
+            content=entry.content,
+            project=entry.project,
+            uri=says.uri,
+            caption=says.caption,
+            metadata=says.metadata,
+        )
+    if before is not None:
+        return replace(before, content=entry.content, uri=entry.uri)  # what its owner said of it stays
+    return Item(id=entry.item_id, content=entry.content, project=entry.project, uri=entry.uri)
 
 
 def compact_if_due(store: WritableStore) -> None:

@@ -261,6 +261,11 @@ class Source(Protocol):
         """What the uri of every object of this source starts with, and of no other's."""
         ...
 
+    @property
+    def names_projects(self) -> bool:
+        """Whether its objects say what project they belong to; they belong to that of the run otherwise."""
+        ...
+
     def objects(self) -> Iterator[SourceObject]:
         """Everything in it that may be a picture, in a stable order."""
         ...
@@ -270,7 +275,10 @@ class Source(Protocol):
         ...
 
     def read(self, obj: SourceObject, *, max_bytes: int) -> bytes:
-        """Its bytes. ImageError if it cannot be read, TooLarge if it is over `max_bytes`."""
+        """Its bytes. InputError if it cannot be read, TooLarge if it is over `max_bytes`.
+
+        ProviderError ends the run: whoever holds the objects does not do its part at all.
+        """
         ...
 
 

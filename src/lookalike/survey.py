@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from lookalike.changes import Picture, changed, decided, gone, known_items, read_objects
+from lookalike.changes import Picture, changed, decided, gone, known_items, project_of, read_objects
 from lookalike.errors import InputError
 from lookalike.image import decode
 from lookalike.ingest import Target, chunked_by_bytes
@@ -61,16 +61,13 @@ def survey(
     with ThreadPoolExecutor(target.threads, thread_name_prefix="survey") as pool:
         for source in sources:
             seen: set[int] = set()
-            for chunk in chunked_by_bytes(
-                run.unplanned(changed(source, target.ledger, target.project, seen, run.skip))
-            ):
+            for chunk in chunked_by_bytes(run.unplanned(changed(source, target, seen, run.skip))):
                 pictures = read_objects(source, chunk, target.embedder.policy.max_bytes)
                 fresh = run.fresh(pictures)
                 reasons = list(pool.map(run.reason, fresh))
                 run.count(pictures, fresh, reasons)
             run.result.counts[Outcome.REMOVED] += sum(
-                entry.outcome is not Outcome.FAILED
-                for entry in gone(source, target.ledger, target.project, seen, run.result.warnings.append)
+                entry.outcome is not Outcome.FAILED for entry in gone(source, target, seen, run.result.warnings.append)
             )
     result, new = run.result, run.result.counts[Outcome.STORED]
     result.vector_bytes = new * 2 * target.embedder.space.dim  # 16 bits a value
@@ -99,10 +96,11 @@ class _Run:
     def unplanned(self, objects: Iterator[SourceObject]) -> Iterator[SourceObject]:
         """The objects that no source has listed before: by then they would be stored."""
         for obj in objects:
-            if hash(obj.uri) in self._planned:
+            name = hash((project_of(obj, self._target), obj.uri))
+            if name in self._planned:
                 self.skip(1)
             else:
-                self._planned.add(hash(obj.uri))
+                self._planned.add(name)
                 yield obj
 
     def fresh(self, pictures: list[Picture]) -> list[Picture]:
@@ -126,8 +124,7 @@ class _Run:
         """Count a chunk once its fresh pictures were decoded."""
         self._reasons.update((picture.content, reason) for picture, reason in zip(fresh, reasons, strict=True))
         new = {picture.content for picture in fresh}
-        target = self._target
-        before = known_items(target.store, target.ledger, target.project, pictures)
+        before = known_items(self._target, pictures)
         for picture, (_, item) in zip(pictures, before, strict=True):
             self.result.n_bytes += len(picture.data)
             reason = picture.reason or self._reasons.get(picture.content, "")

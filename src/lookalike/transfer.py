@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lookalike.config import Config
 from lookalike.environment import expanded
-from lookalike.errors import InputError
-from lookalike.ports import PictureKeeper
+from lookalike.errors import ConfigError, InputError
+from lookalike.places import Address
+from lookalike.ports import PictureKeeper, Source
 from lookalike.secret import Secret
-from lookalike.tables import Pictures, VectorTable
+from lookalike.tables import VectorTable
+
+if TYPE_CHECKING:
+    from lookalike.sources.pictures import PictureFinder
 
 DATABASES = ("postgresql://", "postgres://")
 PARQUET = (".parquet", ".pq")
@@ -57,7 +62,53 @@ def open_table(
     return _open_parquet(path, columns)
 
 
-def open_pictures(config: Config, root: str | Path = ".") -> Pictures:
+def open_sources(places: Sequence[str | Path | Source], config: Config) -> list[Source]:
+    """A source for each place: a folder or file by its path, a bucket by its uri, or a source as it is.
+
+    Raises:
+        InputError: There is nothing at a place.
+        ProviderError: A bucket cannot be reached, or refuses.
+    """
+    if isinstance(places, str | Path):
+        raise InputError(f"places is one path, {str(places)!r}: hand in a list of them.")
+    return [_open_source(place, config) if isinstance(place, str | Path) else place for place in places]
+
+
+def _open_source(place: str | Path, config: Config) -> Source:
+    from lookalike.sources.folder import FolderSource
+    from lookalike.sources.objects import ObjectName
+
+    if ObjectName.of(str(place)) is None:
+        return FolderSource(Path(place))
+    from lookalike.sources.bucket import BucketClient
+    from lookalike.sources.prefix import BucketSource
+
+    return BucketSource(str(place), BucketClient(config.bucket_access))
+
+
+def open_rows(config: Config, table: str, columns: Mapping[str, Sequence[str]], root: str | Path) -> Source:
+    """The pictures that the rows of a table name.
+
+    Args:
+        config: Says where the database is, and how buckets and URLs are read.
+        table: Its name, as one would write it in SQL.
+        columns: Which columns have which role; see `lookalike.sources.rows.RowSource`.
+        root: The folder or bucket that relative paths start from; see `open_pictures`.
+
+    Raises:
+        ConfigError: Nothing says where the database is.
+        InputError: There is no such table, or it has no such columns.
+        StoreError: The database cannot be read.
+    """
+    from lookalike.sources.rows import RowSource
+
+    address = config.database or (config.index if isinstance(config.index, Address) else None)
+    if address is None:
+        raise ConfigError(f"Set DATABASE_URL to the database with the table {table}: postgresql://user@host/database.")
+    return RowSource(address, table, columns, open_pictures(config, root))
+
+
+def open_pictures(config: Config, root: str | Path = ".") -> PictureFinder:
     """Pictures by uri: files, objects of buckets, and what is named by URL if the configuration allows that.
 
     Args:

@@ -23,8 +23,8 @@ from lookalike.sources.folder import uri_of
 def forget(config: Config, places: tuple[str, ...], project: str | None) -> None:
     """Remove items from the index. No file is touched.
 
-    PATH is a file, a folder with everything below it, or the id of an item; it need not exist any more. What does
-    comes back when its folder is indexed again.
+    PATH is a file, a folder or a part of a bucket with everything below it, or the id of an item; it need not exist any
+    more. What does comes back when its folder is indexed again.
     """
     if project:
         config = replace(config, project=project)
@@ -42,6 +42,8 @@ def _meanings(place: str) -> list[str]:
     """Everything that a place may mean to the index: an id, a file, and as a folder may be gone, everything below."""
     if not place.strip():
         raise InputError("The path is empty: give a file, a folder or the id of an item.")
+    if "://" in place:  # of a bucket or a table: no path, which would lose a slash
+        return list(dict.fromkeys([place, f"{place.rstrip('/')}/"]))
     try:
         uri = uri_of(Path(place))
     except InputError:  # "~" of nobody: no path, but it may be an id

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +14,14 @@ import click
 
 from lookalike.cli.indexing import by_name, open_index, print_problems, progress_bar, resumable
 from lookalike.cli.models import ensure_here
-from lookalike.cli.options import WholeNumber, index_option, json_option, model_option, orientation_option
+from lookalike.cli.options import (
+    WholeNumber,
+    column_option,
+    index_option,
+    json_option,
+    model_option,
+    orientation_option,
+)
 from lookalike.cli.output import duration, shown
 from lookalike.config import Config
 from lookalike.errors import StoreNotFound
@@ -44,18 +50,6 @@ class TableOptions:
     root: Path
 
 
-def _roles(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, list[str]]:
-    columns: dict[str, list[str]] = defaultdict(list)
-    for value in values:
-        role, _, name = value.partition("=")
-        if role not in ROLES or not name:
-            raise click.BadParameter(f"{value!r} is not ROLE=NAME with one of the roles {', '.join(ROLES)}.")
-        if columns[role] and role != "metadata":
-            raise click.BadParameter(f"{role!r} is named twice; only metadata may be several columns.")
-        columns[role].append(name)
-    return dict(columns)
-
-
 def _table_options(command: Callable[..., None]) -> Callable[..., None]:
     """--items, --table, --column and --root, handed to the command as one `where`."""
 
@@ -66,14 +60,7 @@ def _table_options(command: Callable[..., None]) -> Callable[..., None]:
         help="What the rows of an array are of: .jsonl, .csv, or paths in .txt or .npy.",
     )
     @click.option("--table", default="", metavar="NAME", help="The table of a database.")
-    @click.option(
-        "--column",
-        "columns",
-        multiple=True,
-        metavar="ROLE=NAME",
-        callback=_roles,
-        help=f"Which column is for what: {', '.join(ROLES)}. Usual names are known.",
-    )
+    @column_option(ROLES)
     @click.option(
         "--root",
         type=click.Path(path_type=Path),

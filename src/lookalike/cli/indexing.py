@@ -1,4 +1,4 @@
-"""`lookalike index`: bring the index up to date with folders of pictures."""
+"""`lookalike index`: bring the index up to date with folders and buckets of pictures."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
-from pathlib import Path
+from functools import partial, wraps
 from typing import Any
 
 import click
@@ -17,6 +16,7 @@ import click
 from lookalike.app import BUILT_IN, CLIP, choose_model
 from lookalike.cli.models import ensure_here
 from lookalike.cli.options import (
+    column_option,
     index_option,
     json_option,
     max_cost_option,
@@ -31,11 +31,13 @@ from lookalike.cost import BASE64, Estimate, Job
 from lookalike.cost import estimate as estimated
 from lookalike.errors import StoreNotFound
 from lookalike.index import Index
+from lookalike.ports import Source
 from lookalike.progress import Progress, Report
 from lookalike.providers.prices import offer_of
 from lookalike.providers.reference import ModelRef
-from lookalike.sources.folder import FolderSource
+from lookalike.sources.columns import ROW_ROLES
 from lookalike.survey import Survey
+from lookalike.transfer import open_rows, open_sources
 from lookalike.types import Outcome
 from lookalike.usage import Offer
 
@@ -48,8 +50,39 @@ fine for a first try, far weaker than CLIP on real photos. For your own photos:
   lookalike index FOLDER --model {CLIP} --index NEW"""
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A table whose rows name pictures.
+
+    Attributes:
+        table: Its name.
+        columns: Columns by role.
+        root: The bucket or folder that the paths start from.
+    """
+
+    table: str
+    columns: dict[str, list[str]]
+    root: str
+
+
+def _row_options(command: Callable[..., None]) -> Callable[..., None]:
+    """--table, --column and --root, handed to the command as one `rows`; None without a table."""
+
+    @click.option("--table", default="", metavar="NAME", help="A table or view whose rows name pictures.")
+    @column_option(ROW_ROLES)
+    @click.option("--root", default="", metavar="PLACE", help="The bucket or folder that the table's paths start from.")
+    @wraps(command)
+    def with_rows(*args: Any, table: str, columns: dict[str, list[str]], root: str, **kwargs: Any) -> None:
+        if not table and (columns or root):
+            raise click.UsageError("--column and --root say more of a --table: name that too.")
+        command(*args, rows=Rows(table, columns, root or ".") if table else None, **kwargs)
+
+    return with_rows
+
+
 @click.command()
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER...")
+@click.argument("places", nargs=-1, metavar="[PLACE]...")
+@_row_options
 @click.option("--project", metavar="NAME", help="Project that the pictures belong to.  [$LOOKALIKE_PROJECT]")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and how long it would take; write nothing.")
 @index_option
@@ -60,15 +93,26 @@ fine for a first try, far weaker than CLIP on real photos. For your own photos:
 @max_cost_option
 @json_option
 @click.pass_obj
-def index(config: Config, folders: tuple[Path, ...], project: str | None, dry_run: bool, as_json: bool) -> None:
-    """Make the pictures in FOLDERs findable.
+def index(
+    config: Config, places: tuple[str, ...], rows: Rows | None, project: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Make the pictures at PLACEs findable: a folder, a picture, a bucket (s3://photos/2026/, also gs:// and az://).
+
+    Or those that the rows of a PostgreSQL --table name, in the database of $DATABASE_URL:
+
+    \b
+      lookalike index --table customer_photos --column uri=storage_path --root s3://photos/
 
     Run it again whenever they change: new and changed pictures are added, those that are gone are removed, everything
     else is left as it is. It can be interrupted at any time; the next run goes on.
     """
     if project:
         config = replace(config, project=project)
-    sources = [FolderSource(folder) for folder in folders]
+    sources = open_sources(places, config)
+    if rows is not None:
+        sources.append(open_rows(config, rows.table, rows.columns, rows.root))
+    if not sources:
+        raise click.UsageError("Name a folder, a picture or a bucket; or a --table.")
     with open_index(config, dry_run=dry_run) as opened:
         ensure_here(opened.model, config.hub)
         if dry_run:
@@ -79,12 +123,13 @@ def index(config: Config, folders: tuple[Path, ...], project: str | None, dry_ru
         with resumable(), progress_bar("Indexing", partial(_n_objects, sources), hidden=as_json) as on_progress:
             report = opened.ingest(sources, on_progress=on_progress)
         _print_report(report, opened, as_json=as_json)
-    n_other = sum(source.n_other for source in sources)
+    n_other = sum(getattr(source, "n_other", 0) for source in sources)
     if n_other and not as_json:
-        click.echo(f"{n_other:,} other files were left alone: their names do not end as pictures' names do")
+        what = "rows and files were left alone: they name no picture, or" if rows else "other files were left alone:"
+        click.echo(f"{n_other:,} {what} their names do not end as pictures' names do")
 
 
-def _n_objects(sources: Sequence[FolderSource]) -> int:
+def _n_objects(sources: Sequence[Source]) -> int:
     return sum(1 for source in sources for _ in source.objects())
 
 

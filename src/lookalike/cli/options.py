@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
@@ -85,6 +86,32 @@ cache_option = _setting(
     metavar="PLACE",
     help="Where the cache is: auto, a file or a PostgreSQL URL.  [$LOOKALIKE_CACHE]",
 )
+
+
+def column_option(roles: Sequence[str]) -> Callable[[Command], Command]:
+    """--column ROLE=NAME, as often as wanted: the columns of a table by role; only metadata may be several."""
+
+    def by_role(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, list[str]]:
+        columns: dict[str, list[str]] = defaultdict(list)
+        for value in values:
+            role, _, name = value.partition("=")
+            if role not in roles or not name:
+                raise click.BadParameter(f"{value!r} is not ROLE=NAME with one of the roles {', '.join(roles)}.")
+            if columns[role] and role != "metadata":
+                raise click.BadParameter(f"{role!r} is named twice; only metadata may be several columns.")
+            columns[role].append(name)
+        return dict(columns)
+
+    return click.option(
+        "--column",
+        "columns",
+        multiple=True,
+        metavar="ROLE=NAME",
+        callback=by_role,
+        help=f"Which column of the table is for what: {', '.join(roles)}. Usual names are known.",
+    )
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 project_option = click.option("--project", metavar="NAME", help="Only this project.")
 

@@ -14,7 +14,19 @@ from lookalike.tables import Entry
 USUAL = {
     "vector": ("embedding", "embeddings", "vector", "vectors", "image_embedding", "img_emb", "clip_embedding", "emb"),
     "id": ("id", "item_id", "image_id", "sku", "uid", "uuid", "key"),
-    "uri": ("uri", "path", "image_path", "file", "filename", "file_name", "filepath", "image", "url", "image_url"),
+    "uri": (
+        "uri",
+        "path",
+        "image_path",
+        "file",
+        "filename",
+        "file_name",
+        "filepath",
+        "image",
+        "url",
+        "image_url",
+        "storage_path",
+    ),
     "caption": ("caption", "text", "title", "description"),
     "project": ("project", "collection"),
 }
@@ -22,6 +34,10 @@ USUAL = {
 
 METADATA = "metadata"
 ROLES = (*USUAL, METADATA)
+
+STAMP = "stamp"
+ROW_ROLES = ("uri", "id", "project", "caption", METADATA, STAMP)
+"""Of a table of pictures, which has no vectors; the last is of what changes when a row's picture does."""
 
 Value = str | int | float | bool | None
 _SCALARS = (str, int, float, bool, Decimal)

@@ -65,6 +65,11 @@ class FolderSource:
         """The folder with a closing slash, or the path of the one file."""
         return _prefix(self._root) if self._is_folder else self._root.as_posix()
 
+    @property
+    def names_projects(self) -> bool:
+        """Files belong to the project of the run."""
+        return False
+
     def objects(self) -> Iterator[SourceObject]:
         """The pictures by path, folder after folder; a folder that cannot be listed is an object with a problem."""
         self.n_other = 0

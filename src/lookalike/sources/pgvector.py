@@ -13,6 +13,7 @@ from lookalike.errors import InputError, LookalikeError, StoreError
 from lookalike.postgres import Database
 from lookalike.secret import Secret
 from lookalike.sources.columns import METADATA, Columns, resolve
+from lookalike.sources.relations import described
 from lookalike.sql import quoted, statements
 from lookalike.tables import TablePart, rows_to_a_part
 
@@ -81,12 +82,8 @@ class PgvectorTable:
     def _described(
         self, connection: Connection, table: str, wished: Mapping[str, Sequence[str]]
     ) -> tuple[str, Columns, str]:
-        found = connection.execute(_SQL["table"].encode(), {"table": table}).fetchone()
-        if found is None:
-            raise InputError("there is no such table.", item=self.name)
-        oid, schema, name = found
-        rows = connection.execute(_SQL["columns"].encode(), {"oid": oid}).fetchall()
-        kinds = {column: kind for column, kind, _ in rows}
+        relation = described(connection, table, place=self._database.place)
+        kinds = relation.kinds
         of_vectors = [column for column, kind in kinds.items() if kind in WIRE]
         if len(of_vectors) == 1 and not wished.get("vector"):
             wished = {**wished, "vector": of_vectors}
@@ -99,7 +96,7 @@ class PgvectorTable:
                 f"its column {columns.vector!r} is of type {kind}, not vector, halfvec or an array of numbers.",
                 item=self.name,
             )
-        return f"{quoted(schema)}.{quoted(name)}", columns, kind
+        return relation.quoted, columns, kind
 
     def _counted(self, connection: Connection) -> tuple[int, int]:
         (n_rows,) = connection.execute(self._statement("count", ())).fetchone() or (0,)

@@ -1,0 +1,2 @@
+-- rows --
+SELECT {columns} FROM {table} ORDER BY 1
