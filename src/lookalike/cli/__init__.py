@@ -22,6 +22,7 @@ from lookalike.cli.forgetting import forget
 from lookalike.cli.importing import import_
 from lookalike.cli.indexing import index
 from lookalike.cli.inspecting import duplicates, stats
+from lookalike.cli.jobs import jobs
 from lookalike.cli.models import models
 from lookalike.cli.output import shown
 from lookalike.cli.parity import parity
@@ -29,6 +30,7 @@ from lookalike.cli.searching import search, similar
 from lookalike.cli.serving import serve
 from lookalike.cli.spaces import spaces
 from lookalike.cli.usage import usage
+from lookalike.cli.working import worker
 from lookalike.config import Config
 from lookalike.errors import LookalikeError
 
@@ -87,6 +89,8 @@ for command in (
     duplicates,
     embed,
     serve,
+    worker,
+    jobs,
     import_,
     copy_,
     forget,

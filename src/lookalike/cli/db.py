@@ -21,6 +21,7 @@ from lookalike.errors import ConfigError, LookalikeError, StoreNotFound
 from lookalike.index import Index
 from lookalike.places import Address
 from lookalike.query import Part
+from lookalike.queues import postgres as queue
 from lookalike.store.postgres import schema, tuning
 from lookalike.store.postgres.planning import WANTED_RECALL, Kind, Setting
 from lookalike.store.postgres.store import LONG_TIMEOUT_S, PostgresStore, open_store
@@ -55,6 +56,7 @@ def init(config: Config) -> None:
     except StoreNotFound:
         with Index.create(config=config) as index:
             click.echo(f"Made an index in {config.index}, of {index.space.id}")
+    _migrate_queue(config)
 
 
 @db.command()
@@ -68,6 +70,13 @@ def migrate(config: Config) -> None:
         click.echo(f"The tables in {config.index} have version {after}: nothing to do")
     else:
         click.echo(f"The tables in {config.index} went from version {before} to {after}")
+    _migrate_queue(config)
+
+
+def _migrate_queue(config: Config) -> None:
+    before, after = queue.migrate(_require_address(config).database)
+    if before != after:
+        click.echo(f"The queue of orders in {config.index} went from version {before} to {after}")
 
 
 @db.command()

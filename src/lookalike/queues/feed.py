@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
 from typing import Protocol
@@ -36,11 +36,12 @@ _log = logging.getLogger("lookalike.jobs")
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """An order that was handed out, and how often it had been begun before."""
+    """An order that was handed out, how often it had been begun before, and when this was, on time.monotonic()."""
 
     number: int
     order: Order
     attempts: int
+    since_s: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,8 +177,10 @@ class _Shift:
 
     def _gather(self) -> None:
         while self._over:
-            self._untold.append(self._ended(*self._over.popleft()))
+            handed, future = self._over.popleft()
+            self._untold.append(ended := self._ended(handed, future))
             self._n_begun -= 1
+            _report(handed, ended)
 
     def _tell(self) -> None:
         if self._untold:
@@ -198,7 +201,21 @@ class _Shift:
             return Ended(number=handed.number, state=JobState.DEAD, reason=f"{type(error).__name__}: {error}")
         if error.retryable and attempts < self._patience.attempts:
             pause_s = self._patience.pause_s(error, attempts)
-            _log.info("Job %d is tried again in %.1f s: %s", handed.number, pause_s, error)
             return Ended(number=handed.number, state=JobState.WAITING, reason=str(error), pause_s=pause_s)
-        _log.warning("Job %d is dead: %s", handed.number, error)
         return Ended(number=handed.number, state=JobState.DEAD, reason=str(error))
+
+
+def _report(handed: Handed, ended: Ended) -> None:
+    """A line of the log, for a person and for a machine."""
+    facts = {
+        "job": ended.number,
+        "project": handed.order.project,
+        "item": handed.order.id,
+        "state": ended.state.value,
+        "attempts": handed.attempts + 1,
+        "seconds": round(time.monotonic() - handed.since_s, 3),
+        **({"reason": ended.reason} if ended.reason else {}),
+        **({"pause_s": round(ended.pause_s, 1)} if ended.pause_s else {}),
+    }
+    level = logging.WARNING if ended.state is JobState.DEAD else logging.INFO
+    _log.log(level, "Job %d is %s. %s", ended.number, ended.state.value, ended.reason, extra={"facts": facts})
