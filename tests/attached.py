@@ -8,7 +8,7 @@ from typing import Any
 from lookalike.places import Address
 from lookalike.secret import Secret
 from lookalike.spaces import Space
-from lookalike.store.attached import opening, registry
+from lookalike.store.attached import registry
 from lookalike.store.attached.mapping import Mapping
 from lookalike.store.attached.store import AttachedStore, open_store
 from lookalike.store.postgres import schema
@@ -41,8 +41,9 @@ def sql(url: Secret, *statements: str) -> list[Any]:
     import psycopg
 
     with psycopg.connect(url.reveal(), autocommit=True) as connection:
+        cursor = connection.cursor()
         for statement in statements:
-            cursor = connection.execute(statement.encode())
+            cursor.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
 
 
@@ -62,6 +63,3 @@ def new_table(new_database: Callable[[], Secret], space: Space) -> AttachedStore
     url = new_database()
     sql(url, WHOLE.format(dim=space.dim))
     return attached(url, MAPPED, space)
-
-
-__all__ = ["MAPPED", "WHOLE", "attached", "new_table", "opening", "sql"]

@@ -87,6 +87,7 @@ LADDER = {
         "caches",
         "hosted",
         "transfer",
+        "attaching",
         "beside",
         "service",
         "variants",

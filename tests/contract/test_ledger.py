@@ -14,6 +14,7 @@ from lookalike.store.embedded import create, open_store
 from lookalike.store.memory import MemoryStore
 from lookalike.store.postgres import store as postgres
 from lookalike.types import LedgerEntry, Outcome
+from tests.attached import new_table
 
 SPACE = Space(model="toy", weights="0" * 64, preprocessing="", pooling="mean", dim=4, modalities=("image",))
 
@@ -25,7 +26,7 @@ def entry(uri: str, *, project: str = "p", outcome: Outcome = Outcome.STORED, re
     )
 
 
-@pytest.fixture(params=["memory", "embedded", "postgres"])
+@pytest.fixture(params=["memory", "embedded", "postgres", "attached"])
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     """An empty ledger."""
     if request.param == "memory":
@@ -33,6 +34,9 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     elif request.param == "embedded":
         with create(tmp_path / "s", SPACE) as store:
             yield store.ledger
+    elif request.param == "attached":
+        with new_table(request.getfixturevalue("new_database"), SPACE) as table:
+            yield table.ledger
     else:
         with postgres.create(request.getfixturevalue("new_database")(), SPACE) as production:
             yield production.ledger

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,16 +12,19 @@ import click
 import numpy as np
 
 from lookalike.bank import caption_bank
+from lookalike.cli.attaching import attach_, check_table, detach, list_attached, require_address
 from lookalike.cli.cache import Measured
 from lookalike.cli.models import ensure_here
 from lookalike.cli.options import WholeNumber, index_option, json_option, model_option, project_option
 from lookalike.cli.output import amount, shown
 from lookalike.config import Config
-from lookalike.errors import ConfigError, LookalikeError, StoreNotFound
+from lookalike.errors import LookalikeError, StoreNotFound
 from lookalike.index import Index
-from lookalike.places import Address
 from lookalike.query import Part
 from lookalike.queues import postgres as queue
+from lookalike.store.attached import measuring
+from lookalike.store.attached import store as attached
+from lookalike.store.attached.store import AttachedStore
 from lookalike.store.postgres import schema, tuning
 from lookalike.store.postgres.planning import WANTED_RECALL, Kind, Setting
 from lookalike.store.postgres.store import LONG_TIMEOUT_S, PostgresStore, open_store
@@ -43,13 +46,17 @@ def db() -> None:
     """Look after an index in PostgreSQL (LOOKALIKE_INDEX=postgresql://user:password@host/database)."""
 
 
+for _command in (attach_, detach, list_attached):
+    db.add_command(_command)
+
+
 @db.command()
 @model_option
 @index_option
 @click.pass_obj
 def init(config: Config) -> None:
     """Make the tables and an empty index for the model. What is there already is left as it is."""
-    _require_address(config)
+    require_address(config)
     try:
         with Index.open(config=config) as index:
             click.echo(f"There is an index in {config.index} already, of {index.space.id}")
@@ -64,7 +71,7 @@ def init(config: Config) -> None:
 @click.pass_obj
 def migrate(config: Config) -> None:
     """Bring the tables up to date, all or nothing. Safe to run again, and from several machines at once."""
-    with closing(schema.connect(_require_address(config), timeout_s=LONG_TIMEOUT_S)) as database:
+    with closing(schema.connect(require_address(config), timeout_s=LONG_TIMEOUT_S)) as database:
         before, after = database.run(lambda connection: schema.migrate(connection, database.place))
     if before == after:
         click.echo(f"The tables in {config.index} have version {after}: nothing to do")
@@ -74,7 +81,7 @@ def migrate(config: Config) -> None:
 
 
 def _migrate_queue(config: Config) -> None:
-    before, after = queue.migrate(_require_address(config).database)
+    before, after = queue.migrate(require_address(config).database)
     if before != after:
         click.echo(f"The queue of orders in {config.index} went from version {before} to {after}")
 
@@ -85,6 +92,9 @@ def _migrate_queue(config: Config) -> None:
 @click.pass_obj
 def check(config: Config, as_json: bool) -> None:
     """Say what the database is and holds, and look at every item."""
+    if require_address(config).table:
+        check_table(config, as_json=as_json)
+        return
     with _opened(config) as store:
         facts, relations, stats = tuning.facts(store), tuning.relations(store), store.stats()
         n_bare = store.check()
@@ -119,13 +129,27 @@ def make_index(config: Config, memory: float | None, concurrently: bool, queries
     """Make the index on vectors, and measure for which queries it finds enough.
 
     Run it after the first load, and again when the collection has grown by half: until then, searches are exact.
+    In an attached table no index is made: the table's own is measured.
     """
+    if require_address(config).table:
+        _measure_table(config, queries)
+        return
     with _opened(config) as store, _progress() as on_progress:
         memory_bytes = int(memory or 0)
         made = tuning.build(store, memory_bytes=memory_bytes, concurrently=concurrently, on_progress=on_progress)
         probes = dict(tuning.probes_of(store, _words(config), n=queries))
         settings = tuning.tune(store, probes, on_progress=on_progress)
     click.echo("Made the index on vectors" if made else "The index on vectors was there")
+    _print_settings(settings)
+
+
+def _measure_table(config: Config, queries: int) -> None:
+    with attached.open_store(require_address(config)) as store, _progress() as on_progress:
+        probes = dict(tuning.probes_of(store, _words(config), n=queries))
+        _print_settings(measuring.tune(store, probes, on_progress=on_progress))
+
+
+def _print_settings(settings: Mapping[Kind, Setting]) -> None:
     for kind, setting in settings.items():
         click.echo(f"{NAMES[kind]:<10}{_told(setting)}")
     if "far" not in settings:
@@ -141,8 +165,8 @@ def make_index(config: Config, memory: float | None, concurrently: bool, queries
 @click.pass_obj
 def explain(config: Config, query: str, limit: int, project: str | None) -> None:
     """Show how QUERY, words or a picture's path, is searched for, why, and what the database does."""
-    _require_address(config)
-    with Index.open(config=config) as index, _opened(config) as store:
+    require_address(config)
+    with Index.open(config=config) as index, _searched(config) as store:
         ensure_here(index.model, config.hub)
         part = Part(image=query) if Path(query).is_file() else Part(text=query)
         vector = index.query([part]).vector
@@ -166,7 +190,7 @@ def recall(config: Config, queries: int, as_json: bool) -> None:
     By kind of query, without a filter and in projects of about a hundredth, a tenth and most of the items.
     """
     rows = []
-    with _opened(config) as store:
+    with _searched(config) as store:
         probes = dict(tuning.probes_of(store, _words(config), n=queries))
         for where, share in _filters(store):
             for kind, probe in probes.items():
@@ -185,18 +209,16 @@ def recall(config: Config, queries: int, as_json: bool) -> None:
         )
 
 
-def _require_address(config: Config) -> Address:
-    if not isinstance(config.index, Address):
-        raise ConfigError(
-            "`lookalike db` is for an index in PostgreSQL, and this one is a folder: set "
-            "LOOKALIKE_INDEX=postgresql://user:password@host/database."
-        )
-    return config.index
+@contextmanager
+def _opened(config: Config) -> Iterator[PostgresStore]:
+    with open_store(require_address(config)) as store:
+        yield store
 
 
 @contextmanager
-def _opened(config: Config) -> Iterator[PostgresStore]:
-    with open_store(_require_address(config)) as store:
+def _searched(config: Config) -> Iterator[PostgresStore | AttachedStore]:
+    address = require_address(config)
+    with attached.open_store(address) if address.table else open_store(address) as store:
         yield store
 
 
@@ -210,7 +232,7 @@ def _words(config: Config) -> Rows | None:
         return None
 
 
-def _filters(store: PostgresStore) -> Iterator[tuple[Filter, float]]:
+def _filters(store: PostgresStore | AttachedStore) -> Iterator[tuple[Filter, float]]:
     yield Filter(), 1.0
     stats = store.stats()
     projects = {name: n_items / max(stats.items, 1) for name, n_items in stats.projects.items()}

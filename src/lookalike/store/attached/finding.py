@@ -137,7 +137,7 @@ class AttachedFinder:
 
     def _by_index(self, query: Rows, limit: int) -> tuple[bytes, dict[str, Any]]:
         order = self._shape.order_of(self.index) if self.index else "vector"
-        asked = {"query": text_of(query), "limit": limit, "n_near": limit + SPARE}
+        asked = {"query": text_of(query), "near": text_of(query), "limit": limit, "n_near": limit + SPARE}
         return self._shape.statement("search_index", order=order), asked
 
     def _set(self, connection: Connection, how: Plan) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lookalike.errors import InputError, StoreError
+from lookalike.errors import InputError, LookalikeError, StoreError
 from lookalike.postgres import Database
 from lookalike.secret import Secret
 from lookalike.store.attached.catalog import Column, Relation, VectorIndex, is_indexed, relation, vector_index
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 ALTERED = {"42P01", "42703", "42704", "42804", "42883", "22000"}
 """No such table, column or type, or other types or lengths than there were."""
+
+
+REFUSED = {"22", "23"}
+"""Classes of what a row is refused for: a value that its column cannot have, or a constraint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,11 @@ def connect(url: Secret, table: str, *, timeout_s: float) -> Database:
         MissingDependency: psycopg is not installed.
     """
 
-    def failed(place: str, reason: str, code: str) -> StoreError:
+    def failed(place: str, reason: str, code: str) -> LookalikeError:
         if code in ALTERED:
             return altered(place, table, reason)
+        if code[:2] in REFUSED:
+            return InputError(f"the table does not take it: {reason}.", item=table)
         return failure(place, reason, code)
 
     return Database(url, setting="The address of the index", failed=failed, timeout_s=timeout_s)

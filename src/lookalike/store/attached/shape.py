@@ -126,7 +126,8 @@ class Shape:
         """What the index on vectors sorts by."""
         own = f"vector::{index.cast}({self.dim})" if index.cast else "vector"
         asked = f"{index.cast}({self.dim})" if index.cast else self.vector.kind
-        return f"{own} {index.order} %(query)s::{asked}"
+        # A parameter of its own: one that is cast to two types would be of the first, and rounded to half precision.
+        return f"{own} {index.order} %(near)s::{asked}"
 
     def _fact(self, name: str, place: int) -> str | None:
         names = [column.name for column in self.facts]

@@ -240,8 +240,8 @@ class AttachedStore:
         """Nothing: a vector goes with its row."""
         return 0
 
-    def check(self) -> None:
-        """Look at every row. Slow.
+    def check(self) -> int:
+        """Look at every row; how many items have no vector, which is none, as they would not be items. Slow.
 
         Raises:
             StoreError: The table is not as it was attached.
@@ -250,6 +250,7 @@ class AttachedStore:
             self.look()
         except InputError as error:
             raise opening.altered(self.database.place, self.attached.name, str(error)) from error
+        return 0
 
     def look(self) -> opening.Counts:
         """What is in every row; InputError if that cannot be a table of items."""

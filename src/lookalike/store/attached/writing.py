@@ -106,8 +106,8 @@ def _row(shape: Shape, item: Item, vectors: Mapping[str, Rows]) -> dict[str, str
 def _no_key(shape: Shape, item: Item) -> str:
     if shape.project is None and item.project != DEFAULT_PROJECT:
         return (
-            f"It is of project {item.project!r}, and no column of {shape.mapping.table} says whose a row is: all are of "
-            f"{DEFAULT_PROJECT!r}."
+            f"It is of project {item.project!r}, and no column of {shape.mapping.table} says whose a row is: all are "
+            f"of {DEFAULT_PROJECT!r}."
         )
     where = "" if shape.project is None else f", or its project is none for {shape.project.name} ({shape.project.type})"
     return f"Its id cannot be kept in column {shape.id.name} ({shape.id.type}){where}."
@@ -170,9 +170,8 @@ def _value(role: str, column: Column) -> str:
 def _table_names(shape: Shape) -> dict[str, str]:
     items, vectors, mapping = shape.tables.items, shape.tables.vectors, shape.mapping
     key = mapping.vector_key if mapping.is_joined else mapping.id
-    same_project = (
-        f"old.{named(shape.project.name)} = new_project" if shape.has_project_keys and shape.project else "true"
-    )
+    is_keyed = shape.project is not None and shape.has_project_keys
+    same_project = f"old.{named(mapping.project)} = new_project" if is_keyed else "true"
     return {
         "items": f"{named(items.schema)}.{named(items.name)}",
         "vectors": f"{named(vectors.schema)}.{named(vectors.name)}",

@@ -1,0 +1,486 @@
+"""Attached tables: of any name and shape, searched as they are, written as far as they can be, else left alone."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lookalike.contents import is_unread
+from lookalike.errors import InputError, StoreError, StoreNotFound, StoreReadOnly
+from lookalike.places import Address
+from lookalike.secret import Secret
+from lookalike.spaces import Space
+from lookalike.store.attached import measuring
+from lookalike.store.attached.mapping import Mapping
+from lookalike.store.attached.store import AttachedStore, open_store
+from lookalike.store.postgres.planning import Plan
+from lookalike.store.postgres.rows import text_of
+from lookalike.store.postgres.tuning import probes_of
+from lookalike.types import Filter, Item, LedgerEntry, Outcome, Rows
+from lookalike.vectors import normalise
+from tests.attached import MAPPED, WHOLE, attached, sql
+from tests.contract.test_store import sha
+from tests.postgres import NewDatabase
+
+pytest.importorskip("psycopg")
+
+DIM = 8
+SPACE = Space(model="toy", weights="0" * 64, preprocessing="", pooling="mean", dim=DIM, modalities=("image",))
+ALL = Filter()
+INSERT = "INSERT INTO photos VALUES"
+PLAIN = Mapping(table="photos", id="id", vector="embedding")
+
+
+def rows_of(n: int, *, seed: int = 0) -> Rows:
+    """n random unit rows."""
+    return normalise(np.random.default_rng(seed).standard_normal((n, DIM)))
+
+
+def literal(row: Rows) -> str:
+    """A vector in SQL."""
+    return f"'{text_of(row)}'"
+
+
+@pytest.fixture
+def url(new_database: NewDatabase) -> Secret:
+    """The address of a place for a team's tables."""
+    return new_database()
+
+
+@pytest.fixture
+def attach(url: Secret) -> Iterator[Callable[..., AttachedStore]]:
+    """Runs statements as the owner of the tables would, and attaches one of them."""
+    stores: list[AttachedStore] = []
+
+    def made(mapping: Mapping, *statements: str) -> AttachedStore:
+        sql(url, *statements)
+        stores.append(attached(url, mapping, SPACE))
+        return stores[-1]
+
+    yield made
+    for store in stores:
+        store.close()
+
+
+def ids(store: AttachedStore, query: Rows, *, limit: int = 10, where: Filter = ALL) -> list[str]:
+    """The ids of the answers, best first."""
+    return [scored.item.id for scored in store.search(query, limit=limit, where=where)[0]]
+
+
+HOSTILE = ["select", 'My "Photos"', "תמונות 写真", "a'; DROP TABLE victim; --", "100%s %(query)s {items} \\", "x.y"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_may_be_anything(attach: Callable[..., AttachedStore], url: Secret, name: str) -> None:
+    """Reserved words, quotes, other scripts, percent signs and braces are names like others."""
+
+    def quoted(text: str) -> str:
+        return '"' + text.replace('"', '""') + '"'
+
+    names = {role: f"{role} {name}" for role in ("id", "vector", "uri", "project", "content", "fact")}
+    mapping = Mapping(table=name, metadata=(names.pop("fact"),), caption=f"caption {name}", may_delete=True, **names)
+    columns = ", ".join(
+        f"{quoted(column)} {kind}"
+        for column, kind in [
+            (mapping.id, "text PRIMARY KEY"),
+            (mapping.vector, f"vector({DIM})"),
+            *((column, "text") for column in (mapping.uri, mapping.project, mapping.content, mapping.caption)),
+            (mapping.metadata[0], "text"),
+        ]
+    )
+    store = attach(mapping, "CREATE TABLE victim (x int)", f"CREATE TABLE {quoted(name)} ({columns})")
+    rows = rows_of(3)
+    items = [Item(id=f"{n}", content=sha(n), project="p", caption="c", metadata=_fact(mapping, n)) for n in range(3)]
+    store.add(items, [item.content for item in items], rows)
+    assert ids(store, rows[1], limit=1) == ["1"]
+    assert ids(store, rows[1], where=Filter(project="p", metadata=_fact(mapping, 2))) == ["2"]
+    assert store.get([("p", "0"), ("p", name)]) == [items[0], None]
+    assert list(store.items(ALL)) == items
+    assert store.vectors([sha(2)])[1] == [sha(2)]
+    assert (store.stats().items, store.n_items, len(store.sample(2, seed=1)[0])) == (3, 3, 2)
+    assert store.delete([("p", "0"), ("q", "1")]) == 1
+    assert sql(url, "SELECT count(*) FROM victim") == [(0,)]
+    again = open_store(Address(url.reveal()).at(name))
+    assert again.stats().items == 2
+    again.close()
+
+
+def _fact(mapping: Mapping, n: int) -> dict[str, str]:
+    return {mapping.metadata[0]: f"'{n}' %s {{}}"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "known", "unknown"),
+    [
+        ("text", ["7", "007", "a b", "'"], ["A B", "", "\0"]),
+        ("bigint", ["7", "-1", str(2**62)], ["007", "+7", " 7", "7.0", "x", str(2**63), "-0", "\u0667", "9" * 5000]),
+        ("smallint", ["7", "-32768"], ["32768", "7 "]),
+        ("uuid", [str(uuid.UUID(int=5))], [str(uuid.UUID(int=5)).replace("-", ""), "x", str(uuid.UUID(int=5)) + "0"]),
+        ("varchar(20)", ["7", "seven"], ["Seven", "7" * 21]),
+    ],
+)
+def test_ids_of_any_type_are_names(
+    attach: Callable[..., AttachedStore], kind: str, known: list[str], unknown: list[str]
+) -> None:
+    """An id is its text, and another spelling another name: never an error where one is looked up."""
+    store = attach(PLAIN, f"CREATE TABLE photos (id {kind} PRIMARY KEY, embedding vector({DIM}))")
+    rows = rows_of(len(known))
+    store.add([Item(id=name, content=sha(name)) for name in known], [sha(name) for name in known], rows)
+    found = store.get([("default", name) for name in [*known, *unknown]])
+    assert [item and item.id for item in found] == [*known, *([None] * len(unknown))]
+    assert ids(store, rows[0], limit=1) == known[:1]
+    assert [item.id for item in store.items(ALL)] == sorted(known)
+    assert store.delete([("default", name) for name in [*unknown, known[0]]]) == 1
+    for name in unknown:
+        if not kind.endswith(("text", "(20)")) or "\0" in name or len(name) > 20:
+            with pytest.raises(InputError):
+                store.add([Item(id=name, content=sha(name))], [sha(name)], rows[:1])
+
+
+def test_projects_of_numbers_filter(attach: Callable[..., AttachedStore]) -> None:
+    """A project that no row can have lets nothing through; rows without one are of project ''."""
+    mapping = replace(PLAIN, project="shop_id")
+    rows = rows_of(3)
+    store = attach(
+        mapping,
+        f"CREATE TABLE photos (id int PRIMARY KEY, shop_id bigint, embedding vector({DIM}))",
+        *(f"{INSERT} ({n}, {shop}, {literal(rows[n])})" for n, shop in enumerate(("42", "7", "NULL"))),
+    )
+    assert [ids(store, rows[0], where=Filter(project=name)) for name in ("42", "", "x", "042")] == [
+        ["0"],
+        ["2"],
+        [],
+        [],
+    ]
+    assert store.stats().projects == {"": 1, "42": 1, "7": 1}
+    assert store.sample(9, seed=0, project="7")[0] == [store.get([("7", "1")])[0].content]  # type: ignore[union-attr]
+    assert store.sample(9, seed=0, project="x")[0] == []
+    assert list(store.items(Filter(project="x"))) == []
+
+
+def test_an_id_of_another_project_is_left_alone(attach: Callable[..., AttachedStore]) -> None:
+    """Where ids are unique in the whole table, nobody takes the row of another project: the whole call is refused."""
+    mapping = replace(PLAIN, project="shop_id", may_delete=True)
+    store = attach(mapping, f"CREATE TABLE photos (id int PRIMARY KEY, shop_id text, embedding vector({DIM}))")
+    rows = rows_of(2)
+    store.add([Item(id="1", project="a", content=sha(1))], [sha(1)], rows[:1])
+    with pytest.raises(InputError, match="another project") as caught:
+        store.add([Item(id=n, project="b", content=sha(2)) for n in "21"], [sha(2)], rows[1:])
+    assert caught.value.item == "1"
+    assert store.get([("b", "1"), ("b", "2")]) == [None, None]
+    assert store.delete([("b", "1")]) == 0
+    assert ids(store, rows[0]) == ["1"]
+
+
+@pytest.mark.parametrize("kind", ["vector", "halfvec"])
+def test_cosines_are_taken_whatever_the_lengths(attach: Callable[..., AttachedStore], kind: str) -> None:
+    """Vectors of any length, of none, of zeros: cosines of the first, and the others are not there."""
+    rows = rows_of(20)
+    values = [f"({n}, {literal(row * (1 + n))})" for n, row in enumerate(rows)]
+    store = attach(
+        PLAIN,
+        f"CREATE TABLE photos (id int PRIMARY KEY, embedding {kind}({DIM}))",
+        f"{INSERT} {', '.join(values)}, (98, NULL), (99, '{[0] * DIM}')",
+    )
+    query = rows_of(1, seed=9)[0]
+    cosines = rows @ query
+    scored, considered = store.search(query, limit=100, where=ALL)
+    assert [found.item.id for found in scored] == [str(n) for n in np.argsort(-cosines)]
+    assert [found.similarity for found in scored] == pytest.approx(sorted(cosines, reverse=True), abs=2e-3)
+    assert considered == 21
+    assert store.get([("default", "98")]) == [None]
+    values_found, contents = store.vectors([found.item.content for found in scored])
+    assert (len(contents), all(map(is_unread, contents))) == (20, True)
+    np.testing.assert_allclose(np.linalg.norm(values_found, axis=1), 1, atol=1e-6)
+    assert len(store.sample(100, seed=3)[0]) == 20
+
+
+def test_a_content_made_of_a_vector_stays(attach: Callable[..., AttachedStore], url: Secret) -> None:
+    """Without a column for it a row's content is made of its vector: the same for all who ask, and again."""
+    rows = rows_of(3)
+    store = attach(PLAIN, f"CREATE TABLE photos (id int PRIMARY KEY, embedding vector({DIM}))")
+    store.add([Item(id=str(n), content=sha(n)) for n in range(3)], [sha(n) for n in range(3)], rows)
+    contents = [item.content for item in store.items(ALL)]
+    assert store.stats().unchecked == 3
+    with open_store(Address(url.reveal()).at("photos")) as other:
+        found, told = other.vectors([contents[2], sha("none"), contents[0]])
+    assert told == [contents[2], contents[0]]
+    np.testing.assert_allclose(found, rows[[2, 0]], atol=1e-6)
+    store.add([Item(id="2", content=contents[0])], [], np.empty((0, DIM), np.float32))
+    assert ids(store, rows[0], limit=2) == ["0", "2"]
+
+
+TWO = (
+    "CREATE TABLE photos (id uuid PRIMARY KEY, shop int NOT NULL DEFAULT 1, path varchar(30) NOT NULL)",
+    f"CREATE TABLE image_embeddings (photo_id uuid UNIQUE REFERENCES photos, embedding halfvec({DIM}))",
+)
+JOINED = Mapping(
+    table="photos", id="id", uri="path", vector_table="image_embeddings", vector_key="photo_id", vector="embedding"
+)
+
+
+def test_vectors_in_a_table_of_their_own(attach: Callable[..., AttachedStore], url: Secret) -> None:
+    """Photos and their embeddings in two tables are one store: found, written in both, and deleted as was agreed."""
+    store = attach(JOINED, *TWO)
+    names, rows = [str(uuid.UUID(int=n)) for n in range(4)], rows_of(4)
+    items = [Item(id=name, content=sha(name), uri=f"{name[-1]}.jpg") for name in names]
+    store.add(items, [item.content for item in items], rows)
+    sql(url, f"{INSERT} ('{uuid.UUID(int=9)}', 1, 'bare.jpg')")
+    assert [found.item.uri for found in store.search(rows[2], limit=1, where=ALL)[0]] == ["2.jpg"]
+    assert (store.n_items, store.stats().items, len(list(store.items(ALL)))) == (4, 4, 4)
+    store.add([replace(items[2], uri="new.jpg")], [items[2].content], rows[3:])
+    assert ids(store, rows[3], limit=2) == [names[2], names[3]]
+    assert store.delete([("default", names[2])]) == 1
+    assert sql(url, "SELECT count(*) FROM photos") == [(5,)]
+    with attached(url, replace(JOINED, may_delete=True), SPACE) as store:
+        assert store.delete([("default", names[2]), ("default", names[3])]) == 1
+    assert sql(url, "SELECT (SELECT count(*) FROM photos), (SELECT count(*) FROM image_embeddings)") == [(4, 3)]
+
+
+def test_only_mapped_columns_change(attach: Callable[..., AttachedStore], url: Secret) -> None:
+    """A row that is written again keeps what is not mapped; a deleted item's row stays, without its vector."""
+    mapping = replace(PLAIN, caption="title")
+    table = f"CREATE TABLE photos (id int PRIMARY KEY, title text, price int DEFAULT 5, embedding vector({DIM}))"
+    store = attach(mapping, table, "INSERT INTO photos VALUES (1, 'old', 9, NULL)")
+    store.add([Item(id="1", content=sha(1), caption="new"), Item(id="2", content=sha(1))], [sha(1)], rows_of(1))
+    assert sql(url, "SELECT id, title, price FROM photos ORDER BY id") == [(1, "new", 9), (2, None, 5)]
+    assert store.delete([("default", "1"), ("default", "1")]) == 1
+    assert store.get([("default", "1")]) == [None]
+    assert sql(url, "SELECT title, embedding IS NULL FROM photos WHERE id = 1") == [("new", True)]
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("CREATE TABLE photos (id int PRIMARY KEY, price int NOT NULL, embedding vector(8))", "price"),
+        ("CREATE TABLE photos (id int, embedding vector(8))", "No unique index is on column id"),
+        ("CREATE TABLE photos (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, embedding vector(8))", "always made"),
+        ("CREATE VIEW photos AS SELECT 1 AS id, NULL::vector(8) AS embedding", "no table but a view"),
+        ("CREATE TABLE photos (id int PRIMARY KEY, embedding vector(8)) PARTITION BY RANGE (id)", ""),
+        (
+            "CREATE TABLE photos (id int, at date, embedding vector(8), PRIMARY KEY (id, at)) PARTITION BY RANGE (at)",
+            "at",
+        ),
+    ],
+)
+def test_what_cannot_be_written_says_why(attach: Callable[..., AttachedStore], table: str, says: str) -> None:
+    """Searching goes on, and writing is refused with the reason."""
+    store = attach(PLAIN, table)
+    assert store.search(rows_of(1)[0], limit=1, where=ALL) == ([], 0)
+    for write in (lambda: store.add([], [], np.empty((0, DIM), np.float32)), lambda: store.delete([("default", "1")])):
+        if says:
+            with pytest.raises(StoreReadOnly, match=says):
+                write()
+        else:
+            write()
+
+
+def test_what_the_columns_do_not_take_is_named(attach: Callable[..., AttachedStore]) -> None:
+    """No text is cut, and no fact dropped: an item that does not fit stops the call, and says so."""
+    store = attach(replace(JOINED, metadata=("shop",)), *TWO)
+    good = Item(id=str(uuid.UUID(int=1)), content=sha(1), uri="a.jpg")
+    for bad in (
+        replace(good, uri="a" * 31),
+        replace(good, caption="red"),
+        replace(good, project="p"),
+        replace(good, metadata={"colour": "red"}),
+        replace(good, metadata={"shop": "seven"}),
+        replace(good, content=sha(2)),
+    ):
+        with pytest.raises(InputError):
+            store.add([good, replace(bad, id=str(uuid.UUID(int=2)))], [sha(1)], rows_of(1))
+    assert store.n_items == 0
+    store.add([replace(good, metadata={"shop": "3"})], [sha(1)], rows_of(1))
+    assert store.search(rows_of(1)[0], limit=1, where=Filter(metadata={"shop": "3"}))[1] == 1
+
+
+def test_partitions_and_views_are_searched(attach: Callable[..., AttachedStore], url: Secret) -> None:
+    """A table in partitions is written and searched as one; a view over it shows what it shows."""
+    rows = rows_of(30)
+    store = attach(
+        PLAIN,
+        f"CREATE TABLE photos (id int PRIMARY KEY, embedding vector({DIM})) PARTITION BY HASH (id)",
+        *(f"CREATE TABLE p{n} PARTITION OF photos FOR VALUES WITH (MODULUS 2, REMAINDER {n})" for n in range(2)),
+        "CREATE VIEW few AS SELECT * FROM photos WHERE id < 10",
+    )
+    contents = [sha(n) for n in range(30)]
+    store.add([Item(id=str(n), content=contents[n]) for n in range(30)], contents, rows)
+    assert ids(store, rows[20], limit=1) == ["20"]
+    assert store.stats().n_bytes > 30 * DIM * 4
+    with attached(url, replace(PLAIN, table="few"), SPACE) as view:
+        assert view.look().vectors == 10
+        assert (view.n_items, view.stats().n_bytes) == (10, 0)
+        assert ids(view, rows[5], limit=1) == ["5"]
+
+
+def test_what_a_user_may_not_do_is_told(attach: Callable[..., AttachedStore], url: Secret) -> None:
+    """A role that may only read finds, and is told that it does not write; one that may not read is told too."""
+    rows = rows_of(1)
+    attach(
+        PLAIN,
+        f"CREATE TABLE photos (id int PRIMARY KEY, embedding vector({DIM}))",
+        f"{INSERT} (1, {literal(rows[0])})",
+        "DO $$ BEGIN CREATE ROLE reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+        "DO $$ BEGIN EXECUTE 'GRANT USAGE ON SCHEMA ' || current_schema || ' TO reader'; END $$",
+        "GRANT SELECT ON photos TO reader",
+    )
+    sql(url, "GRANT SELECT ON lookalike_attached, lookalike_schema TO reader")
+    address = Address(url.reveal().replace("//postgres:", "//reader:")).at("photos")
+    with open_store(address) as store:
+        assert ids(store, rows[0]) == ["1"]
+        with pytest.raises(StoreReadOnly, match="photos"):
+            store.add([Item(id="2", content=sha(2))], [sha(2)], rows)
+        sql(url, "REVOKE SELECT ON photos FROM reader")
+        with pytest.raises(StoreError, match="permission denied"):
+            store.search(rows[0], limit=1, where=ALL)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE customer_photos DROP COLUMN title",
+        "ALTER TABLE customer_photos RENAME COLUMN embedding TO vectors",
+        "ALTER TABLE customer_photos ALTER COLUMN embedding TYPE vector(3) USING NULL",
+        "DROP TABLE customer_photos",
+    ],
+)
+def test_a_table_that_was_altered_is_named(attach: Callable[..., AttachedStore], url: Secret, change: str) -> None:
+    """Who has it open and who opens it are told that it is not as it was, and what to do."""
+    store = attach(MAPPED, WHOLE.format(dim=DIM))
+    row = rows_of(1)
+    store.add([Item(id="a", content=sha(1))], [sha(1)], row)
+    sql(url, change)
+    if "vector(3)" in change:
+        sql(url, "UPDATE customer_photos SET embedding = '[1,2,3]'")
+    with pytest.raises(StoreError, match=r"not as it was.*lookalike db attach customer_photos"):
+        store.search(row[0], limit=1, where=ALL)
+    with pytest.raises(StoreError, match=r"not as it was.*lookalike db attach customer_photos"):
+        open_store(Address(url.reveal()).at("customer_photos"))
+
+
+def test_a_table_that_is_not_attached_says_how(url: Secret, attach: Callable[..., AttachedStore]) -> None:
+    """The error has the command, with and without tables of lookalike's own, and no password."""
+    for _ in range(2):
+        with pytest.raises(StoreNotFound, match="lookalike db attach orders") as caught:
+            open_store(Address(url.reveal()).at("orders"))
+        assert "not-asked-for" not in str(caught.value)
+        attach(MAPPED, f"DROP TABLE IF EXISTS customer_photos; {WHOLE.format(dim=DIM)}")
+
+
+def test_ledgers_do_not_mix(attach: Callable[..., AttachedStore], url: Secret) -> None:
+    """Two tables of one database, and an index there, have a ledger each, which goes when the table is detached."""
+    first = attach(MAPPED, WHOLE.format(dim=DIM))
+    second = attach(PLAIN, f"CREATE TABLE photos (id int PRIMARY KEY, embedding vector({DIM}))")
+    entry = LedgerEntry(project="p", item_id="1", uri="a", stamp="", outcome=Outcome.STORED, content=sha(1))
+    first.ledger.record([entry])
+    assert list(second.ledger.under(None, "")) == []
+    assert sql(url, "SELECT count(*) FROM lookalike_ledger") == [(0,)]
+    sql(url, "DELETE FROM lookalike_attached WHERE name = 'customer_photos'")
+    assert first.ledger.known("p", ["a"]) == {}
+
+
+INDEXES = [
+    ("vector", "hnsw (embedding vector_cosine_ops)", True, "<=>"),
+    ("vector", f"hnsw ((embedding::halfvec({DIM})) halfvec_cosine_ops)", True, "<=>"),
+    ("halfvec", "hnsw (embedding halfvec_ip_ops)", True, "<#>"),
+    ("vector", "hnsw (embedding vector_l2_ops)", True, "<->"),
+    ("vector", "ivfflat (embedding vector_cosine_ops) WITH (lists = 5)", True, "<=>"),
+    ("vector", "hnsw (embedding vector_ip_ops)", False, ""),
+    ("vector", "hnsw (embedding vector_cosine_ops) WHERE id > 3", True, ""),
+    ("vector", "hnsw ((binary_quantize(embedding)::bit(8)) bit_hamming_ops)", True, ""),
+]
+
+
+@pytest.mark.parametrize(("kind", "index", "has_unit_vectors", "order"), INDEXES)
+def test_the_tables_own_index_is_asked_where_it_fits(
+    attach: Callable[..., AttachedStore], kind: str, index: str, has_unit_vectors: bool, order: str
+) -> None:
+    """An index that answers by cosine is scanned, and a filter never goes through it; any other is left alone."""
+    rows = rows_of(400)
+    values = ", ".join(f"({n}, {n % 100}, {literal(row)})" for n, row in enumerate(rows))
+    store = attach(
+        replace(PLAIN, project="shop", has_unit_vectors=has_unit_vectors),
+        f"CREATE TABLE photos (id int PRIMARY KEY, shop int, embedding {kind}({DIM}))",
+        f"{INSERT} {values}",
+        f"CREATE INDEX own ON photos USING {index}",
+        "CREATE INDEX ON photos (shop)",
+        "ANALYZE photos",
+    )
+    assert (store.finder.index.order if store.finder.index else "") == order
+    exact, how = Plan(0, ""), Plan(200, "Asked for.")
+    where = Filter(project="7")
+    assert "own" not in " ".join(store.finder.explain(exact, rows[7], limit=4, where=where))
+    assert store.search(rows[7], limit=10, where=where)[1] == 4
+    if order:
+        assert "own" in " ".join(store.finder.explain(how, rows[5], limit=10, where=ALL))
+        by_index, truth = (store.finder.find(one, rows[5], limit=10, where=ALL)[0] for one in (how, exact))
+        assert [found.item.id for found in by_index] == [found.item.id for found in truth]
+        assert [one.similarity for one in by_index] == pytest.approx([one.similarity for one in truth], abs=1e-6)
+    else:
+        with pytest.raises(StoreError, match="USING hnsw"):
+            measuring.tune(store, {"near": rows[:10]})
+
+
+def test_an_index_is_asked_only_once_it_was_measured(attach: Callable[..., AttachedStore], url: Secret) -> None:
+    """What was measured is kept for all who open the table, and counts until it is attached anew."""
+    rows = rows_of(300)
+    values = ", ".join(f"({n}, {literal(row)})" for n, row in enumerate(rows))
+    store = attach(
+        PLAIN,
+        f"CREATE TABLE photos (id int PRIMARY KEY, embedding vector({DIM}))",
+        f"{INSERT} {values}",
+        "CREATE INDEX ON photos USING hnsw (embedding vector_cosine_ops)",
+    )
+    assert "no index on vectors that was measured" in store.finder.plan(rows[0], limit=10, where=ALL).reason
+    settings = measuring.tune(store, dict(probes_of(store, rows_of(20, seed=5), n=20)))
+    assert set(settings) == {"near", "far"}
+    for one in (store, open_store(Address(url.reveal()).at("photos"))):
+        reason = one.finder.plan(rows[0], limit=10, where=ALL).reason
+        assert "measured" in reason or "no setting" in reason
+        assert "no index" not in reason
+        one.close()
+    with attached(url, PLAIN, SPACE) as again:
+        assert "no index on vectors that was measured" in again.finder.plan(rows[0], limit=10, where=ALL).reason
+
+
+def test_facts_of_any_type_are_texts(attach: Callable[..., AttachedStore], url: Secret) -> None:
+    """Columns and the keys of a document are facts, compared as their texts; what is null is none."""
+    mapping = replace(PLAIN, metadata=("price", "sold", "facts"))
+    row = rows_of(1)[0]
+    store = attach(
+        mapping,
+        f"CREATE TABLE photos (id int PRIMARY KEY, price numeric, sold boolean, facts json, embedding vector({DIM}))",
+        f'{INSERT} (1, 2.50, true, \'{{"n": 3, "deep": {{"x": 1}}, "gone": null}}\', {literal(row)})',
+        f"{INSERT} (2, NULL, NULL, '[1]', {literal(row)})",
+    )
+    first, second = store.items(ALL)
+    assert first.metadata == {"price": "2.50", "sold": "true", "n": "3", "deep": '{"x": 1}'}
+    assert second.metadata == {}
+    asked: list[tuple[dict[str, Any], list[str]]] = [
+        ({"price": "2.50"}, ["1"]),
+        ({"price": "2.5"}, []),
+        ({"sold": "true", "n": "3"}, ["1"]),
+        ({"none": "x"}, []),
+        ({"n": "3\0"}, []),
+    ]
+    for metadata, expected in asked:
+        assert ids(store, row, where=Filter(metadata=metadata)) == expected
+
+
+def test_a_mapping_that_is_of_no_use_is_refused(attach: Callable[..., AttachedStore]) -> None:
+    """A column that is not there, of a type that cannot be, or two documents: told when it is opened."""
+    table = f"CREATE TABLE photos (id int PRIMARY KEY, at date, a json, b jsonb, embedding vector({DIM}))"
+    attach(PLAIN, table).close()
+    for mapping, says in (
+        (replace(PLAIN, id="none"), "no column 'none'"),
+        (replace(PLAIN, id="at"), "type date"),
+        (replace(PLAIN, vector="at"), "halfvec, vector"),
+        (replace(PLAIN, metadata=("a", "b")), "one of them"),
+    ):
+        with pytest.raises(StoreError, match=says):
+            attach(mapping)
