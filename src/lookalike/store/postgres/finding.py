@@ -38,6 +38,7 @@ REFRESH_S = 30.0
 Answer = TypeVar("Answer")
 
 _SQL = statements("lookalike.store.postgres", "store.sql")
+_SEARCH = statements("lookalike.store.postgres", "search.sql")
 _MIRROR = statements("lookalike.store.postgres", "mirror.sql")
 _log = logging.getLogger("lookalike.index")
 
@@ -48,9 +49,10 @@ class Finder:
     def __init__(self, database: Database, bound: Bound) -> None:
         self._database = database
         self._space = bound.number
-        names = {"space": bound.number, "dim": bound.space.dim}
-        self._search_index = _SQL["search_index"].format(**names)
-        self._search_project = _SQL["search_index_project"].format(**names)
+        self._by_index = {
+            name: _search(name, space=bound.number, dim=bound.space.dim)
+            for name in ("near_by_index", "near_by_index_in_project")
+        }
         self._dim = bound.space.dim
         self._projects: dict[str, int] = {}
         self._mirror = Mirror(database, bound)
@@ -96,7 +98,7 @@ class Finder:
 
     def find(self, how: Plan, query: Rows, *, limit: int, where: Filter) -> tuple[list[Scored], int]:
         """What `search` does, in this way."""
-        name, asked = self._question(query, limit, where)
+        asked = self._question(query, limit, where)
         if asked is None:
             return [], 0
         if how.in_memory:
@@ -104,11 +106,11 @@ class Finder:
             if rows is not None:
                 return _answer(rows)
         elif not how.is_exact:
-            rows = self._run(lambda connection: self._ask_index(connection, how, asked))
+            rows = self._run(lambda connection: self._ask_index(connection, how, where, asked))
             if _is_whole(rows, limit, limit + SPARE):
                 return _answer(rows)
         while True:
-            rows = self._run(lambda c: c.cursor(binary=True).execute(_SQL[name], asked).fetchall())
+            rows = self._rows(_exact(where), asked)
             n_contents = asked["n_contents"]
             if _is_whole(rows, limit, n_contents) or self._has_seen_all(rows, where, n_contents):
                 return _answer(rows)
@@ -116,15 +118,13 @@ class Finder:
 
     def explain(self, how: Plan, query: Rows, *, limit: int, where: Filter) -> list[str]:
         """The lines of the database's own plan for this search, which it makes, with times."""
-        name, asked = self._question(query, limit, where)
+        asked = self._question(query, limit, where)
         if asked is None:
             return []
 
         def ask(connection: Connection) -> list[str]:
             with connection.transaction():
-                if not how.is_exact:
-                    connection.execute(*self._set_search(how, asked))
-                statement = _SQL[name] if how.is_exact else self._index_statement(asked)
+                statement = _exact(where) if how.is_exact else self._set_index(connection, how, where)
                 rows = connection.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {statement}".encode(), asked).fetchall()
             return [row[0] for row in rows]
 
@@ -139,11 +139,10 @@ class Finder:
         if not where.is_empty:
             ((passed, numbers),) = self._rows(_MIRROR["passing"], asked)
             among = np.frombuffer(numbers, ">i8").astype(np.int64)
-        found_in = {"project": None, "metadata": None, **asked, "n_passed": passed}
         n_contents = limit + SPARE
         while True:
             nearest = view.nearest(query, limit=n_contents, among=among)
-            rows = self._rows(_MIRROR["search_these"], found_in | {"numbers": nearest})
+            rows = self._rows(_search("near_of_these"), asked | {"n_passed": passed, "numbers": nearest})
             if len(rows) >= limit or (rows and len(rows) >= rows[0][7]) or passed == 0:
                 return rows
             if n_contents >= len(view.contents):
@@ -153,29 +152,30 @@ class Finder:
     def _rows(self, statement: str, asked: dict[str, Any]) -> list[Any]:
         return self._run(lambda connection: connection.cursor(binary=True).execute(statement, asked).fetchall())
 
-    def _question(self, query: Rows, limit: int, where: Filter) -> tuple[str, dict[str, Any] | None]:
-        """The exact statement and what it is asked with; None if the project is not known."""
-        asked: dict[str, Any] = {"query": text_of(query), "space": self._space, "limit": limit}
-        asked["n_contents"] = limit + SPARE
-        if where.is_empty:
-            return "search_all", asked
-        code = None
-        if where.project is not None:
-            code = self._code(where.project)
-            if code is None:
-                return "search_among", None
-        return "search_among", asked | {"project": code, "metadata": asked_metadata(where)}
+    def _question(self, query: Rows, limit: int, where: Filter) -> dict[str, Any] | None:
+        """What the statements are asked with; None if the project is not known."""
+        code = None if where.project is None else self._code(where.project)
+        if where.project is not None and code is None:
+            return None
+        return {
+            "query": text_of(query),
+            "space": self._space,
+            "limit": limit,
+            "n_contents": limit + SPARE,
+            "project": code,
+            "metadata": asked_metadata(where),
+        }
 
-    def _ask_index(self, connection: Connection, how: Plan, asked: dict[str, Any]) -> list[Any]:
+    def _ask_index(self, connection: Connection, how: Plan, where: Filter, asked: dict[str, Any]) -> list[Any]:
         with connection.transaction():
-            connection.execute(*self._set_search(how, asked))
-            return connection.cursor(binary=True).execute(self._index_statement(asked).encode(), asked).fetchall()
+            statement = self._set_index(connection, how, where)
+            return connection.cursor(binary=True).execute(statement.encode(), asked).fetchall()
 
-    def _index_statement(self, asked: dict[str, Any]) -> str:
-        return self._search_project if "project" in asked else self._search_index
-
-    def _set_search(self, how: Plan, asked: dict[str, Any]) -> tuple[str, dict[str, int]]:
-        return _SQL["set_search_project" if "project" in asked else "set_search"], {"ef_search": how.ef_search}
+    def _set_index(self, connection: Connection, how: Plan, where: Filter) -> str:
+        """Have this transaction use the index; the statement that does."""
+        name = "index" if where.project is None else "index_in_project"
+        connection.execute(_SEARCH[f"set_{name}"], {"ef_search": how.ef_search})
+        return self._by_index[f"near_by_{name}"]
 
     def _has_seen_all(self, rows: Sequence[Sequence[Any]], where: Filter, n_contents: int) -> bool:
         """Whether no vector was left out by an exact search of so many contents: some items may have none."""
@@ -211,6 +211,16 @@ class Finder:
             settings=settings[None],
             projects={plain(project): measured for project, measured in settings.items() if project is not None},
         )
+
+
+def _search(name: str, **names: int) -> str:
+    """A statement that searches: for the nearest contents, then for their items."""
+    near = _SEARCH[name].format(**names) if names else _SEARCH[name]
+    return f"{near}\n{_SEARCH['answers']}"
+
+
+def _exact(where: Filter) -> str:
+    return _search("near_all" if where.is_empty else "near_among")
 
 
 def _is_whole(rows: Sequence[Sequence[Any]], limit: int, n_contents: int) -> bool:

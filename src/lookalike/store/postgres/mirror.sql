@@ -23,20 +23,3 @@ SELECT coalesce(sum(n), 0)::bigint, coalesce(string_agg(int8send(content), ''), 
   AND (%(metadata)s::jsonb IS NULL OR metadata @> %(metadata)s::jsonb AND metadata <> '{}')
   GROUP BY content
 ) AS passed
-
--- search_these --
-WITH near AS MATERIALIZED (
-  SELECT content, least(greatest(vector <#> %(query)s::halfvec, -1), 1) AS distance
-  FROM lookalike_vectors WHERE space = %(space)s::smallint AND content = ANY(%(numbers)b::bigint[])
-)
-SELECT name, id, sha256, uri, caption, metadata::text, -distance,
-  coalesce(%(n_passed)s::bigint, (SELECT sum(n_items)::bigint FROM lookalike_projects))
-FROM near
-CROSS JOIN LATERAL (SELECT * FROM lookalike_items WHERE lookalike_items.content = near.content OFFSET 0) AS item
-CROSS JOIN LATERAL (
-  SELECT sha256 FROM lookalike_contents WHERE lookalike_contents.content = near.content OFFSET 0
-) AS picture
-JOIN lookalike_projects USING (project)
-WHERE (%(project)s::integer IS NULL OR project = %(project)s::integer)
-AND (%(metadata)s::jsonb IS NULL OR metadata @> %(metadata)s::jsonb AND metadata <> '{}')
-ORDER BY distance, name, id LIMIT %(limit)s
