@@ -15,7 +15,7 @@ import typing
 
 if typing.TYPE_CHECKING:
     from lookalike.app import Embedder
-    from lookalike.client import Client
+    from lookalike.client import Client, NewItem
     from lookalike.compat import EmbeddingModel, get_embeddings_service, get_image_embedding
     from lookalike.config import Config
     from lookalike.index import Index
@@ -34,6 +34,7 @@ __all__ = [
     "Hits",
     "Index",
     "Item",
+    "NewItem",
     "Part",
     "Query",
     "Space",
@@ -45,7 +46,7 @@ __all__ = [
 
 _HOMES = {
     "app": ["Embedder"],
-    "client": ["Client"],
+    "client": ["Client", "NewItem"],
     "compat": ["EmbeddingModel", "get_embeddings_service", "get_image_embedding"],
     "config": ["Config"],
     "index": ["Index"],

@@ -42,6 +42,8 @@ class Client:
     item = _in_a_thread(client.Client.item)
     picture = _in_a_thread(client.Client.picture)
     thumbnail = _in_a_thread(client.Client.thumbnail)
+    add_items = _in_a_thread(client.Client.add_items)
+    job = _in_a_thread(client.Client.job)
     ready = _in_a_thread(client.Client.ready)
 
     def close(self) -> None:

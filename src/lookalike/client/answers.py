@@ -23,6 +23,9 @@ from lookalike.vectors import UNIT_TOLERANCE
 
 Fields = Mapping[str, Any]
 
+SUCCESS = frozenset({200, 202})
+"""Answered, and taken in."""
+
 
 def fields_of(answer: Answer, host: str) -> Fields:
     """The JSON object of a successful answer. ProviderError if it is none."""
@@ -30,7 +33,7 @@ def fields_of(answer: Answer, host: str) -> Fields:
         value = json.loads(answer.body)
     except (ValueError, RecursionError):
         value = None
-    if answer.status != 200 or not isinstance(value, dict):
+    if answer.status not in SUCCESS or not isinstance(value, dict):
         kind = answer.headers.get("content-type", "nothing that says what it is")
         raise stranger(host, f"answers HTTP {answer.status} with {kind[:80]}")
     return value
@@ -60,7 +63,7 @@ def vectors_of(answer: Answer, asked: Mapping[int, str], host: str) -> RemoteVec
         for place, vector in zip(places, found, strict=True)
         if vector is not None
     }
-    failures = [_failure(entry, places, asked, host) for entry in _entries(fields, "errors")]
+    failures = [failure_of(entry, places, asked, host) for entry in entries(fields, "errors")]
     if {failure.position for failure in failures} != set(places).difference(rows):
         raise stranger(host, "leaves inputs without a vector and without an error")
     return RemoteVectors(
@@ -131,19 +134,26 @@ def _row(vector: object, dim: int, where: str, host: str) -> Rows:
     return row
 
 
-def _failure(entry: Fields, places: list[int], asked: Mapping[int, str], host: str) -> Failure:
+def failure_of(entry: Fields, places: list[int], asked: Mapping[int, str], host: str) -> Failure:
+    """The failure of one input, under the caller's name for it. ProviderError if it was never sent."""
+    place = place_of(entry, places, host)
+    reason = without(str(entry.get("message", "failed.")), str(entry.get("item", "")))
+    return Failure(place, asked[place], reason, str(entry.get("type", "InputError")))
+
+
+def place_of(entry: Fields, places: list[int], host: str) -> int:
+    """The place in the caller's sequence of what an entry is about. ProviderError if it was never sent."""
     index = entry.get("index")
     if not isinstance(index, int) or not 0 <= index < len(places):
-        raise stranger(host, "reports an error of an input that it was not given")
-    reason = without(str(entry.get("message", "failed.")), str(entry.get("item", "")))
-    return Failure(places[index], asked[places[index]], reason, str(entry.get("type", "InputError")))
+        raise stranger(host, "reports on an input that it was not given")
+    return places[index]
 
 
 def _warnings(fields: Fields, places: list[int], asked: Mapping[int, str]) -> list[str]:
     """Sentences that begin with the caller's names: of a batch, or the one of a single input."""
     single = fields.get("warning")
-    entries = [{"index": 0, "message": single}] if isinstance(single, str) else _entries(fields, "warnings")
-    said = [(entry.get("index"), str(entry.get("message", ""))) for entry in entries]
+    told = [{"index": 0, "message": single}] if isinstance(single, str) else entries(fields, "warnings")
+    said = [(entry.get("index"), str(entry.get("message", ""))) for entry in told]
     return [
         f"{asked[places[index]]}: {without(message, f'texts[{index}]')}"
         for index, message in said
@@ -159,6 +169,7 @@ def _approximation(fields: Fields, host: str) -> Approximation | None:
         raise stranger(host, "does not say what read the words") from error
 
 
-def _entries(fields: Fields, name: str) -> list[Fields]:
+def entries(fields: Fields, name: str) -> list[Fields]:
+    """The objects in a list of an answer; none if there is no such list."""
     found = fields.get(name)
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []

@@ -12,11 +12,12 @@ from dataclasses import replace
 from types import TracebackType
 from urllib.parse import quote, urlencode
 
-from lookalike.client.answers import fields_of, hits_of, item_of, vectors_of
+from lookalike.client.answers import SUCCESS, fields_of, hits_of, item_of, vectors_of
+from lookalike.client.handing import body_of, documents, job_of, jobs_of
 from lookalike.client.inputs import encoded, parts, pictures, sentences
 from lookalike.client.question import question_of
 from lookalike.client.refusals import error_of, is_lasting, refusal
-from lookalike.client.values import RemoteHits, RemoteVectors
+from lookalike.client.values import NewItem, RemoteHits, RemoteJob, RemoteJobs, RemoteVectors
 from lookalike.embed import ImageInput, OnError
 from lookalike.errors import ProviderError, SpaceMismatch
 from lookalike.messages import Answer, Request, address_of, bearer
@@ -213,6 +214,38 @@ class Client:
         """A small copy of an item's picture, a WebP about `side_px` wide or high. Errors as `item`."""
         return self._ask(_get(item_id, "/thumbnail", project, size=side_px), self._until(timeout_s)).body
 
+    def add_items(
+        self, items: Sequence[NewItem], *, on_error: OnError = "raise", timeout_s: float | None = None
+    ) -> RemoteJobs:
+        """Hand pictures in, in as many requests as they need; they are found once their jobs are done.
+
+        Handing one in again does no harm: it is the same item, and its bytes are kept once.
+
+        Args:
+            items: `[NewItem(image="dress.jpg"), NewItem(uri="s3://photos/hat.jpg", metadata={"colour": "red"})]`.
+            on_error: "raise" the error of the first that is not taken in, or "collect" them in `.failures`. Others may
+                have been taken in when it is raised.
+            timeout_s: When the call is over at the latest, instead of the client's.
+
+        Raises:
+            StoreNotFound: The service has no index.
+            LookalikeError: As `embed_images`.
+        """
+        until, failures, jobs = self._until(timeout_s), list[Failure](), list[RemoteJob]()
+        for part in parts(documents(items, on_error, failures)):
+            answer = self._ask(Request("POST", "/items", body_of(part)), until)
+            found = jobs_of(answer, part.names, self._host)
+            if found.failures and on_error == "raise":
+                raise error_of(found.failures[0])
+            jobs += found
+            failures += found.failures
+        return RemoteJobs(tuple(jobs), tuple(sorted(failures, key=lambda failure: failure.position)))
+
+    def job(self, number: int, *, timeout_s: float | None = None) -> RemoteJob:
+        """What has become of a picture that was handed in. JobNotFound if that is not known; others as `add_items`."""
+        answer = self._ask(Request("GET", f"/jobs/{number}"), self._until(timeout_s))
+        return job_of(fields_of(answer, self._host), self._host)
+
     def ready(self, *, timeout_s: float | None = None) -> bool:
         """Whether the service can answer now; asks once.
 
@@ -253,14 +286,14 @@ class Client:
     def _ask(self, request: Request, until: float) -> Answer:
         """The successful answer to a request, asked for as often as it takes and there is time."""
         answer = self._policy.run(lambda: self._attempt(request, until), until=until, on_pause=lambda *_: None)
-        if answer.status != OK:
+        if answer.status not in SUCCESS:
             raise refusal(answer, self._host, self._policy.wall_clock())
         return answer
 
     def _attempt(self, request: Request, until: float) -> Answer:
         """An answer that stays what it is; one that may pass is raised."""
         answer = self._try(request, until)
-        if answer.status != OK and not is_lasting(answer):
+        if answer.status not in SUCCESS and not is_lasting(answer):
             raise refusal(answer, self._host, self._policy.wall_clock())
         return answer
 

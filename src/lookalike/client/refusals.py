@@ -13,7 +13,7 @@ from lookalike.retry import retry_after_s
 from lookalike.types import Failure
 
 TRANSIENT = frozenset({429, 502, 503})
-"""What another try may cure: too much at once, or nobody there yet. Every call only reads, so it may be repeated."""
+"""What another try may cure: too much at once, or nobody there yet. A call reads, or does twice what it does once."""
 
 _MAX_QUOTED = 300
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.embed import ImageInput
 from lookalike.spaces import Approximation
-from lookalike.types import Failure, HitList, Rows
+from lookalike.types import Failure, HitList, JobState, Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,6 +62,68 @@ class RemoteHits(HitList):
     """The answer of a service, and the id of the space that was searched; see HitList."""
 
     space: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewItem:
+    """A picture to hand in, by exactly one of `image` and `uri`, and what its item shall be.
+
+    Attributes:
+        image: Its bytes or path.
+        uri: Where it is: an object of a bucket ("s3://bucket/key"), or a URL; as far as the service allows it.
+        id: Its name, unique within the project; an item that is there already is replaced. Left out, that of its file,
+            where it is, or of bytes their sha256.
+        project: The collection that it shall belong to; the service's own, or the key's only one, if left out.
+        caption: Free text.
+        metadata: Further facts, to filter by.
+    """
+
+    image: ImageInput | None = field(default=None, repr=False)
+    uri: str | None = None
+    id: str | None = None
+    project: str | None = None
+    caption: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteJob:
+    """What has become of a picture that was handed in.
+
+    Attributes:
+        number: Its name at the service; `Client.job` asks with it.
+        id: The item that the picture becomes ...
+        project: ... in this project.
+        state: Where it stands: once it is "done", it is found.
+        attempts: How often it has been begun.
+        reason: Why the last attempt failed; empty if none has.
+    """
+
+    number: int
+    id: str
+    project: str
+    state: JobState
+    attempts: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteJobs:
+    """What has become of pictures that were handed in together.
+
+    Attributes:
+        jobs: A job for each that was taken in, in the order that they were handed in.
+        failures: One for each that was not, by position.
+    """
+
+    jobs: tuple[RemoteJob, ...]
+    failures: tuple[Failure, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def __iter__(self) -> Iterator[RemoteJob]:
+        return iter(self.jobs)
 
 
 _NO_ROWS: Rows = np.empty((0, 0), np.float32)
