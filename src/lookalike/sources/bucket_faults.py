@@ -20,6 +20,8 @@ CREDENTIALS = {
 }
 """By scheme the variables that hold its credentials."""
 
+UNASKABLE = "has a name that cannot be asked for: '.', '..' or nothing between slashes, or a line break."
+
 NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound"})
 PAUSES = frozenset({"SlowDown", "TooManyRequests", "ServerBusy", "RequestLimitExceeded"})
 
@@ -48,8 +50,11 @@ def translated(error: Exception, name: ObjectName, *, doing: str) -> LookalikeEr
         )
     if isinstance(error, FileNotFoundError):
         return ImageError("is not there.", item=str(name))
+    if kind == "InvalidPathError" and doing == "listed":
+        key = found[1] if (found := re.search(r'Path "(.+?)"', told, re.DOTALL)) else ""
+        return InputError(f"cannot be listed past the object {key!r}: rename it. It {UNASKABLE}", item=str(name))
     if kind == "InvalidPathError" or isinstance(error, ValueError):
-        return InputError("has a name that cannot be asked for: '.', '..' or nothing between slashes.", item=str(name))
+        return InputError(UNASKABLE, item=str(name))
     return _failed(name, doing, status, code)
 
 

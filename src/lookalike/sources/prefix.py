@@ -58,7 +58,7 @@ class BucketSource:
             yield from self._single() if self._is_single else self._below()
         except (InputError, ProviderError) as error:
             self._unsure.append(self._uri)
-            reason = str(error).removeprefix(f"{self._uri} ")
+            reason = error.reason if isinstance(error, InputError) else str(error).removeprefix(f"{self._uri} ")
             yield SourceObject(uri=self._uri, stamp="", n_bytes=0, problem=reason)
 
     def unsure(self) -> Sequence[str]:

@@ -1,0 +1,307 @@
+"""Buckets that fail: each way has its sentence, nothing is lost or removed by mistake, and no error holds a key."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from traceback import format_exception
+from typing import Any
+
+import pytest
+
+from lookalike.embed import Embedder, LocalVectorizer
+from lookalike.encoders.fake import FakeEncoder
+from lookalike.errors import ImageError, InputError, LookalikeError, ProviderError, RateLimited, Refused, Unavailable
+from lookalike.ingest import Ingest, Target
+from lookalike.secret import Secret
+from lookalike.sources.bucket import BucketClient
+from lookalike.sources.objects import BucketSettings
+from lookalike.sources.patience import MAX_IN_A_ROW
+from lookalike.sources.prefix import BucketSource
+from lookalike.store.memory import MemoryStore
+from lookalike.types import Outcome
+from tests.buckets import SECRET, Bucket, access
+from tests.pictures import noise
+
+PAGE = """<?xml version="1.0" encoding="UTF-8"?>
+<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>photos</Name><IsTruncated>{more}</IsTruncated>
+{next}{objects}</ListBucketResult>"""
+OBJECT = """<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>"{key}"</ETag>
+<Size>{size}</Size></Contents>"""
+DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", *, length: int | None = None) -> None:
+    """An answer; with a length that is not that of the body, the connection is broken off behind it."""
+    handler.send_response(status)
+    handler.send_header("Content-Length", str(len(body) if length is None else length))
+    handler.send_header("ETag", '"x"')
+    handler.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+    handler.end_headers()
+    handler.wfile.write(body)
+    handler.close_connection = length is not None
+
+
+def page(*keys: str, size: int = 3, more: bool = False) -> bytes:
+    """What S3 says of a bucket."""
+    token = "<NextContinuationToken>next</NextContinuationToken>" if more else ""
+    objects = "".join(OBJECT.format(key=key, size=size) for key in keys)
+    return PAGE.format(more=str(more).lower(), next=token, objects=objects).encode()
+
+
+class Faulty:
+    """A server that speaks S3 until it is told to do otherwise."""
+
+    def __init__(self) -> None:
+        self.answer: Answer = lambda handler: reply(handler, 500)
+        self.n_requests = 0
+        self.over = threading.Event()
+
+    @contextmanager
+    def running(self) -> Iterator[str]:
+        faulty = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                faulty.n_requests += 1
+                faulty.answer(self)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            self.over.set()
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+
+@pytest.fixture
+def faulty() -> Faulty:
+    return Faulty()
+
+
+@pytest.fixture
+def client(faulty: Faulty) -> Iterator[BucketClient]:
+    with faulty.running() as url:
+        yield BucketClient(access(url, timeout_s=1.0, max_retries=1))
+
+
+def told(error: BaseException) -> str:
+    return "".join(format_exception(error))
+
+
+def drip(faulty: Faulty) -> Answer:
+    """A byte every now and then, for as long as somebody listens."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        reply(handler, 200, length=1000)
+        while not faulty.over.wait(0.05):
+            try:
+                handler.wfile.write(b"x")
+            except OSError:
+                return
+
+    return answer
+
+
+def silent(faulty: Faulty) -> Answer:
+    """Takes the question, and says nothing."""
+
+    def answer(_handler: BaseHTTPRequestHandler) -> None:
+        faulty.over.wait(30)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "sentence", "n_requests"),
+    [
+        (lambda _: lambda h: reply(h, 503), Unavailable, "failed (HTTP 503): try again later", 2),
+        (
+            lambda _: lambda h: reply(h, 503, b"<Error><Code>SlowDown</Code></Error>"),
+            RateLimited,
+            "asks for a pause",
+            2,
+        ),
+        (lambda _: lambda h: reply(h, 403, DENIED), Refused, "refuses it (HTTP 403). Check AWS_ACCESS_KEY_ID", 1),
+        (lambda _: lambda h: reply(h, 401), Refused, "refuses it (HTTP 401)", 1),
+        (lambda _: lambda h: reply(h, 404), ImageError, "is not there", 1),
+        (lambda _: lambda h: reply(h, 301), Unavailable, "cannot be reached", 1),
+        (lambda _: lambda h: reply(h, 418), Refused, "answers HTTP 418", 1),
+        (lambda _: lambda h: reply(h, 200, b"short", length=1000), Unavailable, "broke off", None),
+        (drip, Unavailable, "too slow", None),
+        (silent, Unavailable, "too slow", None),
+    ],
+)
+def test_every_fault_of_reading_has_its_sentence(
+    faulty: Faulty,
+    client: BucketClient,
+    answer: Callable[[Faulty], Answer],
+    kind: type[LookalikeError],
+    sentence: str,
+    n_requests: int | None,
+) -> None:
+    """Within the deadline, after as many tries as make sense; neither sentence nor traceback holds a key."""
+    faulty.answer = answer(faulty)
+    began_s = time.monotonic()
+    with pytest.raises(kind, match=r"s3://photos/a\.jpg") as caught:
+        client.read("s3://photos/a.jpg", max_bytes=1 << 20)
+    assert time.monotonic() - began_s < 10
+    assert sentence in str(caught.value)
+    assert faulty.n_requests == n_requests or n_requests is None
+    assert SECRET not in told(caught.value) and "127.0.0.1" not in told(caught.value)
+
+
+def test_a_server_that_is_not_there_is_told() -> None:
+    """As one that fails."""
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        BucketClient(access("http://127.0.0.1:9", timeout_s=1.0)).read("s3://photos/a.jpg", max_bytes=10)
+
+
+def test_a_signature_in_an_address_is_not_told(faulty: Faulty) -> None:
+    """Azure's keys may stand in the address that its library puts into its errors."""
+    with faulty.running() as url:
+        words = {"account_name": "shop", "sas_key": f"sv=2026&sig={SECRET}", "endpoint": url}
+        options = {"az": {name: Secret(word) for name, word in words.items()}}
+        faulty.answer = lambda handler: reply(handler, 400)
+        with pytest.raises(Refused, match="its bucket answers HTTP 400") as caught:
+            BucketClient(BucketSettings(options=options, timeout_s=1, max_retries=0)).read("az://photos/a", max_bytes=9)
+    assert "sig=" not in told(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["gs", "az"])
+def test_other_clouds_are_read_too(faulty: Faulty, scheme: str) -> None:
+    """The same client, by their own settings."""
+    with faulty.running() as url:
+        words = {
+            "gs": {"base_url": url, "skip_signature": "1"},
+            "az": {"account_name": "shop", "account_key": "a2V5", "endpoint": url},
+        }
+        faulty.answer = lambda handler: reply(handler, 200, b"picture")
+        options = {scheme: {name: Secret(word) for name, word in words[scheme].items()}}
+        client = BucketClient(BucketSettings(options=options, timeout_s=1, max_retries=0))
+        assert client.read(f"{scheme}://photos/a.jpg", max_bytes=100) == b"picture"
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (lambda h: reply(h, 403, DENIED), "refuses it"),
+        (lambda h: reply(h, 404, b"<Error><Code>NoSuchBucket</Code></Error>"), "There is no bucket s3://photos"),
+        (lambda h: reply(h, 500), "failed"),
+    ],
+)
+def test_a_bucket_that_cannot_be_listed_is_an_error_at_once(
+    faulty: Faulty, client: BucketClient, answer: Answer, sentence: str
+) -> None:
+    """Before a model is opened, or anything written."""
+    faulty.answer = answer
+    with pytest.raises(ProviderError, match=sentence):
+        BucketSource("s3://photos/", client)
+
+
+def test_a_listing_that_breaks_off_removes_nothing(faulty: Faulty, client: BucketClient) -> None:
+    """What came before is there; the rest is in doubt, and one object says why."""
+    keys = [f"{n:04}.jpg" for n in range(1000)]
+    faulty.answer = lambda handler: reply(handler, 200, page(*keys))
+    source = BucketSource("s3://photos/", client)
+
+    def break_off(handler: BaseHTTPRequestHandler) -> None:
+        is_second = "continuation-token" in handler.path
+        reply(handler, 500) if is_second else reply(handler, 200, page(*keys, more=True))
+
+    faulty.answer = break_off
+    found = list(source.objects())
+    assert [obj.uri for obj in found] == [*(f"s3://photos/{key}" for key in keys), "s3://photos/"]
+    assert "cannot be listed" in found[-1].problem
+    assert source.unsure() == ("s3://photos/",)
+
+
+@pytest.mark.parametrize("key", ["a//b.jpg", "a/../b.jpg", "./b.jpg"])
+def test_a_name_that_cannot_be_asked_for_is_told(bucket: Bucket, key: str) -> None:
+    """A listing cannot go past it: the error names it, and nothing is taken for gone."""
+    bucket.put({"1.jpg": b"x"})
+    source = BucketSource(bucket.place, bucket.client)
+    bucket.put({key: b"x"})
+    *_, last = source.objects()
+    assert key in last.problem and "rename" in last.problem
+    assert source.unsure() == (bucket.place,)
+    with pytest.raises(InputError, match="cannot be asked for"):
+        bucket.client.read(f"{bucket.place}{key}", max_bytes=10)
+
+
+def test_one_object_that_fails_is_its_own_matter(faulty: Faulty, client: BucketClient) -> None:
+    """It is listed with its reason, and the others are stored; tried again in the next run, it is stored too."""
+    pictures = {f"{n}.png": noise(n) for n in range(3)}
+    ailing = {"1.png"}
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        name = handler.path.rpartition("/")[2]
+        if "list-type" in handler.path:
+            reply(handler, 200, page(*pictures))
+        elif name in ailing:
+            reply(handler, 500)
+        else:
+            reply(handler, 200, pictures[name])
+
+    faulty.answer = answer
+    target = new_target()
+    first = Ingest(target).run([BucketSource("s3://photos/", client)])
+    assert first.counts == {Outcome.STORED: 2, Outcome.FAILED: 1}
+    assert [(entry.uri, entry.reason) for entry in first.failures] == [
+        ("s3://photos/1.png", "cannot be read: its bucket failed (HTTP 500): try again later.")
+    ]
+    ailing.clear()
+    assert Ingest(target).run([BucketSource("s3://photos/", client)]).counts == {
+        Outcome.STORED: 1,
+        Outcome.UNCHANGED: 2,
+    }
+
+
+def test_a_bucket_that_is_down_ends_the_run(faulty: Faulty) -> None:
+    """Not every one of its objects has to be waited for; what was stored before is stored, and the next run goes on."""
+    keys = [f"{n:03}.png" for n in range(40)]
+    is_down = threading.Event()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        name = handler.path.rpartition("/")[2]
+        if "list-type" in handler.path:
+            reply(handler, 200, page(*keys))
+        elif name >= "020.png" and is_down.is_set():
+            reply(handler, 503)
+        else:
+            reply(handler, 200, noise(int(name[:3])))
+
+    faulty.answer = answer
+    target = new_target()
+    with faulty.running() as url:
+        client = BucketClient(access(url, timeout_s=1.0, max_retries=0))
+        is_down.set()
+        with pytest.raises(Unavailable, match="try again later"):
+            Ingest(target).run([BucketSource("s3://photos/", client)])
+        n_before = target.store.stats().items
+        assert faulty.n_requests <= 20 + MAX_IN_A_ROW + 3
+        is_down.clear()
+        report = Ingest(target).run([BucketSource("s3://photos/", client)])
+    assert report.counts[Outcome.STORED] == 40 - n_before
+    assert target.store.stats().items == 40
+
+
+def new_target() -> Target:
+    encoder = FakeEncoder()
+    store = MemoryStore(encoder.tower.space)
+    # One thread, so that failures in a row are the same objects each time.
+    return Target(store=store, ledger=store.ledger, embedder=Embedder(LocalVectorizer(encoder)), threads=1)
