@@ -20,8 +20,10 @@ def open_spaces(place: Place) -> Iterator[SpaceKeeper]:
 
     Raises:
         StoreError: There is none, or it cannot be read.
+        InputError: It is an attached table, which has one.
     """
     if isinstance(place, Address):
+        _require_own(place)
         from lookalike.store.postgres.spaces import PostgresSpaces
 
         with closing(PostgresSpaces(place)) as spaces:
@@ -40,6 +42,7 @@ def open_filling(place: Place, number: int) -> Iterator[Filling]:
         StoreError: There is no such space, or somebody else fills it.
     """
     if isinstance(place, Address):
+        _require_own(place)
         from lookalike.store.postgres import spaces
 
         with spaces.open_filling(place, number) as filling:
@@ -54,7 +57,9 @@ def open_filling(place: Place, number: int) -> Iterator[Filling]:
 @contextmanager
 def watching(place: Place) -> Iterator[Callable[[], int]]:
     """What says, cheaply, which space is searched now, by its number; StoreError if it cannot be read."""
-    if isinstance(place, Address):
+    if isinstance(place, Address) and place.table:
+        yield lambda: 0
+    elif isinstance(place, Address):
         from lookalike.store.postgres.spaces import PostgresSpaces
 
         with closing(PostgresSpaces(place)) as spaces:
@@ -64,6 +69,15 @@ def watching(place: Place) -> Iterator[Callable[[], int]]:
 
         folder = expanded(place, "index")
         yield lambda: pointer.read(folder).current
+
+
+def _require_own(place: Address) -> None:
+    if place.table:
+        raise InputError(
+            "an attached table has the space that it was attached with: for another model put its vectors into a "
+            "column of their own, and attach the table again with that.",
+            item=place.table,
+        )
 
 
 def chosen(entries: list[SpaceEntry], name: str) -> SpaceEntry:

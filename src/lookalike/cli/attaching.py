@@ -80,7 +80,7 @@ def attach_(
     else:
         click.echo("checked   not" if checked is None else "checked   nothing: no row has a vector yet")
     _print_table(report.found, report.counts, config.model)
-    click.echo(f"Attached: LOOKALIKE_INDEX={shown(place)}, with your user and password, is this table")
+    click.echo(f"Attached; use it by LOOKALIKE_INDEX={shown(place)} (with its user and password)")
 
 
 @click.command("detach")

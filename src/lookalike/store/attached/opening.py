@@ -12,6 +12,7 @@ from lookalike.store.attached.catalog import Column, Relation, VectorIndex, is_i
 from lookalike.store.attached.mapping import Mapping
 from lookalike.store.attached.shape import Shape, Tables
 from lookalike.store.postgres.faults import failure
+from lookalike.store.postgres.schema import PATIENCE_S
 
 if TYPE_CHECKING:
     from lookalike.postgres import Connection
@@ -75,7 +76,7 @@ def connect(url: Secret, table: str, *, timeout_s: float) -> Database:
             return InputError(f"the table does not take it: {reason}.", item=table)
         return failure(place, reason, code)
 
-    return Database(url, setting="The address of the index", failed=failed, timeout_s=timeout_s)
+    return Database(url, setting="The address of the index", failed=failed, timeout_s=timeout_s, patience_s=PATIENCE_S)
 
 
 def altered(place: str, table: str, reason: str) -> StoreError:
