@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +34,24 @@ from lookalike.weights.local import HubSettings
 if TYPE_CHECKING:
     from lookalike.fallback import Chain
     from lookalike.workers import WorkerPool
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a service serves.
+
+    Attributes:
+        config: With the model.
+        holds: What the index holds, for people; empty if there is none.
+        space: The index's space, if that is not the model's own.
+        number: The space of the index by its number; None if there is no index, or it is not to be followed.
+    """
+
+    config: Config
+    holds: str = ""
+    space: Space | None = None
+    number: int | None = None
+
 
 SLOW_IMPORTS = ("lookalike.workers.child", "lookalike.encoders.local", "onnxruntime", "tokenizers")
 """What every worker needs: imported once, before the first is started."""

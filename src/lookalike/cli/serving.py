@@ -5,13 +5,15 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lookalike import __version__, app
+from lookalike.beside import watching
 from lookalike.cli.options import WholeNumber, index_option, model_option, precision_option
 from lookalike.config import LOG_LEVELS, Config
 from lookalike.errors import (
@@ -26,7 +28,8 @@ from lookalike.health import ServiceStatus
 from lookalike.http import logs, sockets
 from lookalike.http.keys import read_keys
 from lookalike.index import Index
-from lookalike.service import open_service
+from lookalike.places import Address
+from lookalike.service import Served, open_service
 from lookalike.spaces import Space
 from lookalike.weights.hub_answers import absence
 from lookalike.weights.local import WEIGHTS_FILE, hub_model, locate
@@ -63,31 +66,23 @@ def serve(config: Config) -> None:
     """
     began_at = time.monotonic()
     read_keys(config.serve)  # a mistake in them ends the command before anything is started
-    served = _with_model(config)
+    served = _followed(config)
     logs.configure(config.serve.log_level)
     with sockets.bind(config.serve.host, config.serve.port) as listener:
         try:
-            _run(_Start(served, listener, began_at))
+            _run(_Start(config, served, listener, began_at))
         except ModuleNotFoundError as error:
             raise MissingDependency(error.name or "fastapi", extra="serve") from error
     click.echo("Stopped.")
 
 
 @dataclass(frozen=True, slots=True)
-class _Served:
-    """What is served: the configuration with its model, what the index holds, and the index's space if that is not the
-    model's own."""
+class _Start:
+    """What is known before the service is there: what was asked for, what is served, on which socket, and since when
+    the command runs."""
 
     config: Config
-    holds: str = ""
-    space: Space | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """What is known before the service is there: what is served, on which socket, when the command began."""
-
-    served: _Served
+    served: Served
     listener: socket.socket
     began_at: float
 
@@ -100,16 +95,43 @@ def _run(start: _Start) -> None:
     try:
         # The web framework takes a quarter of a second to import; meanwhile the workers load the model.
         from lookalike.http import server
+        from lookalike.http.following import Follower
         from lookalike.http.opening import open_context
 
-        with open_context(start.served.config, service, metrics) as context:
+        served, follower = start.served, None
+        with ExitStack() as stack:
+            context = stack.enter_context(open_context(served.config, service, metrics, number=served.number))
+            if _follows(start.config):
+                follower = Follower(served, partial(_followed, start.config), metrics)
+                stack.callback(follower.close)
             _introduce(start, context)
-            server.run(context, start.listener, on_status=_announcer(start, context))
+            server.run(context, start.listener, on_status=_announcer(start, context), follower=follower)
     finally:
         service.close(drain_s=0)
 
 
-def _with_model(config: Config) -> _Served:
+def _follows(config: Config) -> bool:
+    """Whether the model is the index's own, whichever that is; one that was asked for stays."""
+    return config.model == "auto" and not (isinstance(config.index, Address) and config.index.table)
+
+
+def _followed(config: Config) -> Served:
+    """What is to be served, and in which space of the index, if that is to be followed.
+
+    Raises:
+        ModelError, SpaceMismatch, ConfigError: As of `_with_model`.
+    """
+    if not _follows(config):
+        return _with_model(config)
+    try:
+        with watching(config.index) as number_now:
+            number = number_now()
+            return _with_model(config, number)
+    except StoreNotFound:
+        return _with_model(config)
+
+
+def _with_model(config: Config, number: int | None = None) -> Served:
     """What is to be served: the model of the index, if there is one.
 
     Raises:
@@ -117,14 +139,15 @@ def _with_model(config: Config) -> _Served:
         SpaceMismatch: The model that was asked for is not the index's.
     """
     try:
-        with Index.open(config=replace(config, precision="exact", fallback=())) as index:
+        plain = replace(config, precision="exact", fallback=())
+        with Index(app.open_store(config.index, number=number), plain) as index:
             chosen = replace(index.model_config, precision=config.precision)
             space = _checked_space(index, chosen, is_here=_is_here(chosen))
-            return _Served(replace(chosen, fallback=config.fallback), f"{index.stats().items:,} items", space)
+            return Served(replace(chosen, fallback=config.fallback), f"{index.stats().items:,} items", space, number)
     except StoreNotFound:
         chosen = replace(config, model=app.choose_model(config))
         _is_here(chosen)
-        return _Served(chosen)
+        return Served(chosen)
 
 
 def _is_here(config: Config) -> bool:

@@ -90,9 +90,8 @@ def add(config: Config, model: str) -> None:
         raise UnsupportedModel(f"{model} embeds no pictures, so there is nothing to fill a space with.", model=model)
     with open_spaces(config.index) as keeper:
         for entry in keeper.entries():
-            if entry.space.key == tower.space.key and entry.precision in (tower.precision, ""):
-                if entry.precision or tower.precision == "exact":
-                    raise InputError(f"Space {entry.number} ({entry.label}) is of that model already.")
+            if entry.space.key == tower.space.key and (entry.precision or "exact") == tower.precision:
+                raise InputError(f"Space {entry.number} ({entry.label}) is of that model already.")
         number = keeper.add(tower.space, precision=tower.precision)
     click.echo(f"Made space {number}, of {tower.space.id}. Next: lookalike spaces fill {number}")
 

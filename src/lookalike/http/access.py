@@ -26,7 +26,7 @@ def require(scope: Scope | None) -> Callable[..., Awaitable[Caller]]:
         bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
         header: Annotated[str | None, Security(_header)],
     ) -> Caller:
-        gatekeeper = cast(Gatekeeper, request.app.state.context.gatekeeper)
+        gatekeeper = cast(Gatekeeper, request.state.context.gatekeeper)
         address = request.client.host if request.client else ""
         key = bearer.credentials if bearer else header
         found = gatekeeper.identify(key)

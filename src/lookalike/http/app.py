@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 import lookalike
 from lookalike.http import adding, browsing, embed, health, hooks, items, openai, ordered, search
-from lookalike.http.context import Context
+from lookalike.http.current import Current
 from lookalike.http.middleware import add_middleware
 from lookalike.http.page import PageFiles, page_router
 from lookalike.http.problems import add_handlers, responses
@@ -32,8 +32,8 @@ ALWAYS = (401, 403, 408, 413, 422, 429, 500, 503, 504)
 """Statuses that every route with a key may answer with."""
 
 
-def create_app(context: Context) -> FastAPI:
-    """The application over one context; closes nothing when it ends: what it works with belongs to the caller."""
+def create_app(current: Current) -> FastAPI:
+    """The application over the current context; closes nothing when it ends: that belongs to the caller."""
     app = FastAPI(
         title="lookalike",
         summary="Embeddings and image search",
@@ -47,7 +47,6 @@ def create_app(context: Context) -> FastAPI:
         # It would send whoever has no key on to the host that the request names, which the client chooses.
         redirect_slashes=False,
     )
-    app.state.context = context
     app.include_router(embed.router, tags=["embed"], responses=responses(*ALWAYS))
     app.include_router(openai.router, tags=["openai"], responses=responses(*ALWAYS, openai=True))
     app.include_router(search.router, tags=["search"], responses=responses(404, 409, *ALWAYS))
@@ -60,7 +59,7 @@ def create_app(context: Context) -> FastAPI:
     app.add_api_route("/openapi.json", partial(document, app), include_in_schema=False)
     app.include_router(page_router(PageFiles.read()))
     add_handlers(app)
-    add_middleware(app, context)
+    add_middleware(app, current)
     return app
 
 

@@ -51,10 +51,12 @@ class Collection:
     Args:
         config: Where the index is, and the budgets of its pictures.
         service: What embeds queries; no model is opened in this process.
+        number: The space of the index to search, whatever is searched by others; the current one if left out.
     """
 
-    def __init__(self, config: Config, service: EmbeddingService) -> None:
+    def __init__(self, config: Config, service: EmbeddingService, *, number: int | None = None) -> None:
         self.config = config
+        self._number = number
         n_processes = min(MAX_PROCESSES, app.available_threads(config))
         policy = ImagePolicy(max_pixels=config.max_pixels)
         self.thumbnails = Thumbnails(config.cache_dir / "thumbnails", policy, n_processes=n_processes)
@@ -76,6 +78,18 @@ class Collection:
         That is opening the index, and embedding the caption bank where no process has done so before.
         """
         threading.Thread(target=self._warm_up, name="lookalike-warm-up", daemon=True).start()
+
+    def is_warm(self) -> bool:
+        """Whether a search by words is answered, and thereby all that the first one waits for is done.
+
+        Raises:
+            LookalikeError: It cannot be, and not for want of a model alone.
+        """
+        try:
+            self._ask(lambda index: index.search(text="a picture", limit=1))
+        except ServiceError:  # it has no model yet, or too much to do
+            return False
+        return True
 
     def mismatch(self) -> str:
         """Why words and pictures cannot be searched for: the index is of another model; empty as far as is known."""
@@ -178,9 +192,8 @@ class Collection:
     def _warm_up(self) -> None:
         while not self._closed.wait(WARM_UP_EVERY_S):
             try:
-                self._ask(lambda index: index.search(text="a picture", limit=1))
-            except ServiceError:  # it has no model yet, or too much to do
-                continue
+                if not self.is_warm():
+                    continue
             except SpaceMismatch as error:
                 _log.error("No search: %s", error)
             except LookalikeError:  # searches will say it themselves
@@ -200,7 +213,8 @@ class Collection:
     def _open(self) -> Index:
         with self._lock:
             if self._index is None:
-                self._index = Index.open(config=self.config, embedder=self._embedder)
+                store = app.open_store(self.config.index, mirror=self.config.mirror, number=self._number)
+                self._index = Index(store, self.config, self._embedder)
             return self._index
 
     def _drop(self, index: Index) -> None:

@@ -1,8 +1,9 @@
-"""What the routes work with, made once at start and kept on `app.state`."""
+"""What the routes work with: a value, which `current` puts another one in the place of."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Annotated, cast
@@ -32,6 +33,7 @@ class Context:
         intake: Takes pictures in.
         buckets: The buckets whose objects may be handed in.
         fetcher: Reads pictures at URLs; None if the service does not.
+        switch_reason: Says what is being done about a switch of the index to another space; empty if nothing is.
         stopping: Set once the service has been told to stop.
         started_at: When it was started, on time.monotonic().
     """
@@ -44,13 +46,14 @@ class Context:
     intake: Intake
     buckets: Buckets = field(default_factory=Buckets)
     fetcher: Fetcher | None = None
+    switch_reason: Callable[[], str] = str
     stopping: Event = field(default_factory=Event)
     started_at: float = field(default_factory=time.monotonic)
 
 
 async def context(request: Request) -> Context:
-    """The dependency that hands a route its context."""
-    return cast(Context, request.app.state.context)
+    """The dependency that hands a route its context, the same one for as long as the request lasts."""
+    return cast(Context, request.state.context)
 
 
 Shared = Annotated[Context, Depends(context)]

@@ -36,6 +36,8 @@ async def readyz(shared: Shared) -> JSONResponse:
 
     Where a stand-in answers in the workers' place it is ready as well, and `reason` says so.
     `search_reason` says why the index cannot be searched with this model; empty if nothing is known against it.
+    `switch_reason` says that the index was switched to another model, and what is being done; until then the old one
+    answers.
     """
     document = readiness(shared)
     return JSONResponse(document, 200 if document["ready"] else 503)
@@ -91,6 +93,7 @@ def readiness(shared: Context) -> dict[str, Any]:
         "ready": status.ready and not stopping,
         "reason": "The service is stopping." if stopping else status.reason,
         "search_reason": shared.index.mismatch(),
+        "switch_reason": shared.switch_reason(),
         "model": tower.space.model if tower else None,
         "space": tower.space.id if tower else None,
         "precision": tower.precision if tower else None,

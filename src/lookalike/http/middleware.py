@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lookalike.errors import DeadlineExceeded, LookalikeError, NotReady
 from lookalike.http.body import Body, Load, check_length, has_body
 from lookalike.http.context import Context
+from lookalike.http.current import Current, Lending
 from lookalike.http.deadlines import HEADER, timeout_s
 from lookalike.http.logs import REQUEST_ID
 from lookalike.http.problems import DEFECT, problem
@@ -39,8 +40,10 @@ _SECURITY_HEADERS = {
 _log = logging.getLogger("lookalike.request")
 
 
-def add_middleware(app: FastAPI, context: Context) -> None:
+def add_middleware(app: FastAPI, current: Current) -> None:
     """Put the middleware around an app. What is added last is outermost."""
+    context = current.context  # of which they use what no other one changes
+    app.add_middleware(Lending, current=current)
     app.add_middleware(Limits, context=context)
     if context.settings.cors_origins:
         app.add_middleware(

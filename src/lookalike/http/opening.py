@@ -19,13 +19,16 @@ from lookalike.ports import EmbeddingService
 
 
 @contextmanager
-def open_context(config: Config, service: EmbeddingService, metrics: Metrics) -> Iterator[Context]:
+def open_context(
+    config: Config, service: EmbeddingService, metrics: Metrics, *, number: int | None = None
+) -> Iterator[Context]:
     """What a configuration describes, while the block runs.
 
     Args:
         config: Which index, and how the service behaves.
         service: Makes the vectors; closed by the caller.
         metrics: Where its figures go.
+        number: The space of the index to search; whichever is searched by others too, if left out.
 
     Raises:
         ConfigError: An API key or a bucket's name cannot be used.
@@ -33,7 +36,7 @@ def open_context(config: Config, service: EmbeddingService, metrics: Metrics) ->
     gatekeeper = Gatekeeper.of(config.serve)
     buckets = Buckets.parse(config.serve.buckets)
     intake = Intake(partial(app.open_queue, config.index), transfer.open_keeper(config))
-    collection = Collection(config, service)
+    collection = Collection(config, service, number=number)
     fetcher = Fetcher.of(config.serve)
     with ExitStack() as stack:
         for closed_after in (collection, intake, fetcher):

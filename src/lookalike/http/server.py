@@ -17,6 +17,8 @@ from lookalike.health import ServiceStatus
 from lookalike.http import connections
 from lookalike.http.app import create_app
 from lookalike.http.context import Context
+from lookalike.http.current import Current
+from lookalike.http.following import Follower
 from lookalike.http.protocol import GuardedProtocol
 from lookalike.http.sockets import BACKLOG
 
@@ -30,20 +32,26 @@ OnStatus = Callable[[ServiceStatus, bool], None]
 """Is told the status, and whether the service is stopping."""
 
 
-def run(context: Context, listener: socket.socket, *, on_status: OnStatus | None = None) -> None:
+def run(
+    context: Context, listener: socket.socket, *, on_status: OnStatus | None = None, follower: Follower | None = None
+) -> None:
     """Answer requests until a signal says to stop, and what was accepted is finished; a second signal ends at once.
 
     Args:
         context: What the routes work with; closed by the caller.
         listener: A socket of `sockets.bind`; closed at the end.
         on_status: Told, within a tenth of a second, that readiness or its reason has changed, or that this stops.
+        follower: Puts another context in its place where the index is switched to another space; closed by the caller.
     """
     room = connections.room(connections.raise_limit())
-    Server(context, on_status=on_status, max_connections=room).run(sockets=[listener])
+    server = Server(context, on_status=on_status, max_connections=room)
+    if follower is not None:
+        follower.start(server.current)
+    server.run(sockets=[listener])
 
 
 class Server(uvicorn.Server):
-    """uvicorn, stopping as a service should.
+    """uvicorn, stopping as a service should; `current` is what requests are lent.
 
     Args:
         context: What the routes work with.
@@ -59,9 +67,10 @@ class Server(uvicorn.Server):
         max_connections: int = connections.MAX_DESCRIPTORS,
     ) -> None:
         settings = context.settings
+        self.current = Current(context)
         super().__init__(
             uvicorn.Config(
-                create_app(context),
+                create_app(self.current),
                 http=GuardedProtocol,
                 ws="none",
                 lifespan="off",
@@ -118,7 +127,7 @@ class Server(uvicorn.Server):
     def _tell_news(self) -> None:
         if self._on_status is None:
             return
-        status = self._context.service.status()
+        status = self.current.context.service.status()
         stopping = self._context.stopping.is_set()
         news = (status.ready, status.reason, stopping)
         if news != self._told:
