@@ -49,19 +49,15 @@ class Picture:
     reason: str = ""
 
 
-def read_objects(source: Source, objects: Sequence[SourceObject], max_bytes: int) -> list[Picture]:
+def read_object(source: Source, obj: SourceObject, max_bytes: int) -> Picture:
     """Read and hash; an object that cannot be read is returned with the reason."""
-    pictures = []
-    for obj in objects:
-        try:
-            if obj.problem:
-                raise InputError(obj.problem, item=obj.uri)
-            data = source.read(obj, max_bytes=max_bytes)
-        except InputError as error:
-            pictures.append(Picture(obj, reason=error.reason))
-        else:
-            pictures.append(Picture(replace(obj, n_bytes=len(data)), hashlib.sha256(data).hexdigest(), data))
-    return pictures
+    try:
+        if obj.problem:
+            raise InputError(obj.problem, item=obj.uri)
+        data = source.read(obj, max_bytes=max_bytes)
+    except InputError as error:
+        return Picture(obj, reason=error.reason)
+    return Picture(replace(obj, n_bytes=len(data)), hashlib.sha256(data).hexdigest(), data)
 
 
 def project_of(obj: SourceObject, known: Known) -> str:

@@ -2,7 +2,7 @@
 
     objects -> unchanged? -> read + sha256 -> known content? -> decode + embed -> store -> ledger
 
-Reading and embedding run on worker threads, a bounded window of chunks ahead; deciding and writing happen on the
+Reading and embedding run on threads of their own, a bounded window of chunks ahead; deciding and writing happen on the
 calling thread, chunk by chunk in the source's order. That makes a run deterministic, embeds each content once, and
 leaves at any kill a store and a ledger that the next run goes on from: an item is written before its outcome is.
 """
@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -26,7 +27,7 @@ from lookalike.changes import (
     gone,
     known_items,
     project_of,
-    read_objects,
+    read_object,
 )
 from lookalike.chunks import chunked
 from lookalike.embed import Embedder
@@ -40,6 +41,9 @@ CHUNK_SIZE = 16
 
 CHUNK_BYTES = 32 * 2**20
 """A chunk ends early here: what is in flight is bounded by bytes, not only by number."""
+
+READERS = 16
+"""Objects that are read at the same time: those of a bucket are mostly waited for."""
 
 DEAD_SHARE = 0.2
 """Vectors that no item uses, for each one in use, from which a run ends with giving their space back."""
@@ -92,12 +96,15 @@ class Ingest:
             ProviderError: The provider did not do its part; what it did before is stored.
         """
         target, tally = self._target, Tally(on_progress)
-        with ThreadPoolExecutor(target.threads, thread_name_prefix="ingest") as pool:
+        with (
+            ThreadPoolExecutor(READERS, thread_name_prefix="reading") as readers,
+            ThreadPoolExecutor(target.threads, thread_name_prefix="ingest") as pool,
+        ):
             try:
                 for source in sources:
                     seen: set[int] = set()
                     fresh = changed(source, target, seen, tally.skip)
-                    flow = _Flow(target, source, pool, tally)
+                    flow = _Flow(target, source, readers, pool, tally)
                     try:
                         flow.run(fresh)
                     except (BudgetExceeded, ProviderError):
@@ -105,6 +112,7 @@ class Ingest:
                         raise
                     self._remove_gone(source, seen, tally)
             except BaseException:
+                readers.shutdown(wait=False, cancel_futures=True)
                 pool.shutdown(cancel_futures=True)
                 raise
         return tally.report()
@@ -121,27 +129,29 @@ class Ingest:
 class _Flow:
     """One source on its way through the stages, as two bounded queues: chunks being read, chunks being embedded."""
 
-    def __init__(self, target: Target, source: Source, pool: ThreadPoolExecutor, tally: Tally) -> None:
+    def __init__(
+        self, target: Target, source: Source, readers: ThreadPoolExecutor, pool: ThreadPoolExecutor, tally: Tally
+    ) -> None:
         self._target = target
-        self._source = source
+        self._read = partial(read_object, source, max_bytes=target.embedder.policy.max_bytes)
+        self._readers = readers
         self._pool = pool
         self._tally = tally
-        self._reading: deque[Future[list[Picture]]] = deque()
+        self._reading: deque[list[Future[Picture]]] = deque()
         self._embedding: deque[tuple[list[Picture], list[Picture], Future[Vectors]]] = deque()
         self._in_flight: set[str] = set()
         self._bad: dict[str, str] = {}
 
     def run(self, objects: Iterable[SourceObject]) -> None:
         window = self._target.threads + 1
-        max_bytes = self._target.embedder.policy.max_bytes
         for chunk in chunked_by_bytes(objects):
-            self._reading.append(self._pool.submit(read_objects, self._source, chunk, max_bytes))
+            self._reading.append([self._readers.submit(self._read, obj) for obj in chunk])
             if len(self._reading) > window:
-                self._embed(self._reading.popleft().result())
+                self._embed([future.result() for future in self._reading.popleft()])
             if len(self._embedding) > window:
                 self._store(*self._embedding.popleft())
         while self._reading:
-            self._embed(self._reading.popleft().result())
+            self._embed([future.result() for future in self._reading.popleft()])
         while self._embedding:
             self._store(*self._embedding.popleft())
 

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
-from lookalike.changes import Picture, changed, decided, gone, known_items, project_of, read_objects
+from lookalike.changes import Picture, changed, decided, gone, known_items, project_of, read_object
 from lookalike.errors import InputError
 from lookalike.image import decode
-from lookalike.ingest import Target, chunked_by_bytes
+from lookalike.ingest import READERS, Target, chunked_by_bytes
 from lookalike.ports import Source
 from lookalike.types import Outcome, SourceObject
 
@@ -58,11 +59,15 @@ def survey(
         on_progress: Told the number of objects done.
     """
     run = _Run(target, on_progress)
-    with ThreadPoolExecutor(target.threads, thread_name_prefix="survey") as pool:
+    with (
+        ThreadPoolExecutor(READERS, thread_name_prefix="reading") as readers,
+        ThreadPoolExecutor(target.threads, thread_name_prefix="survey") as pool,
+    ):
         for source in sources:
             seen: set[int] = set()
             for chunk in chunked_by_bytes(run.unplanned(changed(source, target, seen, run.skip))):
-                pictures = read_objects(source, chunk, target.embedder.policy.max_bytes)
+                read = partial(read_object, source, max_bytes=target.embedder.policy.max_bytes)
+                pictures = list(readers.map(read, chunk))
                 fresh = run.fresh(pictures)
                 reasons = list(pool.map(run.reason, fresh))
                 run.count(pictures, fresh, reasons)

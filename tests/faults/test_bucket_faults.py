@@ -15,11 +15,10 @@ import pytest
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import ImageError, InputError, LookalikeError, ProviderError, RateLimited, Refused, Unavailable
-from lookalike.ingest import Ingest, Target
+from lookalike.ingest import CHUNK_SIZE, Ingest, Target
 from lookalike.secret import Secret
 from lookalike.sources.bucket import BucketClient
 from lookalike.sources.objects import BucketSettings
-from lookalike.sources.patience import MAX_IN_A_ROW
 from lookalike.sources.prefix import BucketSource
 from lookalike.store.memory import MemoryStore
 from lookalike.types import Outcome
@@ -273,7 +272,7 @@ def test_one_object_that_fails_is_its_own_matter(faulty: Faulty, client: BucketC
 
 def test_a_bucket_that_is_down_ends_the_run(faulty: Faulty) -> None:
     """Not every one of its objects has to be waited for; what was stored before is stored, and the next run goes on."""
-    keys = [f"{n:03}.png" for n in range(40)]
+    keys = [f"{n:03}.png" for n in range(120)]
     is_down = threading.Event()
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
@@ -293,11 +292,11 @@ def test_a_bucket_that_is_down_ends_the_run(faulty: Faulty) -> None:
         with pytest.raises(Unavailable, match="try again later"):
             Ingest(target).run([BucketSource("s3://photos/", client)])
         n_before = target.store.stats().items
-        assert faulty.n_requests <= 20 + MAX_IN_A_ROW + 3
+        assert faulty.n_requests <= 5 * CHUNK_SIZE  # what was being read ahead, and the listings
         is_down.clear()
         report = Ingest(target).run([BucketSource("s3://photos/", client)])
-    assert report.counts[Outcome.STORED] == 40 - n_before
-    assert target.store.stats().items == 40
+    assert report.counts[Outcome.STORED] == 120 - n_before
+    assert target.store.stats().items == 120
 
 
 def new_target() -> Target:
