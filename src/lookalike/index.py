@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from lookalike import app
@@ -22,7 +21,7 @@ from lookalike.ports import Source
 from lookalike.query import Part, Query, QueryEmbedder, QueryMaker, require_item
 from lookalike.search import Searcher
 from lookalike.spaces import Space
-from lookalike.types import Filter, Hits, Item, LedgerEntry, Outcome, Rows, StoreStats
+from lookalike.types import Filter, Hits, Item, LedgerEntry, Outcome, StoreStats
 
 if TYPE_CHECKING:
     from lookalike.duplicates import DuplicateGroup
@@ -256,6 +255,10 @@ class Index:
         """Every item, by project and id."""
         return self._store.items(Filter(project=project))
 
+    def newest(self, where: Filter, *, limit: int, after: str = "") -> tuple[list[Item], str]:
+        """Items that pass, what came last first; see `ports.Catalogue.newest`."""
+        return self._store.newest(where, limit=limit, after=after)
+
     def item(self, item_id: str, *, project: str | None = None) -> Item:
         """One item, of this project; the configuration's if left out.
 
@@ -302,9 +305,7 @@ class Index:
     def __enter__(self) -> Index:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @staticmethod
@@ -339,10 +340,7 @@ class Index:
 
     @cached_property
     def _searcher(self) -> Searcher:
-        return Searcher(self._store, self._bank)
-
-    def _bank(self) -> Rows:
-        return caption_bank(self.embedder, self._config.cache_dir / "banks")
+        return Searcher(self._store, lambda: caption_bank(self.embedder, self._config.cache_dir / "banks"))
 
 
 def _require_several(values: Sequence[str], name: str) -> None:

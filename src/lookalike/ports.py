@@ -225,6 +225,22 @@ class Catalogue(Protocol):
         """Every item that passes, by (project, id)."""
         ...
 
+    def newest(self, where: Filter, *, limit: int, after: str = "") -> tuple[list[Item], str]:
+        """Items that pass, what came last first; a store that does not know when they came has an order of its own.
+
+        Args:
+            where: Which items count.
+            limit: At most so many.
+            after: What an answer before gave, for those that follow.
+
+        Returns:
+            Some items, and what to ask with for those that follow; empty if none do.
+
+        Raises:
+            InputError: `after` is not what an answer gave.
+        """
+        ...
+
     def sample(self, n: int, *, seed: int, project: str | None = None) -> tuple[list[str], Rows]:
         """At most n contents in use, drawn evenly, and their vectors; the same for the same seed and store.
 

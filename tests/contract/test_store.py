@@ -33,6 +33,7 @@ CANNOT = {
         "test_a_dead_picture_comes_back_without_a_new_vector": A_VECTOR_GOES,
         "test_replacing_an_item_moves_it_to_its_new_picture": A_VECTOR_GOES,
         "test_compaction_frees_and_changes_no_answer": A_VECTOR_GOES,
+        "test_the_newest_come_first": "a table does not say when its rows came",
         "test_names_may_be_any_unicode": "a NUL would have to be written otherwise, and the column is the team's",
     }
 }
@@ -112,6 +113,40 @@ def test_a_picture_is_nearest_to_itself(store: Store) -> None:
     assert scored[0].item.id == "item7"
     assert scored[0].similarity == pytest.approx(1, abs=1e-3)
     assert (len(scored), considered) == (3, 20)
+
+
+def test_the_newest_come_first(store: Store) -> None:
+    """What a later call added comes before what was there, page by page, whatever the filter; each item once."""
+    for name, metadata in (
+        ("early", {"kind": "a"}),
+        ("middle", {"kind": "a", "tone": "warm"}),
+        ("late", {"kind": "b"}),
+    ):
+        rows = unit_rows(3, seed=len(name))
+        items = [
+            Item(id=f"{name}{i}", content=sha(f"{name}{i}"), project=f"p{i % 2}", metadata=metadata) for i in range(3)
+        ]
+        store.add(items, [item.content for item in items], rows)
+
+    def walked(where: Filter, limit: int) -> list[str]:
+        page, after = store.newest(where, limit=limit)
+        names = [item.id for item in page]
+        while after:
+            page, after = store.newest(where, limit=limit, after=after)
+            assert len(page) <= limit
+            names += [item.id for item in page]
+        return names
+
+    for limit in (1, 2, 4, 100):
+        names = walked(ALL, limit)
+        assert sorted(names) == sorted(f"{name}{i}" for name in ("early", "middle", "late") for i in range(3))
+        assert [name[:-1] for name in names] == ["late"] * 3 + ["middle"] * 3 + ["early"] * 3
+    assert [name[:-1] for name in walked(Filter(metadata={"kind": "a"}), 2)] == ["middle"] * 3 + ["early"] * 3
+    assert len(walked(Filter(metadata={"kind": "a", "tone": "warm"}), 1)) == 3
+    assert walked(Filter(project="p1", metadata={"kind": "a"}), 1) == ["middle1", "early1"]
+    assert walked(Filter(project="nowhere"), 1) == walked(Filter(metadata={"kind": "c"}), 1) == []
+    with pytest.raises(InputError, match="next"):
+        store.newest(ALL, limit=1, after="; DROP TABLE items")
 
 
 def test_answers_are_exact(store: Store) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from lookalike import Client, Part
 from lookalike.config import ServeSettings
+from lookalike.encoders.fake import COLOURS
 from lookalike.http.page import FOLDER
 from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
 from tests.serving import InlineService, Running, serving
@@ -62,10 +63,25 @@ def test_files_are_kept_for_ever_and_the_document_is_asked_for_again(service: Ru
         assert file.headers["x-content-type-options"] == "nosniff"
 
 
-def test_every_file_is_asked_for_at_once(service: Running) -> None:
-    """The document names every module, so that none waits for another to be read."""
+def test_every_file_of_the_first_view_is_asked_for_at_once(service: Running) -> None:
+    """The document names every module that it begins with, so that none waits for another to be read."""
     named = {link.rpartition("/")[2] for link in links(service.client.get("/").text)}
-    assert named == {path.name for path in FOLDER.iterdir()} - {"index.html"}
+    assert named == {path.name for path in FOLDER.iterdir() if path.is_file()} - {"index.html"}
+    for path in FOLDER.glob("*.js"):
+        begun = re.findall(r'^import .*? from "\./(.+?)"', path.read_text("utf-8"), re.MULTILINE)
+        assert named.issuperset(begun), path
+
+
+def test_a_view_is_a_module_with_words_and_style(service: Running) -> None:
+    """What is loaded when it is first shown lies under the same version, and its words have both languages."""
+    version = links(service.client.get("/").text)[0].split("/")[1]
+    for path in FOLDER.glob("views/*.strings.js"):
+        assert path.with_name(path.name.replace(".strings.js", ".js")).is_file()
+        assert path.with_name(path.name.replace(".strings.js", ".css")).is_file()
+        file = service.client.get(f"/web/{version}/views/{path.name}")
+        assert "immutable" in file.headers["cache-control"]
+        english, hebrew = words_of(file.text)
+        assert english == hebrew != set(), path
 
 
 @pytest.mark.parametrize(
@@ -78,21 +94,31 @@ def test_nothing_else_is_served(service: Running, path: str) -> None:
 
 
 def test_script_and_style_are_small() -> None:
-    """All of it together, as it is sent."""
+    """All that the first view begins with together, as it is sent; a view that is loaded later has a quarter of it."""
     sizes = {path.name: path.stat().st_size for path in FOLDER.iterdir() if path.suffix in {".js", ".css"}}
+    later = {path.name: path.stat().st_size for path in FOLDER.glob("views/*") if path.suffix in {".js", ".css"}}
+    assert max(later.values()) <= MAX_SCRIPT_AND_STYLE_BYTES / 4, later
     assert sum(sizes.values()) <= MAX_SCRIPT_AND_STYLE_BYTES, sizes
 
 
+def words_of(source: str) -> list[set[str]]:
+    """The names of the texts in each language, English first."""
+    blocks = re.findall(r"^(?:export )?const (?:en|he) = \{\n(.*?)^\};", source, re.MULTILINE | re.DOTALL)
+    return [set(re.findall(r"^  (\w+): ", block, re.MULTILINE)) for block in blocks]
+
+
 def test_every_language_says_everything() -> None:
-    """Each text of the page is there in each language, and each that is there is used."""
-    source = (FOLDER / "strings.js").read_text(encoding="utf-8")
-    english, hebrew = (
-        set(re.findall(r"^  (\w+): ", block, re.MULTILINE))
-        for block in re.findall(r"^const (?:en|he) = \{\n(.*?)^\};", source, re.MULTILINE | re.DOTALL)
-    )
-    others = "".join(path.read_text("utf-8") for path in FOLDER.iterdir() if path.name != "strings.js")
-    assert english == hebrew
-    assert {name for name in english if not re.search(rf"""["']{name}["']""", others)} == set()
+    """Each text of the page is there in each language and once, and each that is there is used."""
+    texts = {path: path.read_text("utf-8") for path in FOLDER.rglob("*") if path.is_file()}
+    others = "".join(text for path, text in texts.items() if not path.name.endswith("strings.js"))
+    said: list[str] = []
+    for path, text in texts.items():
+        if path.name.endswith("strings.js"):
+            english, hebrew = words_of(text)
+            assert english == hebrew, path
+            said += english
+    assert len(said) == len(set(said))
+    assert {name for name in said if not re.search(rf"""["'`]{name}["'`]""", others)} == set()
 
 
 def test_the_page_needs_no_key_and_what_it_shows_does(shop: Catalogue) -> None:
@@ -122,6 +148,23 @@ def test_the_first_items_are_a_start(service: Running, shop: Catalogue) -> None:
     warm = service.client.get("/items", params={"project": "warm"}).json()["items"]
     assert {item["metadata"]["colour"] for item in warm} == {"red", "yellow"}
     assert service.client.get("/items", params={"limt": 3}).status_code == 422
+
+
+def test_the_newest_come_first_page_by_page(service: Running, shop: Catalogue) -> None:
+    """What was added last comes first; `next` leads through all of them; metadata and project filter."""
+    seen: list[str] = []
+    asked: dict[str, object] = {"order": "newest", "limit": 4}
+    while True:
+        answer = service.client.get("/items", params=asked).json()
+        seen += [item["metadata"]["colour"] for item in answer["items"]]
+        if answer["next"] is None:
+            break
+        asked["after"] = answer["next"]
+    assert seen == list(reversed(COLOURS))
+    warm = {"order": "newest", "project": "warm", "where": ["kind:flat", "colour:red"]}
+    assert [item["id"] for item in service.client.get("/items", params=warm).json()["items"]] == [shop.path("red")]
+    for wrong in ({"order": "newest", "after": "x"}, {"after": "4"}, {"order": "newest", "where": "colour"}):
+        assert service.client.get("/items", params=wrong).status_code == 422
 
 
 def test_an_item_of_a_query_may_be_of_another_project(service: Running, shop: Catalogue) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from lookalike.http.contents import MAX_HITS
+from lookalike.errors import InputError
+from lookalike.http.contents import MAX_HITS, pair_of
 from lookalike.http.context import Shared
 from lookalike.http.deadlines import Deadline
 from lookalike.http.items import ItemFacts, Searching, item_facts
+from lookalike.http.view import View
+from lookalike.types import Filter, Item
 
 router = APIRouter()
 
@@ -39,12 +42,18 @@ class ListOptions(BaseModel):
 
     project: str | None = Field(None, description="Only items of this project.")
     limit: int = Field(60, ge=1, le=MAX_HITS, description="At most so many.")
+    order: Literal["name", "newest"] = Field("name", description="By project and id, or what came last first.")
+    where: list[str] = Field(
+        [], description="Only items with this metadata, as 'key:value'; of the newest alone, several times for several."
+    )
+    after: str = Field("", description="Of the newest: `next` of an answer, for the items that follow.")
 
 
 class Items(BaseModel):
-    """The first items of the index."""
+    """Some items of the index."""
 
     items: list[ItemFacts]
+    next: str | None = Field(description="Ask again with `after` set to this for the following; null if none follow.")
 
 
 @router.get("/projects", summary="The projects of the index", response_model=Projects)
@@ -59,12 +68,19 @@ async def projects(shared: Shared, until: Deadline, caller: Searching) -> Projec
     )
 
 
-@router.get("/items", summary="The first items of the index", response_model=Items)
-async def first_items(
+@router.get("/items", summary="Items of the index", response_model=Items)
+async def some_items(
     request: Request, shared: Shared, until: Deadline, caller: Searching, options: Annotated[ListOptions, Query()]
 ) -> Items:
-    """By project and id: something to look at before anything is searched for."""
-    found = await shared.index.ask(
-        lambda view: list(islice(view.items(project=options.project), options.limit)), caller=caller, until=until
-    )
-    return Items(items=[item_facts(item, request) for item in found])
+    """The first by project and id; or the newest first, page by page: something to look at before a search."""
+    if options.order == "name" and (options.where or options.after):
+        raise InputError("goes with order=newest alone.", item="where" if options.where else "after")
+    where = Filter(project=options.project, metadata=dict(pair_of(one, item="where") for one in options.where))
+
+    def ask(view: View) -> tuple[list[Item], str]:
+        if options.order == "newest":
+            return view.newest(where, limit=options.limit, after=options.after)
+        return list(islice(view.items(project=options.project), options.limit)), ""
+
+    found, following = await shared.index.ask(ask, caller=caller, until=until)
+    return Items(items=[item_facts(item, request) for item in found], next=following or None)

@@ -41,7 +41,7 @@ class PageFiles:
 
     Attributes:
         version: Names this state of all of them together; part of their address, so that they may be kept for ever.
-        files: Name to content, the document itself not among them.
+        files: Name to content, the document itself not among them; those in a folder as "views/browse.js".
         document: index.html, with the version in its links.
     """
 
@@ -52,7 +52,8 @@ class PageFiles:
     @classmethod
     def read(cls, folder: Path = FOLDER) -> PageFiles:
         """What is in a folder, read once: a request opens no file, so no name in it can lead elsewhere."""
-        files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in KINDS}
+        paths = sorted(path for path in folder.rglob("*") if path.suffix in KINDS)
+        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
         digest = hashlib.sha256()
         for name, data in files.items():
             digest.update(b"%s %d " % (name.encode(), len(data)) + data)
@@ -74,7 +75,7 @@ def page_router(page: PageFiles) -> APIRouter:
             return Response(status_code=304, headers=headers)
         return Response(page.document, media_type=KINDS[".html"], headers=headers)
 
-    @router.get("/web/{version}/{name}")
+    @router.get("/web/{version}/{name:path}")
     async def file(version: str, name: str) -> Response:
         data = page.files.get(name)
         if data is None or version != page.version:

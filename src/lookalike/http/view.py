@@ -46,6 +46,13 @@ class View:
         if wanted is None or self.caller.sees(wanted):
             yield from self.index.items(project=wanted)
 
+    def newest(self, where: Filter, *, limit: int, after: str) -> tuple[list[Item], str]:
+        """Items that pass, what came last first, and where the next ones begin; see `ports.Catalogue.newest`."""
+        wanted = self.caller.project_of(where.project)
+        if wanted is not None and not self.caller.sees(wanted):
+            return [], ""
+        return self.index.newest(replace(where, project=wanted), limit=limit, after=after)
+
     def item(self, item_id: str, *, project: str | None) -> Item:
         """One item. ItemNotFound if there is none."""
         wanted = self.caller.project_of(project)

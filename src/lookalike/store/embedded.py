@@ -37,9 +37,6 @@ from lookalike.store.table import VectorFiles
 from lookalike.types import Filter, Item, Rows, Scored, StoreStats
 from lookalike.vectors import normalise, require_unit_rows
 
-PAGE = 1000
-"""Items to a transaction when all are walked: a long one would keep the write-ahead log from being emptied."""
-
 FILLING = "filling"
 """The lock of who fills a space, or takes it away."""
 
@@ -217,9 +214,14 @@ class EmbeddedStore:
         with self._database.reading() as connection:
             names = list(item_rows.projects(connection))
         for name in names if where.project is None else [where.project]:
-            for item in self._items_of(name):
+            for item in item_rows.items_of_project(self._database, name):
                 if where.admits(item):
                     yield item
+
+    def newest(self, where: Filter, *, limit: int, after: str = "") -> tuple[list[Item], str]:
+        """Items that pass, the last added or replaced first; see ports.Catalogue."""
+        with self._database.reading() as connection:
+            return item_rows.newest_items(connection, where, limit=limit, after=after)
 
     def sample(self, n: int, *, seed: int, project: str | None = None) -> tuple[list[str], Rows]:
         """At most n contents in use, drawn evenly, and their vectors; see ports.Catalogue."""
@@ -301,16 +303,6 @@ class EmbeddedStore:
             state = self._files.refit(connection, item_rows.read_state(connection))
             item_rows.write_state(connection, state)
         self._files.sweep(state)
-
-    def _items_of(self, project: str) -> Iterator[Item]:
-        start = ""
-        while True:
-            with self._database.reading() as connection:
-                page = item_rows.page_of_items(connection, project, start=start, limit=PAGE)
-            yield from page
-            if len(page) < PAGE:
-                return
-            start = page[-1].id + "\0"  # the next string there can be
 
     @contextmanager
     def _snapshot(self) -> Iterator[tuple[sqlite3.Connection, State, Table]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +13,22 @@ import numpy as np
 from lookalike.contents import N_BYTES, UNCHECKED
 from lookalike.errors import InputError
 from lookalike.sql import statements
-from lookalike.store.database import State
+from lookalike.store.database import Database, State
 from lookalike.store.faults import damaged
-from lookalike.types import Item
+from lookalike.store.pages import number_in
+from lookalike.types import Filter, Item
 from lookalike.vectors import Slots
 
 _SQL = statements("lookalike.store", "items.sql")
 
 Key = tuple[str, str]
 """(project, id)."""
+
+LAST = 2**63 - 1
+"""No item has a greater number."""
+
+PAGE = 1000
+"""Items to a transaction when all are walked: a long one would keep the write-ahead log from being emptied."""
 
 
 def read_state(connection: sqlite3.Connection) -> State:
@@ -50,6 +57,45 @@ def page_of_items(connection: sqlite3.Connection, project: str, *, start: str, l
     """At most `limit` items of a project, by id, from id `start` on."""
     code = _project(connection, project)
     return [_item(row) for row in connection.execute(_SQL["page_of_items"], (code, start, limit))]
+
+
+def items_of_project(database: Database, project: str) -> Iterator[Item]:
+    """Every item of a project, by id."""
+    start = ""
+    while True:
+        with database.reading() as connection:
+            page = page_of_items(connection, project, start=start, limit=PAGE)
+        yield from page
+        if len(page) < PAGE:
+            return
+        start = page[-1].id + "\0"  # the next string there can be
+
+
+def newest_items(connection: sqlite3.Connection, where: Filter, *, limit: int, after: str) -> tuple[list[Item], str]:
+    """At most `limit` items that pass, the last added or replaced first, and where the next ones begin."""
+    found: list[tuple[int, Item]] = []
+    asked: dict[str, int | None] = {
+        "limit": limit,
+        "before": number_in(after, default=LAST),
+        "project": None,
+        "tag": None,
+    }
+    if where.project is not None:
+        asked["project"] = _project(connection, where.project)
+        if asked["project"] is None:
+            return [], ""
+    for pair in list(where.metadata.items())[:1]:  # the others are looked at in what is read
+        row = connection.execute(_SQL["read_tag"], (pair[0], str(pair[1]))).fetchone()
+        if row is None:
+            return [], ""
+        asked["tag"] = row[0]
+    statement = _SQL["newest_items_of_tag" if where.metadata else "newest_items"]
+    rows = connection.execute(statement, asked).fetchall()
+    while rows and len(found) <= limit:
+        found += [(n, item) for n, *row in rows if where.admits(item := _item(tuple(row)))]
+        asked["before"] = rows[-1][0]
+        rows = connection.execute(statement, asked).fetchall()
+    return [item for _, item in found[:limit]], str(found[limit - 1][0]) if len(found) > limit else ""
 
 
 def projects(connection: sqlite3.Connection) -> dict[str, int]:

@@ -163,6 +163,16 @@ SELECT projects.name, items.id, contents.digest, uri, caption, metadata
 FROM items JOIN projects USING (project) JOIN contents USING (slot)
 WHERE project = ? AND id >= ? ORDER BY id LIMIT ?
 
+-- newest_items --
+SELECT item, projects.name, items.id, contents.digest, uri, caption, metadata
+FROM items NOT INDEXED CROSS JOIN projects USING (project) CROSS JOIN contents USING (slot)
+WHERE item < :before AND (:project IS NULL OR items.project = :project) ORDER BY item DESC LIMIT :limit
+
+-- newest_items_of_tag --
+SELECT item, projects.name, items.id, contents.digest, uri, caption, metadata
+FROM item_tags CROSS JOIN items USING (item) CROSS JOIN projects USING (project) CROSS JOIN contents USING (slot)
+WHERE tag = :tag AND item < :before AND (:project IS NULL OR items.project = :project) ORDER BY item DESC LIMIT :limit
+
 -- all_items_of_project --
 SELECT item, slot FROM items INDEXED BY items_key WHERE project = ?
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lookalike.contents import trust_in
 from lookalike.errors import InputError
 from lookalike.spaces import Space
+from lookalike.store.pages import paged
 from lookalike.types import Filter, Item, LedgerEntry, Rows, Scored, StoreStats
 from lookalike.vectors import from_fixed, normalise, require_unit_rows, to_fixed
 
@@ -112,6 +113,11 @@ class MemoryStore:
     def items(self, where: Filter) -> Iterator[Item]:
         """Every item that passes, by (project, id)."""
         yield from (item for _, item in sorted(self._items.items(), key=lambda pair: pair[0]) if where.admits(item))
+
+    def newest(self, where: Filter, *, limit: int, after: str = "") -> tuple[list[Item], str]:
+        """Items that pass, the last added first; see ports.Catalogue."""
+        passed = (item for item in reversed(self._items.values()) if where.admits(item))
+        return paged(passed, limit=limit, after=after)
 
     def sample(self, n: int, *, seed: int, project: str | None = None) -> tuple[list[str], Rows]:
         """At most n contents in use, drawn evenly, and their vectors; see ports.Catalogue."""

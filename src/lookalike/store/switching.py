@@ -17,7 +17,8 @@ from lookalike.spaces import Space
 from lookalike.store import items as item_rows
 from lookalike.store import lock, pointer
 from lookalike.store.database import Database
-from lookalike.store.embedded import FILLING, PAGE, EmbeddedStore, create, open_beside, open_store
+from lookalike.store.embedded import FILLING, EmbeddedStore, create, open_beside, open_store
+from lookalike.store.items import PAGE
 from lookalike.store.pointer import Pointer
 from lookalike.store.twins import bring_over, count_differences
 from lookalike.types import Rows

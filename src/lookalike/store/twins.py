@@ -1,7 +1,7 @@
 """Two stores of one index that hold the same items in two spaces: what the one has that the other does not.
 
 An item whose picture could not be read stays behind. The ledger of the store that lacks it says so, as a failure with
-an empty stamp, so that an ingest tries its object again and nobody takes it for one that was deleted.
+a stamp of its own, so that an ingest tries its object again and nobody takes it for one that was deleted.
 """
 
 from __future__ import annotations
@@ -13,8 +13,12 @@ import numpy as np
 
 from lookalike.chunks import chunked
 from lookalike.ports import Ledger
-from lookalike.store.embedded import PAGE, EmbeddedStore
+from lookalike.store.embedded import EmbeddedStore
+from lookalike.store.items import PAGE
 from lookalike.types import Filter, Item, LedgerEntry, Outcome
+
+LEFT_BEHIND = "left behind"
+"""The stamp of such an entry; no source gives it."""
 
 Key = tuple[str, str]
 """(project, id)."""
@@ -70,7 +74,8 @@ def bring_over(source: EmbeddedStore, target: EmbeddedStore, reasons: Mapping[st
 
 def _bring_ledger(source: Ledger, target: Ledger, behind: set[Key]) -> None:
     for entries in chunked(source.under(None, ""), PAGE):
-        wanted = [entry for entry in entries if (entry.project, entry.item_id) not in behind and entry.stamp]
+        wanted = [entry for entry in entries if (entry.project, entry.item_id) not in behind]
+        wanted = [entry for entry in wanted if entry.stamp != LEFT_BEHIND]
         known = _known(target, wanted)
         target.record(entry for entry in wanted if known.get((entry.project, entry.uri)) != entry)
     for entries in chunked(target.under(None, ""), PAGE):
@@ -96,7 +101,7 @@ def _left_behind(ledger: Ledger, items: Sequence[Item]) -> set[Key]:
         (project, entry.item_id)
         for project, group in groupby(items, lambda item: item.project)
         for entry in ledger.known(project, [_place(item) for item in group]).values()
-        if not entry.stamp
+        if entry.stamp == LEFT_BEHIND
     }
 
 
@@ -105,7 +110,7 @@ def _failure(item: Item, reasons: Mapping[str, str]) -> LedgerEntry:
         project=item.project,
         item_id=item.id,
         uri=_place(item),
-        stamp="",
+        stamp=LEFT_BEHIND,
         outcome=Outcome.FAILED,
         content=item.content,
         reason=reasons.get(item.content, "it has no vector in this space yet: run `lookalike spaces fill`."),

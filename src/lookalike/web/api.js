@@ -17,6 +17,14 @@ export const forgetKey = () => sessionStorage.removeItem(KEY);
 export const itemPath = ({ id, project }, below = "", values = {}) =>
   `items/${encodeURIComponent(id)}${below}?${new URLSearchParams({ project, ...values })}`;
 
+/** Which items a state asks for. */
+export function itemsPath({ project, where }, values) {
+  const words = new URLSearchParams(values);
+  if (project) words.append("project", project);
+  for (const [key, value] of Object.entries(where)) words.append("where", `${key}:${value}`);
+  return `items?${words}`;
+}
+
 /** The thumbnail of an item in this size, or null. */
 export const thumbnailPath = (item, size) => (item.thumbnail ? `${item.thumbnail}&size=${size}` : null);
 

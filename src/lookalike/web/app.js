@@ -1,13 +1,12 @@
 // The page: what is done changes the state, the state is written into the address, and what it asks for is shown.
 
-import { Problem, forgetKey, getJson, hasKey, itemPath, postJson, useKey } from "./api.js";
+import { Problem, forgetKey, getJson, hasKey, itemPath, itemsPath, postJson, useKey } from "./api.js";
 import { byId, el, roundButton } from "./dom.js";
-import { MOST_IN_ZIP, asCsv, asJson, asZip, save } from "./export.js";
-import { Grid, keyOf } from "./grid.js";
-import { closeLightbox, markChosen, openLightbox, wireLightbox } from "./lightbox.js";
+import { Grid, asHit, keyOf } from "./grid.js";
 import { askedWith, drawParts, pictureOf } from "./parts.js";
-import { blank, format, parse, sameItem } from "./state.js";
+import { VIEWS, blank, format, parse, sameItem } from "./state.js";
 import { otherLanguage, percent, speak, t } from "./strings.js";
+import { forgetViews, load, showView } from "./views.js";
 
 const MOST_HITS = 1000; // what the service gives for one search
 const FIRST_HITS = 100; // more than a window shows, and quick
@@ -17,7 +16,7 @@ const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 
 let state = parse(location.hash);
 let answer = { hits: [], considered: 0, space: "" };
-let shown = []; // the hits that are sure enough
+let shown = []; // the hits that are sure enough, or the pictures of a view
 let asked = ""; // what `answer` answers
 let running = new AbortController();
 let timer = 0;
@@ -35,11 +34,37 @@ const grid = new Grid(byId("grid"), {
   leave: () => box.focus(),
 });
 const itemOf = ({ id, project }) => ({ id, project });
+let front = grid; // what shows them
+
+/** What a view may do. */
+const page = {
+  change,
+  failed,
+  notice,
+  similar,
+  isPicked: (item) => picked.has(keyOf(item)),
+  pick,
+  leave: () => box.focus(),
+  open: (item) => change({ open: itemOf(item) }),
+  projects: loadProjects,
+  /** What it asked for came. */
+  worked() {
+    failures = 0;
+    notice("");
+  },
+  /** These hits are what the lightbox turns through; `at` shows them: it has `current`, `focus(n)` and `mark()`. */
+  show(hits, at) {
+    shown = hits;
+    front = at;
+    showOpen();
+  },
+};
 
 // --- state
 
 function change(values, { typing = false } = {}) {
-  state = { ...state, ...values };
+  const isSearch = "q" in values || "parts" in values;
+  state = { ...state, ...(isSearch ? { view: "", at: "" } : {}), ...values };
   const address = `#${format(state)}`;
   if (address !== location.hash) history[typing && wasTyping ? "replaceState" : "pushState"](null, "", address);
   wasTyping = typing;
@@ -60,8 +85,19 @@ function render(delay = 0) {
   clearTimeout(timer);
   running.abort(); // whatever it would bring is not asked for any more
   busy(false);
+  drawViews();
+  byId("finder").hidden = Boolean(state.view);
+  showView(state.view, byId("main"), page, state).catch(failed);
+  if (state.view) return;
+  front = grid;
   if (wanted === asked) showHits();
   else timer = setTimeout(() => run(wanted), delay);
+}
+
+function drawViews() {
+  const link = (view) => el("a", { href: `#${format({ ...blank(), view, project: state.project })}`, textContent: t(view || "find") });
+  byId("views").replaceChildren(...["", ...VIEWS].map(link));
+  byId("views").children[VIEWS.indexOf(state.view) + 1].ariaCurrent = "page";
 }
 
 function filterChip([key, value]) {
@@ -130,16 +166,13 @@ function search(signal, limit = FIRST_HITS) {
 }
 
 async function browse(signal) {
-  const project = state.project ? `&project=${encodeURIComponent(state.project)}` : "";
-  const [{ items }, found] = await Promise.all([
-    getJson(`items?limit=${MOST_HITS}${project}`, signal),
-    getJson("projects", signal),
+  const [{ items, next }, { projects, space }] = await Promise.all([
+    getJson(itemsPath(state, { order: "newest", limit: MOST_HITS }), signal),
+    loadProjects(signal),
   ]);
-  drawProjects(found);
-  const { projects, space } = found;
-  const fits = items.filter((item) => Object.entries(state.where).every(([key, value]) => item.metadata[key] === value));
   const counted = projects.filter(({ name }) => !state.project || name === state.project).reduce((sum, { items }) => sum + items, 0);
-  return { hits: fits.map((item) => ({ item, similarity: null, confidence: null })), considered: fits.length < items.length ? fits.length : counted, space };
+  const isAll = next && !Object.keys(state.where).length;
+  return { hits: items.map(asHit), considered: isAll ? counted : items.length, space };
 }
 
 function failed(problem) {
@@ -147,7 +180,8 @@ function failed(problem) {
   if (problem.status === 401) return askForKey(problem.message);
   if (problem.item === "project" && !state.project) return chooseProject().catch(failed);
   const isMissing = problem.type === "StoreNotFound";
-  if (isMissing) showEmpty(t("noIndex"), t("noIndexWhy"), el("code", { textContent: "lookalike index ~/Pictures", dir: "ltr" }));
+  if (isMissing && state.view) notice(t("noIndex"));
+  else if (isMissing) showEmpty(t("noIndex"), t("noIndexWhy"), el("code", { textContent: "lookalike index ~/Pictures", dir: "ltr" }));
   else if (problem.retryable) notice(`${t("waiting")} ${problem.status ? problem.message : ""}`);
   else notice(`${t("failed")}: ${problem.message}`);
   if (isMissing || problem.retryable) timer = setTimeout(render, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);
@@ -193,8 +227,8 @@ function notice(text, { passes = false } = {}) {
   if (passes) passing = setTimeout(notice, 5000, "");
 }
 
-async function loadProjects() {
-  const found = await getJson("projects");
+async function loadProjects(signal) {
+  const found = await getJson("projects", signal);
   drawProjects(found);
   return found;
 }
@@ -202,7 +236,7 @@ async function loadProjects() {
 /** A key for several projects opens them one at a time: the first, until somebody chooses. */
 async function chooseProject() {
   const { projects } = await loadProjects();
-  if (!projects.length) return showEmpty(t("noItems"), "", "");
+  if (!projects.length) return state.view ? notice(t("noItems")) : showEmpty(t("noItems"), "", "");
   state.project = projects[0].name;
   history.replaceState(null, "", `#${format(state)}`);
   render();
@@ -220,12 +254,19 @@ function drawProjects({ projects, together }) {
 
 const place = () => shown.findIndex((hit) => sameItem(hit.item, state.open));
 let opened = null; // the hit in the lightbox
+let lightbox = null; // once there was time to load it
+
+async function theLightbox() {
+  const module = await load("lightbox");
+  if (!lightbox) module.wire(lightboxActions);
+  lightbox = module;
+}
 
 async function showOpen() {
   if (!state.open) {
-    const at = grid.current;
-    closeLightbox(); // gives the focus back to the picture that it was opened from
-    if (opened) grid.focus(at);
+    const at = front.current;
+    lightbox?.close(); // gives the focus back to the picture that it was opened from
+    if (opened) front.focus(at);
     opened = null;
     return;
   }
@@ -233,22 +274,33 @@ async function showOpen() {
   const wanted = state.open;
   try {
     // A link may be to a picture that is not among the hits.
-    opened = shown[n] ?? { item: await getJson(itemPath(wanted)), similarity: null, confidence: null };
+    const [hit] = await Promise.all([shown[n] ?? getJson(itemPath(wanted)).then(asHit), theLightbox()]);
+    if (state.open !== wanted) return;
+    opened = hit;
   } catch (problem) {
     return notice(`${t("failed")}: ${problem.message}`);
   }
-  if (state.open !== wanted) return;
-  if (n >= 0) grid.current = n;
+  if (n >= 0) front.current = n;
   const { item } = opened;
-  openLightbox(opened, {
+  lightbox.open(opened, {
     space: answer.space,
-    twins: answer.hits.map((hit) => hit.item).filter((other) => other.content === item.content && !sameItem(other, item)).map((other) => other.uri || other.id),
+    twins: [...new Set([...shown, ...answer.hits])].map((hit) => hit.item).filter((other) => other.content === item.content && !sameItem(other, item)).map((other) => other.uri || other.id),
     hasPrevious: n > 0,
     hasNext: n >= 0 && n < shown.length - 1,
     isPicked: picked.has(keyOf(item)),
     filter: (key, value) => change({ open: null, ...(key === "project" ? { project: value } : { where: { ...state.where, [key]: value } }) }),
   });
 }
+
+const lightboxActions = {
+  turn,
+  close: () => change({ open: null }),
+  similar: () => similar(opened.item),
+  toward: () => join({ kind: "item", ...itemOf(opened.item), weight: 1 }),
+  away: () => join({ kind: "item", ...itemOf(opened.item), weight: -1 }),
+  choose: () => pick(opened.item),
+  share: copyLink,
+};
 
 function turn(by) {
   const next = shown[place() + by];
@@ -265,15 +317,15 @@ function join(part) {
 
 function pick(item) {
   const key = keyOf(item);
-  if (!picked.delete(key)) picked.set(key, answer.hits.find((hit) => sameItem(hit.item, item)) ?? opened);
+  if (!picked.delete(key)) picked.set(key, [...shown, ...answer.hits].find((hit) => sameItem(hit.item, item)) ?? opened);
   drawSelection();
 }
 
 function drawSelection() {
   byId("selection").hidden = picked.size === 0;
   byId("selected").textContent = t("selected", { n: picked.size });
-  if (opened) markChosen(picked.has(keyOf(opened.item)));
-  grid.mark();
+  if (opened) lightbox?.mark(picked.has(keyOf(opened.item)));
+  front.mark();
 }
 
 // --- pictures of one's own
@@ -340,7 +392,13 @@ async function copyLink() {
   }
 }
 
+async function saveAs(kind) {
+  const { asCsv, asJson, save } = await import("./views/export.js");
+  save((kind === "csv" ? asCsv : asJson)([...picked.values()]), `lookalike.${kind}`);
+}
+
 async function saveZip() {
+  const { MOST_IN_ZIP, asZip, save } = await import("./views/export.js");
   if (picked.size > MOST_IN_ZIP) return notice(t("zipMost", { n: MOST_IN_ZIP }), { passes: true });
   notice(t("zipping", { n: picked.size }));
   const { blob, missing } = await asZip([...picked.values()]);
@@ -376,9 +434,7 @@ function wireSearch() {
 }
 
 function wireSelection() {
-  const hits = () => [...picked.values()];
-  byId("csv").onclick = () => save(asCsv(hits()), "lookalike.csv");
-  byId("json").onclick = () => save(asJson(hits()), "lookalike.json");
+  for (const kind of ["csv", "json"]) byId(kind).onclick = () => saveAs(kind);
   byId("zip").onclick = saveZip;
   byId("all").onclick = () => {
     for (const hit of shown) picked.set(keyOf(hit.item), hit);
@@ -395,7 +451,7 @@ function wireKeyboard() {
     if (document.querySelector("dialog[open]")) return;
     const inBox = event.target === box;
     if (event.key === "/" && !event.target.matches("input, select")) box.focus();
-    else if (inBox && event.key === "ArrowDown") grid.focus(grid.current);
+    else if (inBox && event.key === "ArrowDown") front.focus(front.current);
     else if (inBox && event.key === "Enter" && event.shiftKey && state.q.trim()) byId("plus").click();
     else if (inBox && event.key === "Enter" && event.altKey && state.q.trim()) byId("minus").click();
     else if (inBox && event.key === "Backspace" && !box.value && state.parts.length) change({ parts: state.parts.slice(0, -1) });
@@ -416,19 +472,11 @@ wireFiles();
 wireKey();
 wireSelection();
 wireKeyboard();
-wireLightbox({
-  turn,
-  close: () => change({ open: null }),
-  similar: () => similar(opened.item),
-  toward: () => join({ kind: "item", ...itemOf(opened.item), weight: 1 }),
-  away: () => join({ kind: "item", ...itemOf(opened.item), weight: -1 }),
-  choose: () => pick(opened.item),
-  share: copyLink,
-});
 byId("language").onclick = () => {
   say(otherLanguage());
   byId("project").replaceChildren();
-  loadProjects();
+  loadProjects().catch(() => {}); // what is wrong, the next request says
+  forgetViews();
   grid.hits = [];
   render();
   drawSelection();
@@ -436,3 +484,4 @@ byId("language").onclick = () => {
 addEventListener("popstate", () => goTo(location.hash));
 say();
 render();
+requestIdleCallback(() => theLightbox().catch(() => {})); // so that the first picture opens at once

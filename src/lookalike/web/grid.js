@@ -8,6 +8,8 @@ import { percent, t } from "./strings.js";
 const BEYOND = 1.5; // windows above and below, of which tiles are made
 const SCORE_PX = 28;
 
+/** An item as what is not an answer to a search. */
+export const asHit = (item) => ({ item, similarity: null, confidence: null });
 export const keyOf = ({ id, project }) => `${project}\n${id}`;
 export const nameOf = (item) => item.caption || (item.uri || item.id).split("/").filter(Boolean).pop() || item.id;
 
@@ -46,6 +48,7 @@ export class Grid {
 
   layOut() {
     const width = this.root.parentElement.clientWidth;
+    if (!width) return;
     const style = getComputedStyle(this.root.parentElement);
     const room = width - Number.parseFloat(style.paddingInlineStart) - Number.parseFloat(style.paddingInlineEnd);
     this.size = measure(room);
@@ -82,7 +85,7 @@ export class Grid {
   }
 
   #draw() {
-    if (!this.size) return;
+    if (!this.size || !this.root.offsetParent) return; // in a view that is not shown
     const top = this.root.getBoundingClientRect().top;
     const first = Math.max(0, Math.floor((-top - BEYOND * innerHeight) / this.step)) * this.size.columns;
     const last = Math.min(this.hits.length, Math.ceil((-top + (1 + BEYOND) * innerHeight) / this.step) * this.size.columns);

@@ -1,13 +1,17 @@
 // What is searched for and shown, and the same as the part of the address behind "#": it never leaves the browser.
 
+/** Beside the search, which has no name. */
+export const VIEWS = ["browse", "add", "status"];
+
 export const RELATED = 0.5; // the confidence from which a hit counts as related
 
-/** A part is {kind: "text", text}, {kind: "item", id, project} or {kind: "picture", data, small}, each with a weight. */
-export const blank = () => ({ q: "", parts: [], project: "", where: {}, least: RELATED, open: null });
+/** `view` is empty for the search, and `at` is the view's own. A part is {kind: "text", text}, {kind: "item", id, project} or {kind: "picture", data, small}, each with a weight. */
+export const blank = () => ({ view: "", at: "", q: "", parts: [], project: "", where: {}, least: RELATED, open: null });
 
 /** The state as an address. Pictures are in it as the small copies of them that `parts.js` makes. */
 export function format(state) {
   const words = new URLSearchParams();
+  for (const name of ["view", "at"]) if (state[name]) words.append(name, state[name]);
   if (state.q) words.append("q", state.q);
   for (const part of state.parts) {
     const value = formatPart(part);
@@ -24,6 +28,8 @@ export function format(state) {
 export function parse(text) {
   const words = new URLSearchParams(text.replace(/^#/, ""));
   const state = blank();
+  if (VIEWS.includes(words.get("view"))) state.view = words.get("view");
+  state.at = words.get("at") ?? "";
   state.q = words.get("q") ?? "";
   state.parts = words.getAll("part").map(parsePart).filter(Boolean);
   state.project = words.get("project") ?? "";

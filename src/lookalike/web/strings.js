@@ -3,6 +3,12 @@
 const en = {
   language: "עברית",
   search: "Search pictures",
+  views: "Views",
+  find: "Search",
+  browse: "Browse",
+  add: "Add",
+  status: "Status",
+  reload: "This part of the page did not load: reload the page.",
   placeholder: "Describe a picture, or drop one here",
   parts: "What is searched for",
   plus: "Add these words to the search",
@@ -24,20 +30,7 @@ const en = {
   selection: "Selected pictures",
   selected: "{n} selected",
   select: "Select",
-  previous: "Previous picture",
-  next: "Next picture",
-  close: "Close",
   similar: "More like this",
-  toward: "Add to search",
-  away: "Less like this",
-  confidence: "Confidence",
-  similarity: "Similarity",
-  path: "Path",
-  space: "Space",
-  content: "sha256",
-  twins: "Same picture also at",
-  original: "Original",
-  save: "Save the file",
   searching: "Searching …",
   holds: ["{n} picture", "{n} pictures"],
   found: "{n} of {all} pictures",
@@ -49,7 +42,6 @@ const en = {
   unfilter: "Remove the filters",
   noIndex: "There is no index yet",
   noIndexWhy: "Make one on the service's machine, and this page will show it:",
-  gone: "This picture cannot be shown.",
   failed: "That did not work",
   waiting: "The service does not answer. Trying again …",
   keyTitle: "This service asks for an API key",
@@ -69,6 +61,12 @@ const en = {
 const he = {
   language: "English",
   search: "חיפוש תמונות",
+  views: "תצוגות",
+  find: "חיפוש",
+  browse: "עיון",
+  add: "הוספה",
+  status: "מצב",
+  reload: "חלק זה של הדף לא נטען: טענו את הדף מחדש.",
   placeholder: "תארו תמונה, או גררו אחת לכאן",
   parts: "מה מחפשים",
   plus: "הוספת המילים לחיפוש",
@@ -90,20 +88,7 @@ const he = {
   selection: "תמונות נבחרות",
   selected: "נבחרו {n}",
   select: "בחירה",
-  previous: "התמונה הקודמת",
-  next: "התמונה הבאה",
-  close: "סגירה",
   similar: "עוד כמו זו",
-  toward: "הוספה לחיפוש",
-  away: "פחות כמו זו",
-  confidence: "ביטחון",
-  similarity: "דמיון",
-  path: "נתיב",
-  space: "מרחב",
-  content: "sha256",
-  twins: "אותה תמונה גם ב־",
-  original: "המקור",
-  save: "שמירת הקובץ",
   searching: "מחפש …",
   holds: ["תמונה אחת", "{n} תמונות"],
   found: "{n} מתוך {all} תמונות",
@@ -115,7 +100,6 @@ const he = {
   unfilter: "הסרת המסננים",
   noIndex: "אין עדיין אינדקס",
   noIndexWhy: "צרו אחד במחשב של השירות, והדף יציג אותו:",
-  gone: "לא ניתן להציג את התמונה.",
   failed: "זה לא הצליח",
   waiting: "השירות אינו עונה. מנסה שוב …",
   keyTitle: "השירות מבקש מפתח API",
@@ -138,9 +122,15 @@ let language = "en";
 export const number = (n) => new Intl.NumberFormat(language).format(n);
 export const percent = (x) => new Intl.NumberFormat(language, { style: "percent" }).format(x);
 
+/** Take in the texts of a view that was loaded now, by language. */
+export function learn(words) {
+  for (const name in LANGUAGES) Object.assign(LANGUAGES[name], words[name]);
+  label();
+}
+
 /** The text of this name in the page's language; of a pair the one that goes with `n`. */
 export function t(name, values = {}) {
-  let text = LANGUAGES[language][name];
+  let text = LANGUAGES[language][name] ?? ""; // of what is loaded later
   if (Array.isArray(text)) text = text[values.n === 1 ? 0 : 1];
   return text.replace(/\{(\w+)\}/g, (_, key) => (typeof values[key] === "number" ? number(values[key]) : values[key]));
 }
@@ -152,6 +142,10 @@ export function speak(chosen) {
   language = wanted.find((name) => name in LANGUAGES) ?? "en";
   document.documentElement.lang = language;
   document.documentElement.dir = language === "he" ? "rtl" : "ltr";
+  label();
+}
+
+function label() {
   for (const node of document.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
   for (const node of document.querySelectorAll("[data-placeholder]")) node.placeholder = t(node.dataset.placeholder);
   for (const node of document.querySelectorAll("[data-label]")) {

@@ -26,6 +26,7 @@ from lookalike.store.attached.catalog import n_bytes
 from lookalike.store.attached.finding import AttachedFinder
 from lookalike.store.attached.rows import N_COLUMNS, item_of, unit_rows
 from lookalike.store.faults import speaking
+from lookalike.store.pages import paged
 from lookalike.store.postgres.finding import TIMEOUT_S
 from lookalike.store.postgres.ledger import PostgresLedger
 from lookalike.store.postgres.store import LONG_TIMEOUT_S, PAGE
@@ -167,6 +168,10 @@ class AttachedStore:
                 items = [item_of(row, self._shape) for row in rows]
                 self._note(items)
                 yield from items
+
+    def newest(self, where: Filter, *, limit: int, after: str = "") -> tuple[list[Item], str]:
+        """Items that pass, by (project, id): a table does not say when they came; see ports.Catalogue."""
+        return paged(self.items(where), limit=limit, after=after)
 
     def sample(self, n: int, *, seed: int, project: str | None = None) -> tuple[list[str], Rows]:
         """At most n contents in use, drawn evenly, and their vectors; see ports.Catalogue."""

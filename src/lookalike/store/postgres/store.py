@@ -23,6 +23,7 @@ from lookalike.store.faults import speaking
 from lookalike.store.postgres import schema, writing
 from lookalike.store.postgres.finding import TIMEOUT_S, Finder
 from lookalike.store.postgres.ledger import PostgresLedger
+from lookalike.store.postgres.newest import newest
 from lookalike.store.postgres.rows import asked_metadata, digest_of, escaped, item_of, plain, rows_of
 from lookalike.store.postgres.sampling import sample_of_project
 from lookalike.store.postgres.watch import Watch, require_current
@@ -191,6 +192,12 @@ class PostgresStore:
         names = [plain(row[0]) for row in self._rows("read_projects")] if where.project is None else [where.project]
         for name in names:
             yield from self._items_of(name, where)
+
+    def newest(self, where: Filter, *, limit: int, after: str = "") -> tuple[list[Item], str]:
+        """Items that pass, those first whose pictures came last; see ports.Catalogue."""
+        with speaking():
+            page = partial(newest, where=where, limit=limit, after=after)
+            return self.database.run(page, timeout_s=TIMEOUT_S)
 
     def sample(self, n: int, *, seed: int, project: str | None = None) -> tuple[list[str], Rows]:
         """At most n contents in use, drawn evenly, and their vectors; see ports.Catalogue."""

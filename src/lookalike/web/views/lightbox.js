@@ -1,17 +1,16 @@
 // One picture, large, with what is known of it.
 
-import { getBlob, showPicture, thumbnailPath } from "./api.js";
-import { byId, el } from "./dom.js";
-import { save } from "./export.js";
-import { nameOf } from "./grid.js";
-import { percent, t } from "./strings.js";
+import { getBlob, showPicture, thumbnailPath } from "../api.js";
+import { byId, el } from "../dom.js";
+import { nameOf } from "../grid.js";
+import { percent, t } from "../strings.js";
 
 const box = byId("lightbox");
 const large = byId("large");
 let end = () => {};
 
 /** What is told of a click: turn(-1 or 1), close(), and for the item shown similar, toward, away, choose, share. */
-export function wireLightbox(on) {
+export function wire(on) {
   byId("previous").onclick = () => on.turn(-1);
   byId("next").onclick = () => on.turn(1);
   byId("close").onclick = on.close;
@@ -33,24 +32,24 @@ export function wireLightbox(on) {
 }
 
 /** Show a hit. `about` it: twins are paths of other items with the same picture; filter(key, value) is called by a click. */
-export function openLightbox(hit, about) {
+export function open(hit, about) {
   const { item } = hit;
   byId("name").textContent = fileName(item);
   byId("caption").textContent = item.caption;
   byId("previous").disabled = !about.hasPrevious;
   byId("next").disabled = !about.hasNext;
-  markChosen(about.isPicked);
+  mark(about.isPicked);
   byId("facts").replaceChildren(...facts(hit, about).flatMap(([name, ...values]) => [el("dt", { textContent: name }), ...values]));
   showLarge(item);
   if (!box.open) box.showModal();
 }
 
-export function closeLightbox() {
+export function close() {
   end();
   if (box.open) box.close();
 }
 
-export const markChosen = (chosen) => byId("choose").setAttribute("aria-pressed", String(chosen));
+export const mark = (chosen) => byId("choose").setAttribute("aria-pressed", String(chosen));
 
 function showLarge(item) {
   end();
@@ -105,7 +104,11 @@ const fact = (value, onclick) => el("dd", {}, el("button", { type: "button", cla
 
 /** What saves the file. It is fetched, since a link sends no key. */
 const original = (item) =>
-  fact(t("save"), () => getBlob(item.picture).then((blob) => save(blob, fileName(item)), () => (byId("gone").hidden = false)));
+  fact(t("save"), async () => {
+    const [{ save }, blob] = await Promise.all([import("./export.js"), getBlob(item.picture).catch(() => null)]);
+    if (blob) save(blob, fileName(item));
+    else byId("gone").hidden = false;
+  });
 
 const fileName = (item) => nameOf({ ...item, caption: "" });
 

@@ -1,7 +1,7 @@
 // A selection as a file: a table, a document, or the pictures themselves.
 
-import { getBlob } from "./api.js";
-import { el } from "./dom.js";
+import { getBlob } from "../api.js";
+import { el } from "../dom.js";
 
 const COLUMNS = ["id", "project", "uri", "caption", "content", "similarity", "confidence"];
 export const MOST_IN_ZIP = 500; // they are in the browser's memory all at once
