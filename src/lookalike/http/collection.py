@@ -20,6 +20,7 @@ from lookalike.http.view import View
 from lookalike.index import Index
 from lookalike.policy import ImagePolicy
 from lookalike.ports import EmbeddingService
+from lookalike.transfer import open_pictures
 from lookalike.types import StoreStats
 
 N_THREADS = 4
@@ -59,6 +60,7 @@ class Collection:
         self._number = number
         n_processes = min(MAX_PROCESSES, app.available_threads(config))
         policy = ImagePolicy(max_pixels=config.max_pixels)
+        self.pictures = open_pictures(config)
         self.thumbnails = Thumbnails(config.cache_dir / "thumbnails", policy, n_processes=n_processes)
         self._embedder = PoolEmbedder(service, max_bytes=config.max_bytes)
         self._searches = Threads("searches", n_threads=N_THREADS)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from hashlib import file_digest
-from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -19,20 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Match
 
-from lookalike.errors import PictureGone, TooLarge
 from lookalike.http.access import require
 from lookalike.http.collection import Collection
 from lookalike.http.context import Shared
 from lookalike.http.deadlines import Deadline
 from lookalike.http.keys import Caller
+from lookalike.http.originals import is_served, open_original, read_original
 from lookalike.http.problems import responses
 from lookalike.http.thumbnails import SIDES_PX, side_of
-from lookalike.image import media_type
 from lookalike.types import Item
 
 CHUNK_BYTES = 1 << 18
-HEAD_BYTES = 512
-"""The beginning of a file, from which its kind is known."""
 
 
 class ItemId(Convertor[str]):
@@ -87,19 +79,19 @@ class ItemFacts(BaseModel):
 
     id: str
     project: str
-    uri: str = Field(description="Where the picture is: a path on the service's machine, or a URL.")
+    uri: str = Field(description="Where the picture is: a path on the service's machine, s3://bucket/key, or a URL.")
     content: str = Field(description="sha256 of its bytes; several items may share one.")
     caption: str
     metadata: Mapping[str, str]
-    picture: str | None = Field(description="The path of its picture here; null if it is not a file of this machine.")
-    thumbnail: str | None = Field(description="The path of a small copy; null if it is not a file of this machine.")
+    picture: str | None = Field(description="The path of its picture here; null if it cannot be read from here.")
+    thumbnail: str | None = Field(description="The path of a small copy; null if it cannot be read from here.")
 
 
 def item_facts(item: Item, request: Request) -> ItemFacts:
     """An item with the paths of its pictures."""
     here = f"{request.scope.get('root_path', '')}/items/{quote(item.id, safe='')}"
     project = f"?project={quote(item.project, safe='')}"
-    is_file = Path(item.uri).is_absolute()
+    is_shown = is_served(item.uri, with_urls=request.state.context.settings.allow_urls)
     return ItemFacts(
         id=item.id,
         project=item.project,
@@ -107,8 +99,8 @@ def item_facts(item: Item, request: Request) -> ItemFacts:
         content=item.content,
         caption=item.caption,
         metadata=item.metadata,
-        picture=f"{here}/picture{project}" if is_file else None,
-        thumbnail=f"{here}/thumbnail{project}" if is_file else None,
+        picture=f"{here}/picture{project}" if is_shown else None,
+        thumbnail=f"{here}/thumbnail{project}" if is_shown else None,
     )
 
 
@@ -116,7 +108,7 @@ def item_facts(item: Item, request: Request) -> ItemFacts:
     "/items/{item_id:item}/picture",
     summary="The picture of an item",
     response_class=Response,
-    responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not changed."}, **responses(410, 413)},
+    responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not changed."}, **responses(410, 413, 502)},
 )
 async def picture(
     item_id: str,
@@ -126,12 +118,13 @@ async def picture(
     caller: Searching,
     options: Annotated[ItemOptions, Query()],
 ) -> Response:
-    """The original file, as long as it is the one that was indexed. Its ETag is the sha256 of the content."""
+    """The original picture, as long as it is the one that was indexed. Its ETag is the sha256 of the content."""
     collection = shared.index
     item = await _found(item_id, options, collection, caller, until)
     if _is_known(request, item.content):
         return _unchanged(item.content)
-    original = await collection.read(lambda: open_original(item, collection.config.max_bytes), until=until)
+    pictures, max_bytes = collection.pictures, collection.config.max_bytes
+    original = await collection.read(lambda: open_original(item, pictures, max_bytes=max_bytes), until=until)
     headers = {
         **_headers(item.content),
         "Content-Length": str(original.n_bytes),
@@ -144,7 +137,7 @@ async def picture(
     "/items/{item_id:item}/thumbnail",
     summary="A small copy of the picture of an item",
     response_class=Response,
-    responses={200: {"content": {"image/webp": {}}}, 304: {"description": "Not changed."}, **responses(410, 413)},
+    responses={200: {"content": {"image/webp": {}}}, 304: {"description": "Not changed."}, **responses(410, 413, 502)},
 )
 async def thumbnail(
     item_id: str,
@@ -161,12 +154,15 @@ async def thumbnail(
     tag = f"{item.content}-{side_px}"
     if _is_known(request, tag):
         return _unchanged(tag)
-    thumbnails = collection.thumbnails
+    thumbnails, pictures, max_bytes = collection.thumbnails, collection.pictures, collection.config.max_bytes
     data = await collection.read(lambda: thumbnails.kept(item.content, side_px), until=until)
     if data is None:
         data = await collection.draw(
             lambda: thumbnails.make(
-                lambda: read_original(item, collection.config.max_bytes), item.content, side_px, item=item.id
+                lambda: read_original(item, pictures, max_bytes=max_bytes),
+                item.content,
+                side_px,
+                item=item.id,
             ),
             until=until,
         )
@@ -196,75 +192,7 @@ async def _found(item_id: str, options: ItemOptions, collection: Collection, cal
     return await collection.ask(lambda view: view.item(item_id, project=options.project), caller=caller, until=until)
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
-    """The file of an item, found to be what was indexed.
-
-    Attributes:
-        file: Open, at its start; whoever has it closes it.
-        n_bytes: Its length.
-        kind: Its content type.
-    """
-
-    file: BufferedReader
-    n_bytes: int
-    kind: str
-
-
-def open_original(item: Item, max_bytes: int) -> Original:
-    """The file of an item, as it was indexed.
-
-    Raises:
-        PictureGone: It is not on this machine, not there any more, or another one by now.
-        TooLarge: It is larger than what is indexed.
-    """
-    if not Path(item.uri).is_absolute():
-        raise PictureGone(f"The picture of {item.id!r} is not a file of this machine.")
-    try:
-        file = open(item.uri, "rb", opener=_unblocked)  # noqa: SIM115  its opener; whoever asked closes it
-    except (OSError, ValueError) as error:
-        raise _unreadable(item, error) from error
-    try:
-        return _checked(file, item, max_bytes)
-    except OSError as error:
-        file.close()
-        raise _unreadable(item, error) from error
-    except BaseException:
-        file.close()
-        raise
-
-
-def read_original(item: Item, max_bytes: int) -> bytes:
-    """The bytes of that file; errors as `open_original`."""
-    with open_original(item, max_bytes).file as file:
-        return file.read()
-
-
-def _unblocked(path: str, flags: int) -> int:
-    # Not to be held up by a pipe that somebody put in the place of the file.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _unreadable(item: Item, error: Exception) -> PictureGone:
-    reason = getattr(error, "strerror", None) or "it has no valid name"
-    return PictureGone(f"The file of {item.id!r} cannot be read: {reason}.")
-
-
-def _checked(file: BufferedReader, item: Item, max_bytes: int) -> Original:
-    status = os.fstat(file.fileno())
-    if not stat.S_ISREG(status.st_mode):
-        raise PictureGone(f"In the place of the picture of {item.id!r} is something that is no file.")
-    if status.st_size > max_bytes:
-        raise TooLarge(f"has more than {max_bytes:,} bytes.", item=item.id, actual=status.st_size, limit=max_bytes)
-    kind = media_type(file.read(HEAD_BYTES)) or "application/octet-stream"
-    file.seek(0)
-    if file_digest(file, "sha256").hexdigest() != item.content:
-        raise PictureGone(f"The file of {item.id!r} has changed since it was indexed: index its folder again.")
-    file.seek(0)
-    return Original(file, status.st_size, kind)
-
-
-async def _chunks(file: BufferedReader, collection: Collection, until: float) -> AsyncIterator[bytes]:
+async def _chunks(file: BinaryIO, collection: Collection, until: float) -> AsyncIterator[bytes]:
     """A file piece by piece, as fast as it is taken: slow readers of large pictures cost no memory."""
     with file:
         while chunk := await collection.read(lambda: file.read(CHUNK_BYTES), until=until):
