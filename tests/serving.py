@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import httpx2
 
@@ -22,6 +24,7 @@ from lookalike.http.buckets import Buckets
 from lookalike.http.collection import Collection
 from lookalike.http.connections import MAX_DESCRIPTORS
 from lookalike.http.context import Context
+from lookalike.http.feeding import Feeding
 from lookalike.http.fetching import Fetcher
 from lookalike.http.gate import Gatekeeper
 from lookalike.http.intake import Intake
@@ -29,10 +32,11 @@ from lookalike.http.opening import open_context
 from lookalike.http.server import Server
 from lookalike.http.sockets import bind, url_of
 from lookalike.metrics import Metrics
-from lookalike.ports import EmbeddingService, JobQueue
+from lookalike.ports import EmbeddingService
 from lookalike.service import open_service
 from lookalike.types import Embedded, Job
 from lookalike.workers import WorkerPlan, WorkerPool
+from lookalike.working import Lending
 
 START_S = 20.0
 """How long a test waits for a service to start or to stop."""
@@ -119,7 +123,7 @@ class Running:
     client: httpx2.Client = field(repr=False)
 
 
-def _no_queue() -> JobQueue:
+def _none() -> Any:
     raise StoreNotFound("There is no index in /nowhere/index. Make one: lookalike index FOLDER.")
 
 
@@ -131,6 +135,8 @@ def serving(
     settings: ServeSettings | None = None,
     fetcher: Fetcher | None = None,
     intake: Intake | None = None,
+    feeding: Feeding | None = None,
+    metrics: Metrics | None = None,
     max_connections: int = MAX_DESCRIPTORS,
     port: int = 0,
 ) -> Iterator[Running]:
@@ -142,22 +148,25 @@ def serving(
         settings: As LOOKALIKE_... would have them; its host and port are not looked at.
         fetcher: Reads pictures at URLs, if they are allowed.
         intake: Takes pictures in; there is no queue if left out. Not closed.
+        feeding: Does what is ordered; nobody does if left out. Not closed.
+        metrics: Where figures go; those of the workers with a fake model, or new ones, if left out.
         max_connections: How many may be open.
         port: Where to listen; any that is free by default.
     """
     settings = replace(settings or ServeSettings(), host="127.0.0.1", port=0)
     if service is None:
-        service, metrics = fake_pool()
+        service, figures = fake_pool()
     else:
-        metrics = Metrics()
+        figures = metrics or Metrics()
     behind = index or Collection(replace(Config.from_environ(), index=Path("/nowhere/index")), service)
     context = Context(
         service=service,
         index=behind,
         settings=settings,
-        metrics=metrics,
+        metrics=figures,
         gatekeeper=Gatekeeper.of(settings),
-        intake=intake or Intake(_no_queue, None),
+        intake=intake or Intake(_none, None, Lending(_none, Event())),
+        feeding=feeding,
         buckets=Buckets.parse(settings.buckets),
         fetcher=fetcher,
     )

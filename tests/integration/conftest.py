@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
-    """A running service with the built-in model, an index of some pictures, and a key.
+    """A running service with the built-in model, an index of some pictures, and a key for everything.
 
     Attributes:
         running: The service.
-        key: Allows to embed and to search.
+        key: Allows everything.
         config: With which `Index.open` opens the same index, and `Embedder.open` the same model.
         folder: Where the pictures are.
     """
@@ -42,9 +42,14 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
     home, key = tmp_path_factory.mktemp("catalogue"), "the-key-of-the-tests"
     folder = home / "pictures"
     write(home, {f"pictures/{colour}.png": picture(colour) for colour in ("red", "blue", "green", "white")})
-    settings = ServeSettings(api_keys=f"tests embed,search {key}", workers=2)
+    settings = ServeSettings(api_keys=f"tests embed,search,write {key}", workers=2)
     config = replace(Config.from_environ(), model="tiny", index=home / "index", serve=settings)
     with Index.create(config=config) as index:
         index.ingest([folder])
-    with opened(config) as context, serving(context.service, index=context.index, settings=settings) as running:
+    with (
+        opened(config) as context,
+        serving(
+            context.service, index=context.index, settings=settings, intake=context.intake, feeding=context.feeding
+        ) as running,
+    ):
         yield Catalogue(running=running, key=key, config=config, folder=folder)

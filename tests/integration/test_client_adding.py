@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lookalike import Client, NewItem
+from lookalike import Client, Config, Index, NewItem, aio
 from lookalike.client import RemoteJob
-from lookalike.errors import (
-    ImageError,
-    InputError,
-    JobNotFound,
-    ProviderError,
-    StoreNotFound,
-)
+from lookalike.config import ServeSettings
+from lookalike.errors import ImageError, InputError, JobNotFound, ProviderError, StoreNotFound
 from lookalike.retry import RetryPolicy
 from lookalike.types import JobState
 from tests.integration.hostile_service import Service, half, refuses, says
-from tests.pictures import picture
+from tests.pictures import noise, picture
+from tests.serving import Running, opened, serving
 
 FOUND_S = 30.0
 """How long a test waits until what was handed in is found; it takes a tenth of a second."""
@@ -157,3 +158,128 @@ def test_a_job_is_looked_up(hostile: Service, client: Client) -> None:
     with pytest.raises(JobNotFound):
         client.job(8)
     assert [seen.path for seen in hostile.seen] == ["/jobs/7", "/jobs/8"]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A service with the built-in model over an index of one picture, as the command opens it."""
+    home = tmp_path_factory.mktemp("shop")
+    config = replace(
+        Config.from_environ(), model="tiny", index=home / "index", serve=ServeSettings(workers=2, allow_urls=True)
+    )
+    (home / "first.png").write_bytes(picture("blue"))
+    with Index.create(config=config) as index:
+        index.ingest([home / "first.png"])
+    with (
+        opened(config) as context,
+        serving(
+            context.service,
+            index=context.index,
+            intake=context.intake,
+            feeding=context.feeding,
+            metrics=context.metrics,
+        ) as running,
+    ):
+        yield running
+
+
+@pytest.fixture
+def client_of_shop(shop: Running) -> Iterator[Client]:
+    with Client(shop.url) as client:
+        yield client
+
+
+def ended(client: Client, number: int) -> RemoteJob:
+    """The job, once it has ended."""
+    until = time.monotonic() + FOUND_S
+    while (job := client.job(number)).state not in (JobState.DONE, JobState.DEAD):
+        assert time.monotonic() < until, job
+        threading.Event().wait(0.02)
+    return job
+
+
+def test_what_is_handed_in_is_found(shop: Running, client_of_shop: Client) -> None:
+    """From the first byte to the search: the item with what its owner said of it, and its picture from the service."""
+    client = client_of_shop
+    index = shop.context.index.config.index
+    assert not (Path(str(index)) / "jobs.sqlite").exists()  # an index that nobody orders anything for is left alone
+    item = NewItem(image=PINK, id="pink", project="new", caption="a pink thing", metadata={"colour": "pink"})
+    (job,) = client.add_items([item])
+    assert ended(client, job.number).state == JobState.DONE
+    (hit,) = client.search(image=PINK, project="new")
+    assert (hit.item.id, hit.item.caption, hit.item.metadata) == ("pink", "a pink thing", {"colour": "pink"})
+    assert hit.item.content == sha256(PINK).hexdigest()
+    assert hit.similarity > 0.999
+    assert client.picture("pink", project="new") == PINK
+    assert client.thumbnail("pink", project="new")[:4] == b"RIFF"
+    events = shop.client.get("/stats").json()["events"]
+    assert (events["ordered"], events["indexed"]) == (1, 1)
+
+
+def test_handing_in_twice_is_handing_in_once(shop: Running, client_of_shop: Client) -> None:
+    """One item, one file, one vector; and another item of the same bytes has neither file nor vector of its own."""
+    data = noise(11)
+    for item_id in ("same", "same", "other"):
+        (job,) = client_of_shop.add_items([NewItem(image=data, id=item_id, project="twice")])
+        assert ended(client_of_shop, job.number).state == JobState.DONE
+    found = client_of_shop.search(image=data, project="twice")
+    assert sorted(hit.item.id for hit in found) == ["other", "same"]
+    (uri,) = {hit.item.uri for hit in found}
+    assert Path(uri).read_bytes() == data
+    folder = Path(str(shop.context.index.config.index)) / "uploads"
+    assert len(list(folder.rglob(f"{sha256(data).hexdigest()}*"))) == 1
+
+
+def test_a_new_picture_takes_the_place_of_the_old(client_of_shop: Client) -> None:
+    """An item that is handed in again is found by its new picture, and not by its old one."""
+    for seed in (21, 22):
+        (job,) = client_of_shop.add_items([NewItem(image=noise(seed), id="changing", project="changed")])
+        ended(client_of_shop, job.number)
+    (hit,) = client_of_shop.search(image=noise(22), project="changed")
+    assert hit.item.content == sha256(noise(22)).hexdigest()
+
+
+def test_a_batch_with_bad_ones_among_good(client_of_shop: Client) -> None:
+    """What the door sees is refused at once, what a decoder sees ends its job with the reason, others are found."""
+    whole = noise(31, kind="JPEG")
+    items = [
+        NewItem(image=data, id=f"{n}", project="mixed")
+        for n, data in enumerate([noise(30), b"no picture", whole, whole[: len(whole) // 2], noise(33)[:-30]])
+    ]
+    taken = client_of_shop.add_items(items, on_error="collect")
+    assert [(failure.item, failure.kind) for failure in taken.failures] == [
+        ("1", "UnsupportedMedia"),
+        ("4", "ImageError"),
+    ]
+    found = {job.id: ended(client_of_shop, job.number) for job in taken}
+    assert {name: job.state.value for name, job in found.items()} == {"0": "done", "2": "done", "3": "dead"}
+    assert "cut off or damaged" in found["3"].reason
+    assert client_of_shop.search(text="anything", project="mixed").considered == 2
+
+
+def test_an_item_that_was_taken_out_is_not_found(shop: Running, client_of_shop: Client) -> None:
+    """While others are handed in; and handed in again it is back."""
+    item = NewItem(image=noise(41), id="comes and goes", project="gone")
+    others = [NewItem(image=noise(400 + n), project="gone") for n in range(20)]
+    (job,) = client_of_shop.add_items([item])
+    ended(client_of_shop, job.number)
+    jobs = client_of_shop.add_items(others).jobs
+    response = shop.client.delete("/items/comes%20and%20goes", params={"project": "gone"})
+    assert response.json() == {"removed": 1}
+    for one in jobs:
+        ended(client_of_shop, one.number)
+    assert client_of_shop.search(text="anything", project="gone").considered == 20
+    (job,) = client_of_shop.add_items([item])
+    ended(client_of_shop, job.number)
+    assert client_of_shop.item("comes and goes", project="gone").content == sha256(noise(41)).hexdigest()
+
+
+def test_the_async_client_hands_in_as_well(shop: Running) -> None:
+    """The same calls, to await."""
+
+    async def run() -> None:
+        async with aio.Client(shop.url) as client:
+            jobs = await client.add_items([NewItem(image=noise(51), id="async", project="async")])
+            assert (await client.job(jobs.jobs[0].number)).id == "async"
+
+    asyncio.run(run())

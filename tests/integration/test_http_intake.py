@@ -22,12 +22,15 @@ from httpx2 import Response
 from lookalike import app
 from lookalike.config import Config, ServeSettings
 from lookalike.errors import ImageError, StoreFull
+from lookalike.http.feeding import Feeding
 from lookalike.http.fetching import Fetcher
 from lookalike.http.intake import Intake
+from lookalike.metrics import Metrics
 from lookalike.ports import PictureKeeper
 from lookalike.sources.uploads import FolderKeeper
 from lookalike.store.embedded import open_store
 from lookalike.types import JobState, Order
+from lookalike.working import Lending
 from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
 from tests.pictures import noise, picture
 from tests.serving import InlineService, Running, serving
@@ -41,16 +44,28 @@ CALLERS = (
 
 
 @contextmanager
-def taking(of: Catalogue, keeper: PictureKeeper | None, **settings: Any) -> Iterator[Running]:
-    """A service over a catalogue, and its queue."""
-    behind = InlineService(EMBEDDER)
-    intake = Intake(partial(app.open_queue, of.config.index), keeper)
-    chosen = ServeSettings(**settings)
+def taking(of: Catalogue, keeper: PictureKeeper | None, *, working: bool = False, **settings: Any) -> Iterator[Running]:
+    """A service over a catalogue, and its queue; nobody does what is ordered, unless the service is to."""
+    behind, metrics, stopping, chosen = InlineService(EMBEDDER), Metrics(), Event(), ServeSettings(**settings)
+    lending = Lending(partial(app.open_store, of.config.index, write=True), stopping)
+    folder = Path(str(of.config.index))
+    feeding = Feeding(folder, of.config, lending=lending, recorder=metrics, stopping=stopping) if working else None
+    intake = Intake(partial(app.open_queue, folder), keeper, lending, feeding.wake if feeding else lambda: None)
     with (
         collection(of, behind) as index,
-        serving(behind, index=index, settings=chosen, intake=intake, fetcher=Fetcher.of(chosen)) as running,
+        serving(
+            behind,
+            index=index,
+            settings=chosen,
+            intake=intake,
+            feeding=feeding,
+            fetcher=Fetcher.of(chosen),
+            metrics=metrics,
+        ) as running,
     ):
         yield running
+    if feeding:
+        feeding.close()
     intake.close()
     behind.close(drain_s=0)
 
@@ -414,7 +429,7 @@ def test_a_removal_waits_for_its_turn(tmp_path: Path) -> None:
     with taking(own, None) as service:
         path = f"/items/{quote(own.path('blue'), safe='')}"
         with ThreadPoolExecutor(1) as pool, open_store(own.config.index, write=True):
-            late = service.client.delete(path, headers={"x-request-timeout": "0.5"})
+            late = service.client.delete(path, headers={"x-request-timeout": "1"})
             assert (late.status_code, late.json()["error"]["type"]) == (503, "StoreLocked")
             assert late.json()["error"]["retryable"]
             waiting = pool.submit(service.client.delete, path)
@@ -477,6 +492,24 @@ def test_what_a_webhook_may_well_say_is_no_error(service: Running) -> None:
         assert service.client.post("/hooks/storage", content=body, headers=headers).status_code == 422
     many = {"Records": [record("ObjectCreated:Put", "photos", f"{n}.png") for n in range(257)]}
     assert service.client.post("/hooks/storage", json=many).status_code == 413
+
+
+def test_what_was_ordered_before_a_restart_is_done_after_it(tmp_path: Path) -> None:
+    """Orders that nobody did when the service ended: the next one does them unasked, and counts them."""
+    own = catalogue(tmp_path / "own")
+    items = [{"id": "pink", "image": b64(PINK)}, {"id": "cut", "image": b64(noise(6, kind="JPEG")[:-400])}]
+    with taking(own, FolderKeeper(tmp_path)) as service:
+        pink, cut = taken(service, json={"items": items})
+        assert job(service, pink["job"])["state"] == "waiting"
+    with taking(own, FolderKeeper(tmp_path), working=True) as service:
+        until = time.monotonic() + 20
+        while {job(service, one["job"])["state"] for one in (pink, cut)} != {"done", "dead"}:
+            assert time.monotonic() < until
+            service.context.stopping.wait(0.02)
+        assert service.client.get("/items/pink").json()["content"] == sha256(PINK).hexdigest()
+        assert "cut off" in job(service, cut["job"])["reason"]
+        events = service.client.get("/stats").json()["events"]
+        assert (events["indexed"], events["unusable"]) == (1, 1)
 
 
 def test_orders_are_counted(service: Running) -> None:

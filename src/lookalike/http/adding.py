@@ -131,7 +131,7 @@ async def remove_item(
 ) -> Removed:
     """It is not found from then on. No file is touched; an order for it that still waits brings it back."""
     project = caller.writes_to(options.project, default=shared.index.config.project)
-    removed = await shared.index.remove([(project, item_id)], until=until)
+    removed = await shared.intake.remove([(project, item_id)], until=until)
     if not removed:
         raise no_such_item(project, item_id)
     return Removed(removed=removed)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 from lookalike import app
 from lookalike.config import Config
-from lookalike.errors import ItemNotFound, LookalikeError, ServiceError, SpaceMismatch, StoreError, StoreLocked
+from lookalike.errors import ItemNotFound, LookalikeError, ServiceError, SpaceMismatch, StoreError
 from lookalike.http.keys import Caller
 from lookalike.http.pool_embedder import PoolEmbedder
 from lookalike.http.threads import Threads
@@ -34,9 +33,6 @@ STATS_EVERY_S = 5.0
 
 STATS_WAIT_S = 1.0
 """How long whoever asks that waits for it; then what was read before has to do."""
-
-LOCKED_S = 0.1
-"""How soon it is tried again to write to an index that somebody else writes to."""
 
 WARM_UP_EVERY_S = 0.1
 """How often it is tried whether the service has its model."""
@@ -67,7 +63,6 @@ class Collection:
         self._files = Threads("files", n_threads=N_THREADS)
         self._pictures = Threads("thumbnails", n_threads=n_processes, max_waiting=256)
         self._figures = Threads("figures of the index", n_threads=1)
-        self._removals = Threads("removals", n_threads=1)
         self._stats: StoreStats | None = None
         self._stats_due = 0.0
         self._index: Index | None = None
@@ -139,19 +134,6 @@ class Collection:
         """What a function makes of pictures, a few at the same time."""
         return await self._pictures.run(work, until=until)
 
-    async def remove(self, keys: Sequence[tuple[str, str]], *, until: float) -> int:
-        """Take items out of the index; how many there were. Waits for its turn where somebody else writes to it.
-
-        Args:
-            keys: The project and the id of each.
-            until: When it is given up, on time.monotonic().
-
-        Raises:
-            StoreError: There is no index, it cannot be written, or somebody else wrote to it all the time.
-            ServiceError: There was no time or room for it.
-        """
-        return await self._removals.run(lambda: self._remove(keys, until), until=until)
-
     async def stats(self) -> StoreStats | None:
         """What the index holds, or held a little while ago; None if there is none that can be read.
 
@@ -171,25 +153,12 @@ class Collection:
     def close(self) -> None:
         """Let go of everything."""
         self._closed.set()
-        for threads in (self._searches, self._files, self._pictures, self._figures, self._removals):
+        for threads in (self._searches, self._files, self._pictures, self._figures):
             threads.close()
         self.thumbnails.close()
         with self._lock:
             if self._index is not None:
                 self._index.close()
-
-    def _remove(self, keys: Sequence[tuple[str, str]], until: float) -> int:
-        ids = defaultdict(list)
-        for project, item_id in keys:
-            ids[project].append(item_id)
-        while True:
-            try:
-                with Index.open(write=True, config=self.config) as index:
-                    return sum(index.delete(several, project=project) for project, several in ids.items())
-            except StoreLocked:
-                is_late = time.monotonic() + 2 * LOCKED_S > until
-                if is_late or self._closed.wait(LOCKED_S):
-                    raise
 
     def _warm_up(self) -> None:
         while not self._closed.wait(WARM_UP_EVERY_S):

@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from lookalike.config import ServeSettings
 from lookalike.http.buckets import Buckets
 from lookalike.http.collection import Collection
+from lookalike.http.feeding import Feeding
 from lookalike.http.fetching import Fetcher
 from lookalike.http.gate import Gatekeeper
 from lookalike.http.intake import Intake
@@ -31,6 +32,7 @@ class Context:
         metrics: Where figures go.
         gatekeeper: Knows the API keys.
         intake: Takes pictures in.
+        feeding: Does their orders; None where others do.
         buckets: The buckets whose objects may be handed in.
         fetcher: Reads pictures at URLs; None if the service does not.
         switch_reason: Says what is being done about a switch of the index to another space; empty if nothing is.
@@ -46,6 +48,7 @@ class Context:
     intake: Intake
     buckets: Buckets = field(default_factory=Buckets)
     fetcher: Fetcher | None = None
+    feeding: Feeding | None = None
     switch_reason: Callable[[], str] = str
     stopping: Event = field(default_factory=Event)
     started_at: float = field(default_factory=time.monotonic)

@@ -120,7 +120,7 @@ async def storage(request: Request, shared: Shared, until: Deadline, caller: Wri
     outcomes = zip([*created, *removed], [*ordered, *places], strict=True)
     return Heard(
         jobs=[_ordered(one) for one in ordered if isinstance(one, Taken)],
-        removed=await shared.index.remove(keys, until=until) if keys else 0,
+        removed=await shared.intake.remove(keys, until=until) if keys else 0,
         ignored=[
             *(_ignored(notice, notice.ignored) for notice in told if notice.ignored),
             *(_ignored(notice, str(outcome)) for notice, outcome in outcomes if isinstance(outcome, LookalikeError)),

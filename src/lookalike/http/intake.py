@@ -1,24 +1,33 @@
-"""Taking pictures in: their bytes are kept, and for each an order is on record before anybody is told that it is."""
+"""Taking pictures in: their bytes are kept, and for each an order is on record before anybody is told that it is.
+
+And taking items out.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lookalike.errors import AccessDenied, InputError, LookalikeError, StoreError
 from lookalike.http.threads import Threads
 from lookalike.ports import JobQueue, PictureKeeper
 from lookalike.types import Order
+from lookalike.working import Lending
 
 N_THREADS = 4
 """Pictures that are kept, and questions to the queue, at the same time."""
 
 MAX_WAITING = 1024
 """More of them wait: a batch keeps its pictures one by one."""
+
+SAY_S = 0.5
+"""So long before a request's time is over it is given up to wait for other writers, so as to say that."""
 
 Result = TypeVar("Result")
 
@@ -48,20 +57,31 @@ class Taken:
 
 
 class Intake:
-    """The queue of orders, the place where bytes are kept, and the threads that talk to both.
+    """The queue of orders, the place where bytes are kept, the index as it is written, and threads for all of them.
 
     Args:
         open_queue: Opens the queue of the index; StoreError while there is no index. Called again after an error.
         keeper: Keeps bytes; None where they are not taken.
+        lending: Lends the index to take items out of it.
+        on_order: Is told that there are new orders.
     """
 
-    def __init__(self, open_queue: Callable[[], JobQueue], keeper: PictureKeeper | None) -> None:
+    def __init__(
+        self,
+        open_queue: Callable[[], JobQueue],
+        keeper: PictureKeeper | None,
+        lending: Lending[Any],
+        on_order: Callable[[], None] = lambda: None,
+    ) -> None:
         self._open_queue = open_queue
         self._keeper = keeper
+        self._lending = lending
+        self._on_order = on_order
         self._queue: JobQueue | None = None
         self._lock = threading.Lock()
         self._keeping = Threads("pictures to keep", n_threads=N_THREADS, max_waiting=MAX_WAITING)
         self._asking = Threads("questions to the queue", n_threads=N_THREADS)
+        self._removing = Threads("items to take out", n_threads=1)
 
     async def take(self, pictures: Sequence[Wanted | LookalikeError], *, until: float) -> list[Taken | LookalikeError]:
         """Order pictures; what has been taken is durable when this returns.
@@ -82,16 +102,30 @@ class Intake:
         entries = _distinct(found, [picture.name if isinstance(picture, Wanted) else "" for picture in pictures])
         orders = [entry.order for entry in entries if isinstance(entry, Taken)]
         numbers = iter(await self.ask(lambda queue: queue.submit(orders), until=until) if orders else ())
+        self._on_order()
         return [replace(entry, number=next(numbers)) if isinstance(entry, Taken) else entry for entry in entries]
 
     async def ask(self, question: Callable[[JobQueue], Result], *, until: float) -> Result:
         """What the queue answers, asked in a thread. Errors are those of the queue, and ServiceError."""
         return await self._asking.run(lambda: self._ask(question), until=until)
 
+    async def remove(self, keys: Sequence[tuple[str, str]], *, until: float) -> int:
+        """Take items out of the index; how many there were. Waits for its turn where another process writes to it.
+
+        Args:
+            keys: The project and the id of each.
+            until: When it is given up, on time.monotonic().
+
+        Raises:
+            StoreError: There is no index, it cannot be written, or others wrote to it all the time.
+            ServiceError: There was no time or room for it.
+        """
+        return await self._removing.run(lambda: self._remove(keys, until), until=until)
+
     def close(self) -> None:
         """Take no more."""
-        self._keeping.close()
-        self._asking.close()
+        for threads in (self._keeping, self._asking, self._removing):
+            threads.close()
 
     async def _kept(self, picture: Wanted | LookalikeError, until: float) -> Taken | LookalikeError:
         if isinstance(picture, LookalikeError):
@@ -113,6 +147,16 @@ class Intake:
         content = sha256(data).hexdigest()
         uri = self._keeper.keep(data, content=content)
         return Taken(0, replace(order, id=order.id or content, uri=uri), content)
+
+    def _remove(self, keys: Sequence[tuple[str, str]], until: float) -> int:
+        with self._lending(patience_s=until - time.monotonic() - SAY_S) as store:
+            places = defaultdict(list)
+            for item in filter(None, store.get(keys)):
+                places[item.project].append(item.uri)
+            for project, uris in places.items():
+                # First the ledger: killed in between, the next ingest looks at these pictures again.
+                store.ledger.forget(project, uris)
+            return int(store.delete(keys))
 
     def _ask(self, question: Callable[[JobQueue], Result]) -> Result:
         try:

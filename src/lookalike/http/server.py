@@ -90,10 +90,12 @@ class Server(uvicorn.Server):
         self._told: tuple[bool, str, bool] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen."""
+        """Listen, and begin with what was ordered."""
         await super().startup([])
         make = partial(GuardedProtocol, self.config, self.server_state, {}, connections=self._connections)
         self.servers = [connections.Door(listener, make, self._connections) for listener in sockets or ()]  # type: ignore[misc]
+        if self._context.feeding is not None:
+            self._context.feeding.start(lambda: self.current.context.service)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: tell what is new; whether to stop."""
