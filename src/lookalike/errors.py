@@ -19,6 +19,7 @@
     ├── StoreError                  the index cannot do what was asked
     │   ├── StoreNotFound           there is no index at that place
     │   ├── StoreLocked             another process is writing
+    │   ├── StoreUnavailable        its database cannot be reached now
     │   ├── StoreReadOnly           the folder cannot be written
     │   ├── StoreFull               the disk is full
     │   ├── StoreTooNew             written by a newer version
@@ -208,6 +209,12 @@ class StoreNotFound(StoreError):
 
 class StoreLocked(StoreError):
     """Another process is writing to this index."""
+
+    retryable = True
+
+
+class StoreUnavailable(StoreError):
+    """The database of the index cannot be reached now, or has no room for another connection."""
 
     retryable = True
 

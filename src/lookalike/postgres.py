@@ -29,6 +29,19 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5
 
+UNREACHABLE = "08001"
+"""What an error has for an SQLSTATE where libpq gives none: there is no connection, and later there may be one
+(sqlclient_unable_to_establish_sqlconnection)."""
+
+LOST = "08006"
+"""A connection was lost, and so was the one after it (connection_failure)."""
+
+FOR_GOOD = re.compile(r"authentication failed|does not exist|no pg_hba\.conf entry")
+"""Why there is no connection and will be none, as a server that speaks English says it."""
+
+PAUSES_S = (0.05, 0.5)
+"""Between two attempts to reach a database again: the first pause, and the longest."""
+
 Answer = TypeVar("Answer")
 
 
@@ -42,6 +55,8 @@ class Database:
         prepare: What each process does once, with its first connection: see that the tables are there.
         timeout_s: How long a piece of work may take before its connection is cut; a database that has stopped
             answering would be waited for until the kernel gives up.
+        patience_s: For how long a database that was reached before is tried to reach again: it may be restarting, or
+            out of connections for a moment.
 
     Raises:
         ConfigError: The address cannot be read.
@@ -56,6 +71,7 @@ class Database:
         failed: Callable[[str, str, str], LookalikeError],
         prepare: Callable[[Connection], None] | None = None,
         timeout_s: float,
+        patience_s: float = 0.0,
     ) -> None:
         try:
             import psycopg
@@ -66,6 +82,8 @@ class Database:
         self._make_failed = failed
         self._prepare = prepare
         self._timeout_s = timeout_s
+        self._patience_s = patience_s
+        self._was_reached = False
         self._lock = threading.Lock()
         self._idle: InEachProcess[list[Connection]] = InEachProcess(list)
         try:
@@ -82,7 +100,7 @@ class Database:
     def run(self, work: Callable[[Connection], Answer], *, timeout_s: float | None = None) -> Answer:
         """Do this with a connection in autocommit mode, once more with a new one if it had been closed meanwhile.
 
-        So `work` is all in one transaction, or can be done twice.
+        With patience the new one may be lost as well. So `work` is all in one transaction, or can be done again.
 
         Raises:
             LookalikeError: What `failed` makes: the database cannot be reached, was too slow or refused.
@@ -94,9 +112,12 @@ class Database:
             if connection is not None:
                 with suppress(_ClosedMeanwhile):
                     return self._attempt(connection, work, limit_s)
+            if self._patience_s:
+                with suppress(_ClosedMeanwhile):
+                    return self._attempt(self._connect(), work, limit_s)
             return self._attempt(self._connect(), work, limit_s)
         except _ClosedMeanwhile as error:
-            raise self.failure(str(error)) from error
+            raise self.failure(str(error), code=LOST) from error
         except self._psycopg.Error as error:
             raise self.failure(str(error), code=error.sqlstate or "") from error
 
@@ -172,9 +193,7 @@ class Database:
         return answer
 
     def _connect(self) -> Connection:
-        connection = self._psycopg.connect(
-            self._url.reveal(), autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_TIMEOUT_S
-        )
+        connection = self._reached()
         if self._prepare is not None:
             try:
                 with _cut_after(connection, self._timeout_s):
@@ -184,6 +203,24 @@ class Database:
                 raise
             self._prepare = None
         return connection
+
+    def _reached(self) -> Connection:
+        pause_s, longest_s = PAUSES_S
+        until = time.monotonic() + (self._patience_s if self._was_reached else 0.0)
+        while True:
+            try:
+                connection = self._psycopg.connect(
+                    self._url.reveal(), autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_TIMEOUT_S
+                )
+            except self._psycopg.OperationalError as error:
+                is_for_good = FOR_GOOD.search(str(error))
+                if is_for_good or time.monotonic() + pause_s > until:
+                    raise self.failure(str(error), code="" if is_for_good else UNREACHABLE) from error
+            else:
+                self._was_reached = True
+                return connection
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, longest_s)
 
 
 def apply_migrations(connection: Connection, package: str, *, above: int = 0) -> None:

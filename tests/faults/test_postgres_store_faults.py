@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
-from lookalike.errors import StoreError
+from lookalike.cli import main
+from lookalike.config import Config
+from lookalike.errors import StoreCorrupt, StoreError, StoreFull, StoreReadOnly, StoreUnavailable
 from lookalike.secret import Secret
+from lookalike.store.postgres import tuning
 from lookalike.store.postgres.store import create, open_store
+from lookalike.types import Filter
 from tests.faults.processes import line_of
 from tests.faults.store_child import ALL, BATCH, SPACE, add_batch, batch_rows
-from tests.postgres import NewDatabase, running_postgres
+from tests.postgres import (
+    INSTALLS,
+    NOBODY,
+    WANTED,
+    NewDatabase,
+    Server,
+    as_nobody,
+    free_port,
+    running_postgres,
+)
 
 psycopg = pytest.importorskip("psycopg")
 
@@ -36,6 +58,22 @@ with open_store(Secret(sys.argv[1])) as store:
         add_batch(store, number)
         print(number, flush=True)
 """
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server of this module's own, to be stopped and killed, with few connections."""
+    with running_postgres(max_connections="8", superuser_reserved_connections="0", max_wal_senders="2") as started:
+        yield started
+
+
+@pytest.fixture
+def url(server: Server) -> Secret:
+    """An empty place there; it goes with the server."""
+    with psycopg.connect(server.url, autocommit=True) as owner:
+        name = f"store_{time.monotonic_ns()}"
+        owner.execute(f"CREATE EXTENSION IF NOT EXISTS vector; CREATE SCHEMA {name}".encode())
+    return Secret(f"{server.url}?options=-csearch_path%3D{name},public")
 
 
 @contextmanager
@@ -106,35 +144,331 @@ def test_a_writer_goes_on_when_its_connection_is_ended(new_database: NewDatabase
     require_whole(url, acknowledged)
 
 
-def test_a_crashed_or_frozen_server_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
-    """kill -9 of a server's process has all of it begin anew: what was acknowledged is there, and the rest is added
-    again. Frozen, it is not waited for."""
-    with running_postgres() as server:
-        url = Secret(server.url)
+def test_a_crashed_or_frozen_server_is_survived(server: Server, url: Secret, monkeypatch: pytest.MonkeyPatch) -> None:
+    """kill -9 of a server's process has all of it begin anew: what was acknowledged is there, and the writer goes on.
+    Frozen, it is not waited for."""
+    create(url, SPACE).close()
+    with writer(url, 0) as process:
+        assert line_of(process) == "open"
+        acknowledged = {int(line_of(process)) for _ in range(3)}
+        with psycopg.connect(server.url) as doomed:
+            psutil.Process(doomed.info.backend_pid).kill()
+        acknowledged |= {int(line_of(process)) for _ in range(3)}
+        acknowledged |= numbers_of(process)
+    wait_until_open(url)
+    require_whole(url, acknowledged)
+    with open_store(url) as store:
+        add_batch(store, 0)
+        query, n_items = batch_rows(0)[0], store.n_items
+        monkeypatch.setattr("lookalike.store.postgres.finding.TIMEOUT_S", 0.3)
+        family = [psutil.Process(server.pid), *psutil.Process(server.pid).children()]
+        for one in family:
+            one.suspend()
+        try:
+            with pytest.raises(StoreError, match=r"did not answer within 0\.3 seconds"):
+                store.search(query, limit=1, where=ALL)
+        finally:
+            for one in family:
+                one.resume()
+        assert store.search(query, limit=1, where=ALL)[1] == n_items
+
+
+def test_a_restart_is_waited_for(server: Server, url: Secret) -> None:
+    """A server that is restarted, and one that is killed and started again, cost searches and writes time, and
+    nothing else: no error, and nothing is lost."""
+    done, answers = threading.Event(), list[int]()
+    with create(url, SPACE) as store, writer(url, 0) as process, ThreadPoolExecutor(2) as pool:
+        assert line_of(process) == "open"
+        acknowledged = {int(line_of(process))}
+
+        def search() -> None:
+            while not done.is_set():
+                answers.append(store.search(batch_rows(0)[0], limit=1, where=ALL)[1])
+
+        searching = [pool.submit(search) for _ in range(2)]
+        try:
+            for number in (signal.SIGINT, signal.SIGKILL):
+                n_before = len(answers)
+                server.stop(number)
+                server.start()
+                acknowledged |= {int(line_of(process)) for _ in range(2)}
+                wait_until(lambda n_before=n_before: len(answers) > n_before + 2)
+        finally:
+            done.set()
+        for one in searching:
+            one.result(20)
+        acknowledged |= numbers_of(process)
+    assert acknowledged == set(range(len(acknowledged)))
+    assert answers == sorted(answers)
+    require_whole(url, acknowledged)
+
+
+def test_a_server_without_room_for_a_connection_says_so_and_is_tried_again(server: Server, url: Secret) -> None:
+    """Whoever comes new is told that trying again may help; whoever was there waits for its turn."""
+    with create(url, SPACE) as store, ThreadPoolExecutor(1) as pool:
+        add_batch(store, 0)
+        store.database.close()
+        held = connections_of(server.url)
+        with pytest.raises(StoreUnavailable, match=r"no room for another connection.*Try again") as caught:
+            open_store(url)
+        assert caught.value.retryable
+        waiting = pool.submit(store.search, batch_rows(0)[0], limit=1, where=ALL)
+        assert not waiting.done()
+        for one in held:
+            one.close()
+        assert waiting.result(20)[1] == BATCH
+    open_store(url).close()
+
+
+def connections_of(url: str) -> list[Any]:
+    """As many connections as a server has."""
+    held = []
+    with suppress(psycopg.OperationalError):
+        while True:
+            held.append(psycopg.connect(url))
+    return held
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Return when it does; fail if it does not in time."""
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until
+        threading.Event().wait(0.01)
+
+
+def test_a_full_disk_costs_nothing_that_was_stored(postgres_url: str, new_database: NewDatabase) -> None:
+    """On a full file system a batch fails whole; the store answers as before, and goes on when there is room."""
+    with small_tablespace(postgres_url, megabytes=4) as (name, folder):
+        url = Secret(f"{new_database().reveal()}%20-c%20default_tablespace%3D{name}")
+        with create(url, SPACE) as store:
+            n_added = 0
+            with pytest.raises(StoreFull, match="stored before is safe"):
+                for number in range(2000):
+                    add_batch(store, number)
+                    n_added += 1
+            assert 0 < n_added < 2000
+            assert store.n_items == n_added * BATCH
+            require_whole(url, set(range(0, n_added, max(1, n_added // 5))))
+            subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True)
+            add_batch(store, n_added)
+            assert store.n_items == (n_added + 1) * BATCH
+        with psycopg.connect(url.reveal(), autocommit=True) as owner:
+            owner.execute("DO $$ BEGIN EXECUTE 'DROP SCHEMA ' || current_schema() || ' CASCADE'; END $$")
+            owner.execute("CHECKPOINT")
+            owner.execute(f"DROP TABLESPACE {name}".encode())
+
+
+@contextmanager
+def small_tablespace(url: str, *, megabytes: int) -> Iterator[tuple[str, Path]]:
+    """A tablespace on a file system of its own; skips, saying so, where none can be mounted."""
+    name, folder = f"tiny_{os.getpid()}", Path(tempfile.mkdtemp(prefix="tablespace-"))
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    if WANTED not in INSTALLS or os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs root, the right to mount, and a server of this machine")
+    try:
+        os.chown(folder, NOBODY, NOBODY)
+        with psycopg.connect(url, autocommit=True) as owner:
+            owner.execute(f"CREATE TABLESPACE {name} LOCATION '{folder}'".encode())
+        yield name, folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        folder.rmdir()
+
+
+def test_a_standby_answers_and_takes_nothing(server: Server, url: Secret) -> None:
+    """Searches may be made on a replica that only reads; a write there is refused in a sentence."""
+    with create(url, SPACE) as store:
+        add_batch(store, 0)
+    with standby_of(server) as address, open_store(Secret(f"{address}?{url.reveal().partition('?')[2]}")) as replica:
+        assert replica.search(batch_rows(0)[0], limit=1, where=ALL)[0][0].similarity > 0.999
+        for change in (lambda: add_batch(replica, 1), lambda: replica.delete([("default", "0")]), replica.compact):
+            with pytest.raises(StoreReadOnly, match="does not let this user do that"):
+                change()
+        assert replica.n_items == BATCH
+
+
+@contextmanager
+def standby_of(server: Server) -> Iterator[str]:
+    """The address of a replica of a server."""
+    port, address = free_port(), urlsplit(server.url)
+    data = server.data.parent / "standby" / "data"
+    data.parent.mkdir()
+    if os.geteuid() == 0:
+        os.chown(data.parent, NOBODY, NOBODY)
+    where = ["--host", "127.0.0.1", "--port", str(address.port), "--username", "postgres"]
+    command = [
+        server.programs / "pg_basebackup",
+        *where,
+        "-D",
+        data,
+        "--write-recovery-conf",
+        "-c",
+        "fast",
+        "--no-sync",
+    ]
+    subprocess.run(command, check=True, capture_output=True, **as_nobody())
+    settings = {**server.own, "port": port}
+    replica = Server(server.programs, data, settings)
+    try:
+        replica.start()
+        yield replica.url
+    finally:
+        replica.stop()
+
+
+MIGRATION = """
+import sys
+from lookalike.secret import Secret
+from lookalike.store.postgres import schema
+database = schema.connect(Secret(sys.argv[1]), timeout_s=60)
+print("begun", flush=True)
+database.run(lambda connection: schema.migrate(connection, database.place))
+"""
+
+
+@pytest.mark.parametrize("killed", ["client", "server"])
+def test_a_migration_that_is_killed_half_way_has_not_happened(server: Server, url: Secret, killed: str) -> None:
+    """kill -9 of who migrates, or of the server, between two of the numbered files: the tables are of the version
+    that they were, and the next migration goes through."""
+    with psycopg.connect(url.reveal(), autocommit=True) as owner:
+        first = files("lookalike.store.postgres").joinpath("migrations", "001_store.sql")
+        owner.execute(first.read_text(encoding="utf-8").encode())
+        with suppress(psycopg.OperationalError), psycopg.connect(url.reveal()) as holding:  # 003 waits for it
+            holding.execute("SELECT * FROM lookalike_spaces")
+            address = f"{url.reveal()}&application_name=migrating"
+            command = [sys.executable, "-c", MIGRATION, address]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+                try:
+                    assert line_of(process) == "begun"
+                    wait_until(lambda: migrating(owner, "wait_event_type = 'Lock'") != [])
+                    ((pid,),) = migrating(owner, "true")
+                    process.kill()
+                    if killed == "server":
+                        psutil.Process(pid).kill()
+                finally:
+                    process.kill()
+        wait_until_reached(server.url)
+        with psycopg.connect(url.reveal(), autocommit=True) as other:
+            wait_until(lambda: migrating(other, "true") == [])
+            assert other.execute("SELECT max(version) FROM lookalike_schema").fetchone() == (1,)
+            assert other.execute("SELECT to_regclass('lookalike_tuning')").fetchone() == (None,)
         create(url, SPACE).close()
-        with writer(url, 0) as process:
-            assert line_of(process) == "open"
-            acknowledged = {int(line_of(process)) for _ in range(3)}
-            with psycopg.connect(server.url) as doomed:
-                psutil.Process(doomed.info.backend_pid).kill()
-            process.wait(20)  # told that the server is recovering, it ends; or it came through
-            acknowledged |= numbers_of(process)
-        wait_until_open(url)
-        require_whole(url, acknowledged)
         with open_store(url) as store:
             add_batch(store, 0)
-            query, n_items = batch_rows(0)[0], store.n_items
-            monkeypatch.setattr("lookalike.store.postgres.finding.TIMEOUT_S", 0.3)
-            family = [psutil.Process(server.pid), *psutil.Process(server.pid).children()]
-            for one in family:
-                one.suspend()
-            try:
-                with pytest.raises(StoreError, match=r"did not answer within 0\.3 seconds"):
-                    store.search(query, limit=1, where=ALL)
-            finally:
-                for one in family:
-                    one.resume()
-            assert store.search(query, limit=1, where=ALL)[1] == n_items
+            store.check()
+
+
+def migrating(connection: Any, condition: str) -> list[Any]:
+    """The processes of the server that serve who migrates, of which this holds."""
+    query = f"SELECT pid FROM pg_stat_activity WHERE application_name = 'migrating' AND {condition}"  # noqa: S608
+    return connection.execute(query.encode()).fetchall()  # type: ignore[no-any-return]
+
+
+def wait_until_reached(url: str) -> None:
+    """Return when a server takes connections."""
+
+    def is_reached() -> bool:
+        with suppress(psycopg.OperationalError):
+            psycopg.connect(url).close()
+            return True
+        return False
+
+    wait_until(is_reached)
+
+
+def test_an_index_that_was_left_half_made_is_noticed_and_made_again(new_database: NewDatabase) -> None:
+    """CREATE INDEX CONCURRENTLY that was broken off leaves one that the database keeps up and never asks: `db check`
+    says so, and `db index` makes it anew."""
+    url = new_database()
+    with create(url, SPACE) as store:
+        add_batch(store, 0)
+        with psycopg.connect(url.reveal()) as writing, ThreadPoolExecutor(1) as pool:
+            writing.execute("LOCK TABLE lookalike_vectors IN ROW EXCLUSIVE MODE")  # the index waits for who writes
+            address = Secret(f"{url.reveal()}&application_name=indexing")
+            with open_store(address) as other:
+                making = pool.submit(tuning.build, other, concurrently=True)
+                with psycopg.connect(url.reveal(), autocommit=True) as owner:
+                    waiting = (
+                        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'indexing' "
+                        "AND wait_event_type = 'Lock' AND query LIKE 'CREATE INDEX%'"
+                    )
+                    wait_until(lambda: owner.execute(waiting).fetchall() != [])
+                with pytest.raises(StoreError, match="canceling"):
+                    making.result(20)
+        assert tuning.half_made(store)
+        answer = CliRunner().invoke(main, ["db", "check", "--index", url.reveal()], obj=Config.from_environ())
+        assert "was left half made" in answer.output
+        assert "lookalike db index" in answer.output
+        assert store.search(batch_rows(0)[0], limit=1, where=ALL)[0][0].similarity > 0.999
+        assert tuning.build(store)
+        assert not tuning.half_made(store)
+
+
+def test_a_role_without_rights_is_told(new_database: NewDatabase) -> None:
+    """One that may only read searches, and is told what it may not; one that may nothing is told so at once."""
+    url = new_database()
+    with create(url, SPACE) as store:
+        add_batch(store, 0)
+    name = f"reader_{os.getpid()}"
+    reader = Secret(url.reveal().replace("postgres:not-asked-for@", f"{name}:x@"))
+    with psycopg.connect(url.reveal(), autocommit=True) as owner:
+        row = owner.execute("SELECT current_schema()").fetchone()
+        assert row is not None
+        owner.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA {row[0]} TO {name}".encode())
+        try:
+            with pytest.raises(StoreReadOnly, match=r"permission denied.*grant the rights"):
+                open_store(reader)
+            owner.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {row[0]} TO {name}".encode())
+            with open_store(reader) as store:
+                assert store.search(batch_rows(0)[0], limit=1, where=ALL)[1] == BATCH
+                with pytest.raises(StoreReadOnly, match="permission denied"):
+                    add_batch(store, 1)
+                assert store.n_items == BATCH
+            with pytest.raises(StoreReadOnly, match="permission denied"):
+                create(Secret(reader.reveal().replace(row[0], "public", 1)), SPACE)
+        finally:
+            owner.execute(f"DROP OWNED BY {name}; DROP ROLE {name}".encode())
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        ("DROP TABLE lookalike_items CASCADE", "lookalike_items.*does not exist.*restore"),
+        ("ALTER TABLE lookalike_items DROP COLUMN caption", "caption.*does not exist.*restore"),
+        ("ALTER TABLE lookalike_vectors DROP COLUMN vector", "vector.*does not exist.*restore"),
+        ("DROP TABLE lookalike_spaces CASCADE", "lookalike_spaces.*does not exist.*restore"),
+    ],
+)
+def test_a_dropped_table_is_told(new_database: NewDatabase, statement: str, sentence: str) -> None:
+    """Whoever searches or opens an index that lacks a part is told which, and what to do."""
+    url = new_database()
+    with create(url, SPACE) as store:
+        add_batch(store, 0)
+        with psycopg.connect(url.reveal(), autocommit=True) as owner:
+            owner.execute(statement.encode())
+        with pytest.raises(StoreCorrupt, match=sentence), open_store(url) as again:
+            again.search(batch_rows(0)[0], limit=1, where=ALL)
+
+
+def test_a_dropped_extension_is_told(postgres_url: str) -> None:
+    """With pgvector dropped, the vectors are gone too, which does not pass for an empty index."""
+    name = f"without_{os.getpid()}"
+    address = urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
+    with psycopg.connect(postgres_url, autocommit=True) as other:
+        other.execute(f"CREATE DATABASE {name}".encode())
+        with create(Secret(address), SPACE) as store, psycopg.connect(address, autocommit=True) as owner:
+            add_batch(store, 0)
+            owner.execute("DROP EXTENSION vector CASCADE")
+            for where in (ALL, Filter(project="default")):
+                with pytest.raises(StoreError, match=r"restore|no pgvector"):
+                    store.search(batch_rows(0)[0], limit=1, where=where)
+            with pytest.raises(StoreError, match=r"restore|no pgvector"):
+                add_batch(store, 1)
+            owner.execute("CREATE EXTENSION vector")
+            with pytest.raises(StoreCorrupt, match="restore"):
+                store.search(batch_rows(0)[0], limit=1, where=Filter(project="default"))
+        other.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 def wait_until_open(url: Secret) -> None:

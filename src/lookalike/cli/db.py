@@ -97,11 +97,13 @@ def check(config: Config, as_json: bool) -> None:
         return
     with _opened(config) as store:
         facts, relations, stats = tuning.facts(store), tuning.relations(store), store.stats()
+        half_made = tuning.half_made(store)
         n_bare = store.check()
     if as_json:
         named = [dict(zip(("name", "kind", "rows", "bytes"), row, strict=True)) for row in relations]
         held = {"items": stats.items, "contents": stats.contents, "dead": stats.dead_slots, "missing": n_bare}
-        click.echo(json.dumps({**facts, "version": schema.VERSION, **held, "relations": named}, indent=2))
+        document = {**facts, "version": schema.VERSION, **held, "relations": named, "half_made": half_made}
+        click.echo(json.dumps(document, indent=2))
         return
     click.echo(f"server    PostgreSQL {facts['server']}, pgvector {facts['pgvector']}, {facts['encoding']}")
     click.echo(f"tables    version {schema.VERSION}, in {config.index}")
@@ -112,6 +114,8 @@ def check(config: Config, as_json: bool) -> None:
     click.echo(f"items     {stats.items:,} of {stats.contents:,} pictures; {stats.dead_slots:,} vectors no item uses")
     for name, kind, n_rows, n_bytes in relations:
         click.echo(f"{kind:<10}{name}: {amount(n_bytes)}" + (f", about {n_rows:,} rows" if kind == "table" else ""))
+    for name in half_made:
+        click.secho(f"{name} is being made, or was left half made: then run `lookalike db index` again.", fg="yellow")
     if n_bare:
         click.echo(f"{n_bare:,} items have no vector in this space and are not found: run `lookalike spaces fill`.")
         return

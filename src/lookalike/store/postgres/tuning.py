@@ -191,9 +191,7 @@ def boundary_of(near: Rows, far: Rows | None = None) -> float:
     return max(lowest - (lowest - highest) / 4, highest + 1e-6)
 
 
-def compare(
-    store: Measurable, probe: Rows, where: Filter, plan: Plan | None = None
-) -> tuple[Measured, Measured, str]:
+def compare(store: Measurable, probe: Rows, where: Filter, plan: Plan | None = None) -> tuple[Measured, Measured, str]:
     """What the planned search did, what the exact one took, and the reason of the last plan."""
     truth, exact = _ask(store, probe, EXACT, "exact", None, where=where)
     found, planned = _ask(store, probe, plan, "planned", None, where=where)
@@ -230,6 +228,12 @@ def relations(store: PostgresStore) -> list[tuple[str, str, int, int]]:
     """Every table and index of the store: name, "table" or "index", about how many rows, bytes."""
     rows = store.database.run(lambda connection: connection.execute(_SQL["relations"].encode()).fetchall())
     return [(name, kind, n_rows, n_bytes) for name, kind, n_rows, n_bytes in rows]
+
+
+def half_made(store: PostgresStore) -> list[str]:
+    """Indexes that the database keeps up and never asks: they are being made, or their making was broken off."""
+    rows = store.database.run(lambda connection: connection.execute(_SQL["half_made"].encode()).fetchall())
+    return [name for (name,) in rows]
 
 
 def choose(

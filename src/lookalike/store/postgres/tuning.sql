@@ -58,3 +58,9 @@ FROM pg_class
 WHERE relname LIKE 'lookalike\_%' AND relkind IN ('r', 'i')
 AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'lookalike_items'::regclass)
 ORDER BY 2 DESC, 1
+
+-- half_made --
+SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+WHERE NOT indisvalid AND relkind = 'i' AND relname LIKE 'lookalike\_%'
+AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'lookalike_items'::regclass)
+ORDER BY 1
