@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from itertools import chain
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -80,9 +80,11 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running
             config = replace(Config.from_environ({}), index=folder / name, cache_dir=folder / "cache")
             with create(config.index, EMBEDDER.space):
                 pass
-            put(folder, config, OWN, own)
-            if name == "beside":
-                put(folder, config, OTHER, theirs, caption=SECRET)
+            for number, one in enumerate(own.items()):
+                if name == "beside":  # a few before each of the key's own: numbers that all share would tell
+                    some = dict(list(theirs.items())[number :: len(own)])
+                    put(folder, config, OTHER, some, caption=f"{SECRET}-{number}")
+                put(folder, config, OWN, dict([one]), caption=f"own-{number}")
             behind = InlineService(EMBEDDER)
             stack.callback(behind.close, drain_s=0)
             index = stack.enter_context(collection(Catalogue(folder, config), behind))
@@ -128,12 +130,14 @@ def every_request(document: dict[str, Any]) -> Iterator[Asked]:
 
 
 def every_query(parameters: Any) -> Iterator[dict[str, str]]:
-    """What is needed alone, and with each value of everything else that is known here."""
-    known = {one["name"]: VALUES.get(one["name"], []) for one in parameters if one["in"] == "query"}
-    needed = {one["name"]: VALUES.get(one["name"], ["1"])[0] for one in parameters if one.get("required")}
-    needed = {name: value for name, value in needed.items() if name in known}
+    """What is needed alone, and with each value of everything else that is known here, and of each two of them."""
+    queried = [one for one in parameters if one["in"] == "query"]
+    known = {one["name"]: VALUES.get(one["name"]) or one["schema"].get("enum", []) for one in queried}
+    needed = {one["name"]: (known[one["name"]] or ["1"])[0] for one in queried if one.get("required")}
+    values = [(name, value) for name, some in known.items() for value in some if name not in needed]
     yield needed
-    yield from ({**needed, name: value} for name, values in known.items() for value in values)
+    yield from ({**needed, name: value} for name, value in values)
+    yield from ({**needed, **dict(two)} for two in combinations(values, 2) if two[0][0] != two[1][0])
 
 
 def every_body(operation: dict[str, Any], document: dict[str, Any]) -> Iterator[Any]:

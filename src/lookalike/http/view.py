@@ -9,13 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from lookalike.errors import InputError
 from lookalike.http.keys import Caller
 from lookalike.query import Part, Query, no_such_item
 from lookalike.spaces import Space
+from lookalike.store.pages import number_in
 from lookalike.types import Filter, Hits, Item
 
 if TYPE_CHECKING:
     from lookalike.index import Index
+
+MAX_WALKED = 20_000
+"""So many of the newest items are read again for each page, where a key is for some projects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,15 @@ class View:
         wanted = self.caller.project_of(where.project)
         if wanted is not None and not self.caller.sees(wanted):
             return [], ""
-        return self.index.newest(replace(where, project=wanted), limit=limit, after=after)
+        where = replace(where, project=wanted)
+        if self.caller.projects is None:
+            return self.index.newest(where, limit=limit, after=after)
+        # A store goes on from a number that all projects share, and which would tell how much the others have.
+        start = number_in(after, default=0)
+        if start > MAX_WALKED:
+            raise InputError(f"lies beyond the newest {MAX_WALKED:,} items: walk them by name.", item="after")
+        found, following = self.index.newest(where, limit=start + limit)
+        return found[start:], str(start + limit) if following else ""
 
     def item(self, item_id: str, *, project: str | None) -> Item:
         """One item. ItemNotFound if there is none."""
