@@ -5,7 +5,7 @@ Every route asks the index through this, so that none can forget to look at the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from lookalike.store.pages import number_in
 from lookalike.types import Filter, Hits, Item
 
 if TYPE_CHECKING:
+    from lookalike.duplicates import DuplicateGroup
     from lookalike.index import Index
 
 MAX_WALKED = 20_000
@@ -71,6 +72,14 @@ class View:
         wanted = self.caller.project_of(project)
         self._require(wanted, item_id)
         return self.index.item(item_id, project=wanted)
+
+    def duplicates(
+        self, *, project: str | None, min_similarity: float, on_progress: Callable[[float], None]
+    ) -> Iterator[DuplicateGroup]:
+        """Groups of items that show one picture; see `lookalike.duplicates.find_duplicates`."""
+        wanted = self.caller.project_of(project)
+        if wanted is None or self.caller.sees(wanted):
+            yield from self.index.duplicates(project=wanted, min_similarity=min_similarity, on_progress=on_progress)
 
     def query(self, parts: Sequence[Part], *, project: str | None) -> Query:
         """One query of several parts. ItemNotFound if there is no such item."""

@@ -1,0 +1,106 @@
+"""Duplicates over HTTP: compared in the background, kept until the index changes, and only what a key may see."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lookalike.config import ServeSettings
+from lookalike.http import comparing
+from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
+from tests.pictures import picture
+from tests.serving import InlineService, Running, serving
+
+KEYS = (
+    "all search key-of-everybody-here;warm search key-of-the-warm-ones warm;two search key-of-two-of-them warm,default"
+)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    """One picture of each colour, blue once more with the same bytes, and red once more in other bytes."""
+    made = catalogue(tmp_path_factory.mktemp("shop"))
+    made.add("blue again", picture((30, 30, 220)))
+    made.add("red again", picture((220, 30, 30), size=(50, 60)), project="warm")
+    return made
+
+
+@pytest.fixture(scope="module")
+def service(shop: Catalogue) -> Iterator[Running]:
+    behind = InlineService(EMBEDDER)
+    settings = ServeSettings(api_keys=KEYS)
+    with collection(shop, behind) as index, serving(behind, index=index, settings=settings) as running:
+        yield running
+    behind.close(drain_s=0)
+
+
+def compared(service: Running, key: str = "key-of-everybody-here", **asked: Any) -> dict[str, Any]:
+    """The answer, once it is there."""
+    end_s = time.monotonic() + 20
+    while True:
+        answer = service.client.get("/duplicates", params=asked, headers={"x-api-key": key})
+        assert answer.status_code == 200, answer.text
+        if answer.json()["state"] == "ready":
+            return answer.json()  # type: ignore[no-any-return]
+        assert time.monotonic() < end_s
+
+
+def names(group: dict[str, Any]) -> list[str]:
+    return [item["id"].rpartition("/")[2] for item in group["items"]]
+
+
+def test_equal_bytes_and_equal_looks_are_told_with_the_reason(service: Running) -> None:
+    """The same bytes come first, then what looks the same; each group says how similar its pictures are."""
+    answer = compared(service)
+    assert [(group["reason"], names(group)) for group in answer["groups"]] == [
+        ("exact", ["blue again.png", "blue.png"]),
+        ("near", ["red again.png", "red.png"]),
+    ]
+    assert answer["groups"][0]["similarity"] == 1.0
+    assert answer["min_similarity"] <= answer["groups"][-1]["similarity"] <= 1
+
+
+def test_groups_come_page_by_page(service: Running) -> None:
+    """`next` leads through all of them."""
+    total = compared(service)["total"]
+    first = compared(service, limit=1)
+    assert (len(first["groups"]), first["next"]) == (1, 1)
+    last = compared(service, limit=1, above=total - 1)
+    assert (len(last["groups"]), last["next"]) == (1, None)
+
+
+def test_a_key_sees_the_duplicates_of_its_projects(service: Running) -> None:
+    """Of others there are none, whether somebody else has asked for them or not."""
+    assert compared(service, project="default")["total"] == 1
+    assert [names(group) for group in compared(service, "key-of-the-warm-ones")["groups"]] == [
+        ["red again.png", "red.png"]
+    ]
+    assert compared(service, "key-of-the-warm-ones", project="default")["groups"] == []
+    several = service.client.get("/duplicates", headers={"x-api-key": "key-of-two-of-them"})
+    assert several.json()["error"]["item"] == "project"
+
+
+def test_a_changed_index_is_compared_again(shop: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer before stands until the new one is there."""
+    monkeypatch.setattr("lookalike.http.collection.STATS_EVERY_S", 0.0)
+    behind = InlineService(EMBEDDER)
+    with collection(shop, behind) as index, serving(behind, index=index) as running:
+        before = compared(running)["total"]
+        shop.add("black again", picture((10, 10, 10)))
+        end_s = time.monotonic() + 20
+        while compared(running)["total"] == before:
+            assert time.monotonic() < end_s
+    behind.close(drain_s=0)
+
+
+def test_too_many_pictures_are_refused_with_the_way_out(
+    service: Running, shop: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence says how many there are, and what to do."""
+    monkeypatch.setattr(comparing, "MAX_ITEMS", 3)
+    answer = service.client.get("/duplicates", headers={"x-api-key": "key-of-everybody-here"})
+    assert answer.status_code == 413
+    assert "lookalike duplicates" in answer.json()["error"]["message"]
