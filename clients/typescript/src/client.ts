@@ -1,12 +1,16 @@
 import { LookalikeError, SpaceMismatchError, stranger } from "./errors.js";
+import { addedOf, jobOf } from "./jobs.js";
 import { DEFAULT_RETRY, type Deadline, type Question, type RetryPolicy, Transport } from "./transport.js";
 import type {
+  AddedItems,
   CallOptions,
   Embedding,
   Embeddings,
   Hit,
   ImageBytes,
   Item,
+  Job,
+  NewItem,
   QueryPart,
   SearchOptions,
   SearchQuery,
@@ -69,7 +73,7 @@ export class LookalikeClient {
 
   /** The vectors of many pictures, in as many requests as they need. One that cannot be used does not fail the others. */
   async generateImageEmbeddings(images: readonly ImageBytes[], options: CallOptions = {}): Promise<Embeddings> {
-    const sized = images.map((image) => ({ image, size: image instanceof Blob ? image.size : image.byteLength }));
+    const sized = images.map((image) => ({ image, size: sizeOf(image) }));
     return this.#transport.within(options, (deadline) =>
       this.#embedMany(parts(sized), deadline, async (part) =>
         post("/embed/image", {
@@ -100,6 +104,34 @@ export class LookalikeClient {
       this.#requireSpace(result.space);
       return result;
     });
+  }
+
+  /**
+   * Hands pictures in, in as many requests as they need; they are found once their jobs are done.
+   *
+   * One that is not taken in does not keep the others out. To hand one in again does no harm: it is the same item.
+   */
+  async addItems(items: readonly NewItem[], options: CallOptions = {}): Promise<AddedItems> {
+    const sized = items.map((item) => ({ item, size: "image" in item ? sizeOf(item.image) : 0 }));
+    return this.#transport.within(options, async (deadline) => {
+      const all: AddedItems = { jobs: [], failures: [] };
+      for (const part of parts(sized)) {
+        const start = all.jobs.length;
+        const sent = await Promise.all(part.map(({ item }) => partOf(item)));
+        const answer = await this.#transport.ask(post("/items", { items: sent }), deadline);
+        const { jobs, failures } = addedOf(jsonOf(answer.body), part.length);
+        all.jobs.push(...jobs);
+        all.failures.push(...failures.map((failure) => ({ ...failure, index: failure.index + start })));
+      }
+      return all;
+    });
+  }
+
+  /** What has become of a picture that was handed in. */
+  async job(number: number, options: CallOptions = {}): Promise<Job> {
+    return this.#transport.within(options, async (deadline) =>
+      jobOf(jsonOf((await this.#transport.ask({ method: "GET", path: `/jobs/${number}` }, deadline)).body)),
+    );
   }
 
   /** Whether the service can answer now; asks once. Rejects if it cannot be reached. */
@@ -199,7 +231,11 @@ function parts<T extends { size: number }>(inputs: readonly T[]): T[][] {
   return all;
 }
 
-async function partOf(part: QueryPart & { weight?: number }): Promise<Record<string, unknown>> {
+function sizeOf(image: ImageBytes): number {
+  return image instanceof Blob ? image.size : image.byteLength;
+}
+
+async function partOf(part: (QueryPart & { weight?: number }) | NewItem): Promise<Record<string, unknown>> {
   if ("image" in part) return { ...part, image: await base64Of(part.image) };
   if ("vector" in part) return { ...part, vector: Array.from(part.vector) };
   return { ...part };

@@ -69,12 +69,12 @@ const CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, ErrorClass>([
   ...named(ModelError, "ModelError ModelNotFound UnsupportedModel CorruptModel"),
   ...named(StoreError, "StoreError StoreNotFound StoreLocked StoreUnavailable StoreReadOnly StoreFull StoreTooNew"),
   ...named(StoreError, "StoreCorrupt StoreSwitched"),
-  ...named(StoreError, "ItemNotFound PictureGone"),
+  ...named(StoreError, "ItemNotFound JobNotFound PictureGone"),
   ...named(ServiceError, "ServiceError NotReady Overloaded"),
   ...named(DeadlineError, "DeadlineExceeded"),
 ]);
 
-/** Statuses that another try may cure. Every call only reads, so it may be repeated. */
+/** Statuses that another try may cure. A call reads, or does twice what it does once. */
 const TRANSIENT: ReadonlySet<number> = new Set([429, 502, 503]);
 
 /** The error that an answer stands for which is not a success. */

@@ -92,7 +92,7 @@ export class Transport {
     for (let attempt = 1; ; attempt++) {
       try {
         const answer = await this.once(question, deadline);
-        if (answer.status === 200) return answer;
+        if (answer.status === 200 || answer.status === 202) return answer;
         throw refusal(answer.status, answer.headers, new TextDecoder().decode(answer.body), Date.now());
       } catch (error) {
         if (!(error instanceof LookalikeError) || !error.retryable || attempt >= this.#retry.tries) throw error;

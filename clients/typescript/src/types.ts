@@ -115,3 +115,40 @@ export interface SearchResult {
   /** What read the words, if not the text model of the index; its note is among the warnings. */
   approximation: Approximation | undefined;
 }
+
+/** Where a picture that is handed in comes from: the bytes of its file, an object of a bucket ("s3://bucket/key"), or a URL. */
+export type PictureSource = { image: ImageBytes } | { uri: string };
+
+/** A picture to hand in, and what its item shall be. */
+export type NewItem = PictureSource & {
+  /** Its name, unique within the project; an item that is there already is replaced. Left out, its uri, or of bytes their sha256. */
+  id?: string | undefined;
+  /** The service's own, or the key's only one, if left out. */
+  project?: string | undefined;
+  caption?: string | undefined;
+  metadata?: Record<string, string> | undefined;
+};
+
+/** "done": it is found. "dead": it cannot be indexed. */
+export type JobState = "waiting" | "working" | "done" | "dead";
+
+/** What has become of a picture that was handed in. */
+export interface Job {
+  /** Its number; `job` asks with it. */
+  job: number;
+  /** The item that the picture becomes. */
+  id: string;
+  project: string;
+  state: JobState;
+  /** How often it has been begun. */
+  attempts: number;
+  /** Why the last attempt failed; empty if none has. */
+  reason: string;
+}
+
+/** What has become of pictures that were handed in together. */
+export interface AddedItems {
+  /** null where a picture was not taken in; `failures` says why. */
+  jobs: (Job | null)[];
+  failures: ItemFailure[];
+}

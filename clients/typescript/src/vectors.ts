@@ -92,7 +92,8 @@ function identity(said: Record<string, unknown>): { dimensions: number; space: s
   return { dimensions, space, model };
 }
 
-function failureOf(entry: Record<string, unknown>, count: number): ItemFailure {
+/** Why one input of a batch of `count` came to nothing. */
+export function failureOf(entry: Record<string, unknown>, count: number): ItemFailure {
   const { index, type, message, retryable } = entry;
   if (typeof index !== "number" || !(index >= 0 && index < count)) {
     throw stranger("reports an error of an input that it was not given");
@@ -104,7 +105,8 @@ function warningOf(entry: Record<string, unknown>): ItemWarning {
   return { index: Number(entry["index"]), message: String(entry["message"]) };
 }
 
-function entries(value: unknown): Record<string, unknown>[] {
+/** The objects of a list; none if there is no such list. */
+export function entries(value: unknown): Record<string, unknown>[] {
   if (!Array.isArray(value)) return [];
   return value.filter((entry): entry is Record<string, unknown> => typeof entry === "object" && entry !== null);
 }

@@ -13,6 +13,7 @@ import {
   LookalikeError,
   ServiceError,
   SpaceMismatchError,
+  StoreError,
   type ClientOptions,
 } from "lookalike-client";
 
@@ -70,6 +71,42 @@ describe("against a service that misbehaves", () => {
     const { vector, dimensions, space, model, warning } = await client().generateTextEmbedding("a");
     assert.deepEqual([[...vector], dimensions, space, model, warning], [VECTOR, 4, SPACE, "tiny", undefined]);
     assert.equal(seen[0]?.headers.authorization, `Bearer ${KEY}`);
+  });
+
+  test("pictures are handed in in several requests; each has its job or its failure in the caller's order", async () => {
+    const items = Array.from({ length: 70 }, (_, index) => ({ uri: `s3://photos/${index}.png` }));
+    const job = (index: number) => ({ index, job: 100 + index, id: `i${index}`, project: "p", state: "waiting" });
+    const bad = { index: 5, type: "AccessDenied", message: "No.", item: "items[5]", retryable: false };
+    const all = (count: number) => Array.from({ length: count }, (_, index) => job(index));
+    faults = [json({ jobs: all(64), errors: [] }, 202), json({ jobs: all(5), errors: [bad] }, 202)];
+    const { jobs, failures } = await client().addItems(items);
+    assert.deepEqual(seen.map(({ path }) => path), ["/items", "/items"]);
+    assert.deepEqual(jobs.map((one) => one?.job), [...all(64), ...all(5)].map((one) => one.job).concat([undefined!]));
+    assert.deepEqual(failures.map(({ index, type }) => [index, type]), [[69, "AccessDenied"]]);
+  });
+
+  test("what is handed in is sent as it was said, bytes as base64", async () => {
+    faults = [json({ jobs: [{ index: 0, job: 1, id: "a", project: "p", state: "waiting" }], errors: [] }, 202)];
+    const metadata = { colour: "red" };
+    const [job] = (await client().addItems([{ image: Buffer.from("abc"), id: "a", project: "p", metadata }])).jobs;
+    assert.deepEqual(JSON.parse(seen[0]!.body), { items: [{ image: "YWJj", id: "a", project: "p", metadata }] });
+    assert.deepEqual(job, { job: 1, id: "a", project: "p", state: "waiting", attempts: 0, reason: "" });
+  });
+
+  test("an answer that leaves a picture without job and failure is no answer", async () => {
+    const job = { index: 0, job: 1, id: "a", project: "p", state: "waiting" };
+    for (const said of [{}, { jobs: [] }, { jobs: [{ ...job, index: 1 }] }, { jobs: [{ ...job, state: "lost" }] }]) {
+      faults = [json(said, 202)];
+      await assert.rejects(client().addItems([{ uri: "s3://photos/a.png" }]), ConnectionError);
+    }
+  });
+
+  test("a job has a reason; one that is not known is a StoreError", async () => {
+    const dead = { job: 7, id: "a", project: "p", state: "dead", attempts: 2, reason: "It is cut off." };
+    faults = [json(dead), json({ error: { type: "JobNotFound", message: "There is no job 8." } }, 404)];
+    assert.deepEqual(await client().job(7), dead);
+    await assert.rejects(client().job(8), (error: LookalikeError) => error instanceof StoreError && error.type === "JobNotFound");
+    assert.deepEqual(seen.map(({ path }) => path), ["/jobs/7", "/jobs/8"]);
   });
 
   test("a batch is split, and what comes back is in the caller's order", async () => {
@@ -292,8 +329,8 @@ function bytes(vector: number[]): Buffer {
   return buffer;
 }
 
-function json(content: unknown): Fault {
-  return (response) => void response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(content));
+function json(content: unknown, status = 200): Fault {
+  return (response) => void response.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(content));
 }
 
 function html(status: number): Fault {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { InputError, LookalikeClient, SpaceMismatchError, StoreError } from "lookalike-client";
 import { picture } from "./pictures.js";
 import { service, type Service } from "./service.js";
@@ -94,6 +95,30 @@ describe("against the real service", async () => {
     assert.ok(others.hits.every(({ item }) => item.id !== best.item.id));
     const composed = { query: [{ text: "red" }, { image: BLUE, weight: -0.5 }] };
     assert.equal((await client.searchImages(composed, { limit: 1 })).hits.length, 1);
+  });
+
+  test("a picture that is handed in is found once its job is done, and a bad one beside it has its failure", async (context) => {
+    const green = picture(20, 200, 20);
+    const items = [{ image: green, id: "green", project: "handed in" }, { image: Buffer.from("no picture") }];
+    let added;
+    try {
+      added = await client.addItems(items);
+    } catch (error) {
+      if (!(error instanceof StoreError && error.type === "StoreNotFound")) throw error;
+      return context.skip("the service was started without an index");
+    }
+    assert.deepEqual(added.failures.map(({ index, type }) => [index, type]), [[1, "UnsupportedMedia"]]);
+    const number = added.jobs[0]!.job;
+    let job = await client.job(number);
+    for (const endMs = Date.now() + 30_000; job.state !== "done" && Date.now() < endMs; await pause(20)) {
+      job = await client.job(number);
+    }
+    assert.equal(job.state, "done", job.reason);
+    const { hits } = await client.searchImages({ image: green }, { project: "handed in" });
+    assert.deepEqual(hits.map(({ item }) => item.id), ["green"]);
+    const headers: Record<string, string> = apiKey === undefined ? {} : { Authorization: `Bearer ${apiKey}` };
+    const gone = await fetch(`${baseUrl}/items/green?project=handed%20in`, { method: "DELETE", headers });
+    assert.equal(gone.status, 200);
   });
 
   test("an item that is not there is a StoreError", async () => {
