@@ -14,7 +14,16 @@ import pytest
 
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
-from lookalike.errors import ImageError, InputError, LookalikeError, ProviderError, RateLimited, Refused, Unavailable
+from lookalike.errors import (
+    ConfigError,
+    ImageError,
+    InputError,
+    LookalikeError,
+    ProviderError,
+    RateLimited,
+    Refused,
+    Unavailable,
+)
 from lookalike.ingest import CHUNK_SIZE, Ingest, Target
 from lookalike.secret import Secret
 from lookalike.sources.bucket import BucketClient
@@ -138,7 +147,7 @@ def silent(faulty: Faulty) -> Answer:
         (lambda _: lambda h: reply(h, 403, DENIED), Refused, "refuses it (HTTP 403). Check AWS_ACCESS_KEY_ID", 1),
         (lambda _: lambda h: reply(h, 401), Refused, "refuses it (HTTP 401)", 1),
         (lambda _: lambda h: reply(h, 404), ImageError, "is not there", 1),
-        (lambda _: lambda h: reply(h, 301), Unavailable, "cannot be reached", 1),
+        (lambda _: lambda h: reply(h, 301), ConfigError, "another region than AWS_REGION", 1),
         (lambda _: lambda h: reply(h, 418), Refused, "answers HTTP 418", 1),
         (lambda _: lambda h: reply(h, 200, b"short", length=1000), Unavailable, "broke off", None),
         (drip, Unavailable, "too slow", None),
@@ -156,7 +165,7 @@ def test_every_fault_of_reading_has_its_sentence(
     """Within the deadline, after as many tries as make sense; neither sentence nor traceback holds a key."""
     faulty.answer = answer(faulty)
     began_s = time.monotonic()
-    with pytest.raises(kind, match=r"s3://photos/a\.jpg") as caught:
+    with pytest.raises(kind, match="s3://photos") as caught:
         client.read("s3://photos/a.jpg", max_bytes=1 << 20)
     assert time.monotonic() - began_s < 10
     assert sentence in str(caught.value)

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from lookalike import Config, Index
 from lookalike.cli import main
 from tests.buckets import Bucket
-from tests.pictures import noise, picture
+from tests.pictures import noise, picture, write
 from tests.postgres import NewDatabase
 
 TABLE = "customer_photos"
@@ -156,6 +156,28 @@ def test_rows_reach_nothing_but_the_bucket(shop: Shop, tmp_path: Path) -> None:
         "has a name that cannot be asked for: '.'",
         "is not there.",
     ]
+
+
+def test_rows_reach_no_file_outside_of_the_root(shop: Shop, tmp_path: Path) -> None:
+    """Nor below a folder: what is beside it is somebody else's."""
+    write(tmp_path, {"photos/a.png": noise(1), "private/b.png": noise(2)})
+    for path in ("a.png", "../private/b.png", str(tmp_path / "private" / "b.png"), f"{shop.bucket.place}c.png"):
+        shop.add(path)
+    done = shop.run("index", "--table", TABLE, "--root", str(tmp_path / "photos"), "--json")
+    told = json.loads(done.stdout)
+    assert (told["stored"], told["failed"]) == (1, 3)
+    assert {"is outside of" in failure["reason"] for failure in told["failures"]} == {True}
+    assert {item.uri for item in shop.items().values()} == {str(tmp_path / "photos" / "a.png")}
+
+
+def test_rows_that_nothing_tells_apart_are_told(shop: Shop) -> None:
+    """One of them would take the place of the other; those with an id of their own are taken."""
+    for path in ("a.png", "a.png", "b.png"):
+        shop.add(path, data=noise(1))
+    told = shop.index("id=storage_path")
+    assert (told["stored"], told["failed"]) == (1, 2)
+    assert "another row has the same 'storage_path'" in told["failures"][0]["reason"]
+    assert shop.items().keys() == {("ann", "b.png")}
 
 
 def test_a_table_that_shows_no_rows_removes_nothing(shop: Shop) -> None:

@@ -41,6 +41,8 @@ def translated(error: Exception, name: ObjectName, *, doing: str) -> LookalikeEr
         return Refused(f"There is no bucket {name.place}: check its name.", provider=name.place, status=status)
     if any(service in told for service in METADATA_SERVICES):
         return ConfigError(f"{name.place} needs credentials, and there are none: set {CREDENTIALS[name.scheme]}.")
+    if "redirect without LOCATION" in told:
+        return ConfigError(f"{name.place} is in another region than AWS_REGION says: set that.")
     if kind in ("PermissionDeniedError", "UnauthenticatedError") or status in (401, 403):
         return Refused(
             f"{name} cannot be {doing}: {name.place} refuses it (HTTP {status or 403}). Check "

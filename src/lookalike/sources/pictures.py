@@ -72,37 +72,40 @@ class PictureFinder:
         """
         if not uri:
             raise InputError("nothing says where its picture is.")
-        if uri.lower().startswith(("http://", "https://")):
+        if _is_url(uri):
             return self._fetched(uri, max_bytes)
-        place = self.place(uri)
-        if ObjectName.of(place) is not None:
+        if isinstance(self._root, ObjectName):
+            uri = self.place(uri)
+        if ObjectName.of(uri) is not None:
             if self._buckets is None:
                 raise InputError("is in a bucket, and none is read.", item=uri)
-            return self._buckets.read(place, max_bytes=max_bytes)
+            return self._buckets.read(uri, max_bytes=max_bytes)
+        path = self._path(uri)
+        if path is None:
+            raise InputError("is not on this machine, and is not fetched.", item=uri)
         obj = self.find(uri)
         if obj is None:
-            path = self._path(uri)
-            raise (
-                InputError("is not on this machine, and is not fetched.", item=uri)
-                if path is None
-                else ImageError(f"there is no file {path}.", item=uri)
-            )
+            raise ImageError(f"there is no file {path}.", item=uri)
         return read_picture(Path(obj.uri), max_bytes=max_bytes)
 
     def place(self, uri: str) -> str:
-        """Where a picture is, in full: below the root, if that is a bucket and the uri does not name one itself.
+        """Where a picture is, in full, for what strangers wrote: a URL, or something below the root.
 
         Raises:
-            InputError: It is outside of the bucket that is the root.
+            InputError: It is outside of the root.
         """
-        root = self._root
-        if not isinstance(root, ObjectName) or uri.lower().startswith(("http://", "https://")):
+        if _is_url(uri):
             return uri
-        if re.match(SCHEME, uri):
-            if not uri.startswith(str(root)):
-                raise InputError(f"is outside of {root}, and is not read.", item=uri)
-            return uri
-        return f"{root}{uri.lstrip('/')}"
+        if isinstance(self._root, ObjectName):
+            start = str(self._root)
+            place = uri if re.match(SCHEME, uri) else f"{start}{uri.lstrip('/')}"
+        else:
+            start = f"{uri_of(self._root).rstrip('/')}/"
+            path = self._path(uri)
+            place = uri if path is None else uri_of(path)
+        if not place.startswith(start):
+            raise InputError(f"is outside of {start}, and is not read.", item=uri)
+        return place
 
     def _fetched(self, url: str, max_bytes: int) -> bytes:
         if self._urls is None:
@@ -115,3 +118,7 @@ class PictureFinder:
         if uri.lower().startswith("file://"):
             return Path(unquote(urlsplit(uri).path))
         return None if not uri or re.match(SCHEME, uri) else self._root / uri
+
+
+def _is_url(uri: str) -> bool:
+    return uri.lower().startswith(("http://", "https://"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import InputError, LookalikeError, StoreError, StoreFull
 from lookalike.places import Address
@@ -78,6 +79,10 @@ class RowSource:
                 f"`--column uri=NAME`. There are: {listed(present)}.",
                 item=self._name,
             )
+        identity = self._columns.id or self._columns.uri
+        self._key = list(filter(None, [identity, self._columns.project]))
+        self._names = list(dict.fromkeys([identity, *self._columns.of_entries, *filter(None, [self._stamp])]))
+        self._twice = f"another row has the same {identity!r}: say which column tells rows apart (--column id=NAME)."
 
     @property
     def prefix(self) -> str:
@@ -92,15 +97,16 @@ class RowSource:
     def objects(self) -> Iterator[SourceObject]:
         """The rows that name a picture, by id, as they all were at one moment."""
         self.n_other, self._is_empty = 0, True
-        names = self._names
-        for row in self._rows():
+        for *values, is_twice in self._rows():
             self._is_empty = False
-            found = dict(zip(names, row, strict=True))
+            found = dict(zip(self._names, values, strict=True))
             entry = self._columns.entry(found)
-            if entry.uri:
-                yield self._object(entry, found.get(self._stamp) or "")
-            else:
+            if not entry.uri:
                 self.n_other += 1
+            elif is_twice:
+                yield replace(self._object(entry, ""), problem=self._twice)
+            else:
+                yield self._object(entry, found.get(self._stamp) or "")
 
     def unsure(self) -> Sequence[str]:
         """The table, if the last listing showed no row: that is what one sees who may not see them."""
@@ -112,18 +118,14 @@ class RowSource:
         with self._patience.reading(uri):
             return self._pictures.read(uri, max_bytes=max_bytes)
 
-    @property
-    def _names(self) -> list[str]:
-        key = self._columns.id or self._columns.uri
-        return list(dict.fromkeys([key, *self._columns.of_entries, *filter(None, [self._stamp])]))
-
     def _found(self, connection: Connection, table: str) -> tuple[str, str, list[str]]:
         relation = described(connection, table, place=self._database.place)
         return relation.quoted, f"{self._database.place}/{relation.name}", list(relation.kinds)
 
-    def _rows(self) -> Iterator[list[str | None]]:
-        columns = ", ".join(f"{quoted(name)}::text" for name in self._names)
-        query = _SQL["rows"].format(columns=columns, table=self._table).encode()
+    def _rows(self) -> Iterator[list[Any]]:
+        """For each row its columns as texts, and whether another one has the same key."""
+        columns, key = ", ".join(map(_as_text, self._names)), ", ".join(map(_as_text, self._key))
+        query = _SQL["rows"].format(columns=columns, key=key, table=self._table).encode()
         try:
             with TemporaryFile("w+", encoding="utf-8") as kept:
                 for rows in self._database.stream(query, n_rows=PART_ROWS):
@@ -148,6 +150,10 @@ class RowSource:
             problem=problem,
             order=Order(id=item_id, uri=uri, project=entry.project, caption=entry.caption, metadata=entry.metadata),
         )
+
+
+def _as_text(column: str) -> str:
+    return f"{quoted(column)}::text"
 
 
 def _failed(place: str, reason: str, _code: str = "") -> LookalikeError:

@@ -1,2 +1,2 @@
 -- rows --
-SELECT {columns} FROM {table} ORDER BY 1
+SELECT {columns}, count(*) OVER (PARTITION BY {key}) > 1 FROM {table} ORDER BY 1
