@@ -6,8 +6,9 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from threading import Event, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import StoreError
 from lookalike.queues.feed import Ended, Handed
@@ -40,8 +41,14 @@ class PostgresDesk:
 
     def take(self, n: int) -> list[Handed]:
         """At most n orders, the oldest first; they are this worker's now."""
-        rows = self._tables.run("take", n=n, worker=self._worker)
-        return [Handed(number, read(args), attempts) for number, args, attempts in rows]
+
+        def take(connection: Connection) -> list[tuple[int, dict[str, Any], int]]:
+            with connection.transaction():
+                connection.execute(self._tables.sql["plan_take"])
+                return connection.execute(self._tables.sql["take"], {"n": n, "worker": self._worker}).fetchall()
+
+        rows = self._tables.do(take)
+        return [Handed(number, read(args), attempts) for number, args, attempts in sorted(rows, key=itemgetter(0))]
 
     def settle(self, ended: Sequence[Ended]) -> None:
         """Put on record what became of orders; of one that is not this worker's any more nothing."""

@@ -15,8 +15,9 @@ CREATE TABLE lookalike_reasons (        -- why the last attempt of a job failed
     reason text NOT NULL
 );
 
--- The orders of one item are done one after another: procrastinate looks for others with the same lock.
-CREATE INDEX lookalike_jobs_lock ON procrastinate_jobs (lock, id);
+-- The orders of one item are done one after another, and have the same lock. With a collation of its own, so that no
+-- index that begins with something else is ever taken for a question about a lock.
+CREATE INDEX lookalike_jobs_lock ON procrastinate_jobs (lock COLLATE "C", id);
 CREATE INDEX lookalike_jobs_status ON procrastinate_jobs (status, id);
 CREATE INDEX lookalike_jobs_project ON procrastinate_jobs ((args ->> 'project'), status, id);
 
