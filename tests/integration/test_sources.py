@@ -205,3 +205,21 @@ def test_a_mistaken_command_says_what_is_wrong(shop: Shop, arguments: list[str],
     done = shop.run("index", *arguments)
     assert done.exit_code != 0
     assert sentence in done.output
+
+
+def test_the_index_may_be_in_the_database_of_the_table(shop: Shop) -> None:
+    """Then that database need not be named twice; projects, removals and all else are the same."""
+    first, second = shop.add("1.png", data=noise(1)), shop.add("2.png", data=noise(2), customer="bob")
+    shop.variables["LOOKALIKE_INDEX"] = shop.variables.pop("DATABASE_URL")
+    assert shop.index() == {"stored": 2, "items": 2}
+    shop.execute("UPDATE customer_photos SET customer_id = 'bob' WHERE id = %s", first)
+    shop.execute("DELETE FROM customer_photos WHERE id = %s", second)
+    assert shop.index() == {"duplicate": 1, "removed": 2, "items": 1}
+    assert shop.items().keys() == {("bob", first)}
+
+
+def test_a_table_without_a_database_is_told(shop: Shop) -> None:
+    """By the variable that is missing."""
+    shop.variables["DATABASE_URL"] = ""
+    done = shop.run("index", "--table", TABLE)
+    assert (done.exit_code, done.output.partition(" to ")[0]) == (1, "Error: Set DATABASE_URL")
