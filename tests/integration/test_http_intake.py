@@ -25,7 +25,9 @@ from lookalike.errors import ImageError, StoreFull
 from lookalike.http.feeding import Feeding
 from lookalike.http.fetching import Fetcher
 from lookalike.http.intake import Intake
+from lookalike.http.opening import open_queue
 from lookalike.metrics import Metrics
+from lookalike.places import Address
 from lookalike.ports import PictureKeeper
 from lookalike.sources.uploads import FolderKeeper
 from lookalike.store.embedded import open_store
@@ -33,6 +35,7 @@ from lookalike.types import JobState, Order
 from lookalike.working import Lending
 from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
 from tests.pictures import noise, picture
+from tests.postgres import NewDatabase
 from tests.serving import InlineService, Running, serving
 
 PINK = picture((255, 0, 128))
@@ -50,7 +53,7 @@ def taking(of: Catalogue, keeper: PictureKeeper | None, *, working: bool = False
     lending = Lending(partial(app.open_store, of.config.index, write=True), stopping)
     folder = Path(str(of.config.index))
     feeding = Feeding(folder, of.config, lending=lending, recorder=metrics, stopping=stopping) if working else None
-    intake = Intake(partial(app.open_queue, folder), keeper, lending, feeding.wake if feeding else lambda: None)
+    intake = Intake(partial(open_queue, of.config.index), keeper, lending, feeding.wake if feeding else lambda: None)
     with (
         collection(of, behind) as index,
         serving(
@@ -434,6 +437,27 @@ def test_a_removal_waits_for_its_turn(tmp_path: Path) -> None:
             assert late.json()["error"]["retryable"]
             waiting = pool.submit(service.client.delete, path)
         assert waiting.result().json() == {"removed": 1}
+
+
+def test_orders_for_an_index_in_postgresql(new_database: NewDatabase, tmp_path: Path) -> None:
+    """Ordered and looked up; bytes only where there is a place for them; without an index nothing is ordered."""
+    place = Address(new_database().reveal())
+    config = replace(Config.from_environ({}), index=place, cache_dir=tmp_path / "cache")
+    own = Catalogue(tmp_path, config)
+    with taking(own, None, buckets=("s3://photos",)) as service:
+        assert refused(service, 404, json={"uri": "s3://photos/a.png"})["type"] == "StoreNotFound"
+        assert service.client.get("/jobs").status_code == 404
+        assert service.client.delete("/items/a").status_code == 404
+        app.create_store(place, EMBEDDER.space).close()
+        (answer,) = taken(service, json={"uri": "s3://photos/a.png", "caption": "'; DROP TABLE items; --"})
+        assert job(service, answer["job"])["state"] == "waiting"
+        assert service.client.delete("/items/a").status_code == 404
+        assert "LOOKALIKE_UPLOADS" in refused(service, 403, files={"image": ("a.png", PINK)})["message"]
+        records = {"Records": [record("ObjectCreated:Put", "photos", "b.png")]}
+        assert len(service.client.post("/hooks/storage", json=records).json()["jobs"]) == 1
+    with taking(own, FolderKeeper(tmp_path / "uploads")) as service:
+        (answer,) = taken(service, files={"image": ("a.png", PINK)})
+        assert Path(job(service, answer["job"])["uri"]).read_bytes() == PINK
 
 
 def test_search_has_a_second_name(service: Running) -> None:

@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from lookalike.errors import AccessDenied, InputError, LookalikeError, StoreError
+from lookalike.errors import AccessDenied, InputError, LookalikeError
 from lookalike.http.threads import Threads
 from lookalike.ports import JobQueue, PictureKeeper
 from lookalike.types import Order
@@ -56,11 +56,19 @@ class Taken:
     content: str = ""
 
 
+class OpenQueue(JobQueue, Protocol):
+    """A queue, and what closes it."""
+
+    def close(self) -> None:
+        """Close its connections."""
+        ...
+
+
 class Intake:
     """The queue of orders, the place where bytes are kept, the index as it is written, and threads for all of them.
 
     Args:
-        open_queue: Opens the queue of the index; StoreError while there is no index. Called again after an error.
+        open_queue: Opens the queue of the index; StoreError while there is no index. Called until it has opened one.
         keeper: Keeps bytes; None where they are not taken.
         lending: Lends the index to take items out of it.
         on_order: Is told that there are new orders.
@@ -68,7 +76,7 @@ class Intake:
 
     def __init__(
         self,
-        open_queue: Callable[[], JobQueue],
+        open_queue: Callable[[], OpenQueue],
         keeper: PictureKeeper | None,
         lending: Lending[Any],
         on_order: Callable[[], None] = lambda: None,
@@ -77,7 +85,7 @@ class Intake:
         self._keeper = keeper
         self._lending = lending
         self._on_order = on_order
-        self._queue: JobQueue | None = None
+        self._queue: OpenQueue | None = None
         self._lock = threading.Lock()
         self._keeping = Threads("pictures to keep", n_threads=N_THREADS, max_waiting=MAX_WAITING)
         self._asking = Threads("questions to the queue", n_threads=N_THREADS)
@@ -107,7 +115,7 @@ class Intake:
 
     async def ask(self, question: Callable[[JobQueue], Result], *, until: float) -> Result:
         """What the queue answers, asked in a thread. Errors are those of the queue, and ServiceError."""
-        return await self._asking.run(lambda: self._ask(question), until=until)
+        return await self._asking.run(lambda: question(self._opened()), until=until)
 
     async def remove(self, keys: Sequence[tuple[str, str]], *, until: float) -> int:
         """Take items out of the index; how many there were. Waits for its turn where another process writes to it.
@@ -126,6 +134,9 @@ class Intake:
         """Take no more."""
         for threads in (self._keeping, self._asking, self._removing):
             threads.close()
+        with self._lock:
+            if self._queue is not None:
+                self._queue.close()
 
     async def _kept(self, picture: Wanted | LookalikeError, until: float) -> Taken | LookalikeError:
         if isinstance(picture, LookalikeError):
@@ -158,15 +169,7 @@ class Intake:
                 store.ledger.forget(project, uris)
             return int(store.delete(keys))
 
-    def _ask(self, question: Callable[[JobQueue], Result]) -> Result:
-        try:
-            return question(self._opened())
-        except StoreError:
-            with self._lock:  # the index may be another one by now
-                self._queue = None
-            raise
-
-    def _opened(self) -> JobQueue:
+    def _opened(self) -> OpenQueue:
         with self._lock:
             self._queue = self._queue or self._open_queue()
             return self._queue

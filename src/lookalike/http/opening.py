@@ -16,8 +16,9 @@ from lookalike.http.context import Context
 from lookalike.http.feeding import Feeding
 from lookalike.http.fetching import Fetcher
 from lookalike.http.gate import Gatekeeper
-from lookalike.http.intake import Intake
+from lookalike.http.intake import Intake, OpenQueue
 from lookalike.metrics import Metrics
+from lookalike.places import Place
 from lookalike.ports import EmbeddingService
 from lookalike.working import Lending
 
@@ -51,7 +52,7 @@ def open_context(
         else None
     )
     intake = Intake(
-        partial(app.open_queue, config.index),
+        partial(open_queue, config.index),
         transfer.open_keeper(config),
         lending,
         on_order=feeding.wake if feeding else lambda: None,
@@ -75,3 +76,9 @@ def open_context(
             stopping=stopping,
             buckets=buckets,
         )
+
+
+def open_queue(place: Place) -> OpenQueue:
+    """The queue of the index at a place. StoreNotFound if there is no index: nobody would do its orders."""
+    app.open_store(place).close()
+    return app.open_queue(place)
