@@ -48,7 +48,7 @@ def attach(
     *,
     unchecked: bool = False,
     sample: int = SAMPLE_SIZE,
-    root: str | Path = ".",
+    root: str | Path = "",
 ) -> AttachReport:
     """Attach a table; nothing in it is changed, and nothing is put on record unless it passes.
 
@@ -58,7 +58,8 @@ def attach(
         config: Says which model made the vectors, and what may be read of pictures.
         unchecked: Believe that.
         sample: How many rows are compared with what the model makes of their pictures.
-        root: The folder that relative paths of pictures start from.
+        root: The folder or bucket ("s3://photos/") that paths of pictures start from, which is remembered; those of a
+            table that has whole addresses start from nowhere.
 
     Raises:
         InputError: There is no such table or column, or it is of no use; or too few pictures can be read.
@@ -71,14 +72,20 @@ def attach(
         counts = database.run(lambda connection: opening.look(connection, found.shape))
         embedder = _opened(config)
         _require_length(mapping, counts, embedder.space)
-        mapping = replace(mapping, is_checked=not unchecked, has_unit_vectors=counts.not_unit == 0)
+        pictures = open_pictures(config, root or ".")
+        mapping = replace(
+            mapping,
+            root=pictures.place("-").removesuffix("-") if root else "",
+            is_checked=not unchecked,
+            has_unit_vectors=counts.not_unit == 0,
+        )
         found = database.run(lambda connection: opening.find(connection, mapping, dim=embedder.space.dim))
         attached = registry.Attached(mapping.table, mapping, embedder.space)
         checked = None
         if not unchecked:
             table = DrawnTable(mapping.table, *AttachedStore(database, attached, found).draw(sample, seed=0))
             looked_at = survey(table, dim=embedder.space.dim, project=config.project, size=sample)
-            checked = check(looked_at, embedder, open_pictures(config, root), variants(config))
+            checked = check(looked_at, embedder, pictures, variants(config))
         database.run(lambda connection: schema.migrate(connection, database.place))
         database.run(lambda connection: registry.write(connection, attached))
     return AttachReport(attached=attached, found=found, counts=counts, check=checked)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import click
@@ -45,14 +44,14 @@ def _listed(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...
 @click.option("--may-delete", is_flag=True, help="Delete rows with their items; else these lose their vector.")
 @click.option("--unchecked", is_flag=True, help="Believe that the vectors are the model's.")
 @click.option("--sample", type=WholeNumber(min=1), default=SAMPLE_SIZE, show_default=True, help="Rows to check.")
-@click.option("--root", type=click.Path(path_type=Path), default=Path(), metavar="FOLDER", help="Where paths start.")
+@click.option("--root", default="", metavar="PLACE", help="The folder or bucket (s3://photos/) that paths start from.")
 @model_option
 @orientation_option
 @index_option
 @json_option
 @click.pass_obj
 def attach_(
-    config: Config, /, *, table: str, unchecked: bool, sample: int, root: Path, as_json: bool, **columns: Any
+    config: Config, /, *, table: str, unchecked: bool, sample: int, root: str, as_json: bool, **columns: Any
 ) -> None:
     """Search and write TABLE, with its pictures' vectors, where it is.
 
@@ -163,11 +162,12 @@ def _print_table(found: opening.Found, counts: opening.Counts, model: str) -> No
 def _writing(found: opening.Found) -> str:
     if found.read_only:
         return f"read only: {found.read_only}"
+    new = f"rows that are there, no new ones ({found.no_new_rows})" if found.no_new_rows else "yes"
     if found.shape.mapping.may_delete:
-        return "yes; a row is deleted with its item"
+        return f"{new}; a row is deleted with its item"
     if found.shape.vector.is_nullable:
-        return "yes; a row whose item is deleted stays, without its vector"
-    return "yes, but nothing is deleted: the vector cannot be null, and --may-delete was not said"
+        return f"{new}; a row whose item is deleted stays, without its vector"
+    return f"{new}; nothing is deleted: the vector cannot be null, and --may-delete was not said"
 
 
 def _document(report: AttachReport, place: str) -> dict[str, Any]:
@@ -179,4 +179,10 @@ def _document(report: AttachReport, place: str) -> dict[str, Any]:
 
 def _table_document(found: opening.Found, counts: opening.Counts) -> dict[str, Any]:
     index = None if found.index is None else asdict(found.index)
-    return {**asdict(counts), "index": index, "read_only": found.read_only, "hints": list(found.hints)}
+    return {
+        **asdict(counts),
+        "index": index,
+        "read_only": found.read_only,
+        "no_new_rows": found.no_new_rows,
+        "hints": list(found.hints),
+    }

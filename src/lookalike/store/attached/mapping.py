@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+"""What a whole address begins with; two letters at least, since "C:" is a drive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +25,7 @@ class Mapping:
         project: The column that says whose an item is; without one all are of project "default".
         content: The column of the sha256 of the picture's bytes, 64 hexadecimal digits or 32 bytes.
         metadata: Columns of further facts; one of them may be of type jsonb, whose keys are facts.
+        root: What the paths of pictures start with, in full: "s3://photos/", "/srv/photos/"; empty if they are whole.
         may_delete: Whether a row is deleted when its item is; else it only loses its vector.
         is_checked: Whether a sample of the vectors was compared with the model's.
         has_unit_vectors: Whether every vector had length 1 when the table was attached.
@@ -36,6 +41,7 @@ class Mapping:
     project: str = ""
     content: str = ""
     metadata: tuple[str, ...] = ()
+    root: str = ""
     may_delete: bool = False
     is_checked: bool = False
     has_unit_vectors: bool = False
@@ -55,6 +61,16 @@ class Mapping:
     def of_vectors(self) -> tuple[str, ...]:
         """Every column of the vectors' table that is named."""
         return (self.vector_key, self.vector) if self.is_joined else self.of_items
+
+    def in_full(self, path: str) -> str:
+        """Where the picture of a row is."""
+        if "://" in self.root:
+            return path if not path or _SCHEME.match(path) else f"{self.root}{path.lstrip('/')}"
+        return path if not path or path.startswith("/") or _SCHEME.match(path) else f"{self.root}{path}"
+
+    def below_root(self, uri: str) -> str:
+        """What a row says of where its picture is."""
+        return uri.removeprefix(self.root)
 
     def to_json(self) -> str:
         """Text that `from_json` reads back."""

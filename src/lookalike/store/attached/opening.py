@@ -33,12 +33,14 @@ class Found:
         shape: Its statements.
         index: Its index on vectors that answers by cosine; None if it has none.
         read_only: Why it cannot be written, a sentence; empty if it can.
+        no_new_rows: Why only rows that are there can be written, a sentence; empty if others can be made.
         hints: Sentences on what would make it quicker.
     """
 
     shape: Shape
     index: VectorIndex | None
     read_only: str
+    no_new_rows: str
     hints: tuple[str, ...]
 
 
@@ -103,7 +105,7 @@ def find(connection: Connection, mapping: Mapping, *, dim: int) -> Found:
     vectors = _required(connection, mapping.vector_table) if mapping.is_joined else items
     shape = Shape(mapping, Tables(items, vectors), dim=dim)
     index = vector_index(connection, vectors, mapping.vector, dim=shape.dim, has_unit_vectors=mapping.has_unit_vectors)
-    return Found(shape, index, _read_only(shape), tuple(_hints(connection, shape, index)))
+    return Found(shape, index, _read_only(shape), _no_new_rows(shape), tuple(_hints(connection, shape, index)))
 
 
 def look(connection: Connection, shape: Shape) -> Counts:
@@ -156,17 +158,29 @@ def _read_only(shape: Shape) -> str:
     for table, named in ((tables.items, mapping.of_items), (tables.vectors, mapping.of_vectors)):
         if not table.is_table:
             return f"{table.name} is no table but a view."
-        missing = [name for name, column in table.columns.items() if _must_be_given(column) and name not in named]
-        if missing:
-            return f"Column {missing[0]} of {table.name} must be given, and nothing is mapped to it."
-        made = [name for name in named if table.columns[name].is_made]
+        made = [name for name in named if table.columns[name].is_made and name != mapping.id]
         if made:
             return f"Column {made[0]} of {table.name} is always made by the database."
+    if mapping.is_joined and (missing := _missing(tables.vectors, mapping.of_vectors)):
+        return missing
     if not _has_key(shape):
         return f"No unique index is on column {shape.id.name} of {tables.items.name}."
     if not _is_joined_by_key(shape):
         return f"No unique index is on column {mapping.vector_key} of {tables.vectors.name}."
     return ""
+
+
+def _no_new_rows(shape: Shape) -> str:
+    """Why no row can be inserted; empty if some can."""
+    if shape.id.is_made:
+        return f"Column {shape.id.name} of {shape.tables.items.name} is always made by the database."
+    return _missing(shape.tables.items, shape.mapping.of_items)
+
+
+def _missing(table: Relation, mapped: tuple[str, ...]) -> str:
+    """A sentence on a column that a new row must have, and nothing is mapped to; empty if there is none."""
+    missing = [name for name, column in table.columns.items() if _must_be_given(column) and name not in mapped]
+    return f"Column {missing[0]} of {table.name} must be given, and nothing is mapped to it." if missing else ""
 
 
 def _must_be_given(column: Column) -> bool:

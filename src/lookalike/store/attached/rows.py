@@ -30,7 +30,7 @@ def item_of(row: Sequence[Any], shape: Shape) -> Item:
         id=item_id,
         content=content,
         project=DEFAULT_PROJECT if shape.project is None else project or "",
-        uri=uri,
+        uri=shape.mapping.in_full(uri),
         caption=caption,
         metadata=metadata,
     )

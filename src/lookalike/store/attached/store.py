@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.contents import is_unread
 from lookalike.errors import InputError, StoreReadOnly
 from lookalike.places import Address
 from lookalike.postgres import Database
 from lookalike.sql import statements
 from lookalike.store.attached import opening, registry, writing
 from lookalike.store.attached.catalog import n_bytes
+from lookalike.store.attached.contents import Contents
 from lookalike.store.attached.finding import AttachedFinder
 from lookalike.store.attached.rows import N_COLUMNS, item_of, unit_rows
 from lookalike.store.faults import speaking
@@ -35,9 +34,6 @@ from lookalike.vectors import require_unit_rows
 
 if TYPE_CHECKING:
     from lookalike.postgres import Connection
-
-MAX_NAMED = 65_536
-"""Of so many contents that are made of a vector it is kept which row has it, as no index of the table can say that."""
 
 STATS_SHARE = 0.01
 """Of the time that counting everything may take: what was counted holds until it would be less."""
@@ -91,8 +87,8 @@ class AttachedStore:
         ledger_sql = statements("lookalike.store.attached", "registry.sql")
         self.ledger = PostgresLedger(database, ledger_sql, {"attached": attached.name})
         self._shape = found.shape
+        self._contents = Contents(found.shape)
         self._lock = threading.Lock()
-        self._keys: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._stats: StoreStats | None = None
         self._stats_due = float("-inf")
 
@@ -121,7 +117,7 @@ class AttachedStore:
         with speaking():
             how = self.finder.plan(query, limit=limit, where=where)
             scored, considered = self.finder.find(how, query, limit=limit, where=where)
-        self._note([found.item for found in scored])
+        self._contents.note([found.item for found in scored])
         return scored, considered
 
     def get(self, keys: Sequence[tuple[str, str]]) -> list[Item | None]:
@@ -131,7 +127,7 @@ class AttachedStore:
         if places:
             for row in self._rows("get", columns):
                 found[places[row[N_COLUMNS] - 1]] = item_of(row, self._shape)
-        self._note([item for item in found if item is not None])
+        self._contents.note([item for item in found if item is not None])
         return found
 
     def vectors(self, contents: Sequence[str]) -> tuple[Rows, list[str]]:
@@ -141,7 +137,7 @@ class AttachedStore:
         row is looked at.
         """
         with speaking():
-            known = self.database.run(lambda connection: self._known(connection, contents), timeout_s=LONG_TIMEOUT_S)
+            known = self.database.run(lambda c: self._contents.vectors(c, contents), timeout_s=LONG_TIMEOUT_S)
         found = [content for content in contents if content in known]
         return np.array([known[content] for content in found], np.float32).reshape(-1, self.space.dim), found
 
@@ -166,7 +162,7 @@ class AttachedStore:
         with speaking():
             for rows in self.database.stream(self._shape.statement("walk", where=sql), asked, n_rows=PAGE):
                 items = [item_of(row, self._shape) for row in rows]
-                self._note(items)
+                self._contents.note(items)
                 yield from items
 
     def newest(self, where: Filter, *, limit: int, after: str = "") -> tuple[list[Item], str]:
@@ -196,13 +192,14 @@ class AttachedStore:
         values = unit_rows([vector for _, vector in chosen], self._shape)
         usable = np.flatnonzero(values.any(axis=1)).tolist()
         items = [chosen[place][0] for place in usable]
-        self._note(items)
+        self._contents.note(items)
         return items, values[usable]
 
     def add(self, items: Sequence[Item], contents: Sequence[str], vectors: Rows) -> None:
-        """Insert rows, or replace the mapped columns of rows that are there, all or nothing; see ports.VectorWriter.
+        """Insert rows, or write into the mapped columns of rows that are there, all or nothing; see ports.VectorWriter.
 
-        A vector is kept in the rows of its items: that of a content without an item is not kept.
+        What an item does not say (a caption, a fact) stays as it is in its row. A vector is kept in the rows of its
+        items: that of a content without an item is not kept.
 
         Raises:
             InputError: A vector is not a finite float32 unit row, or an item cannot be kept; it is named.
@@ -218,9 +215,9 @@ class AttachedStore:
 
         def write(connection: Connection) -> None:
             with connection.transaction():
-                known = handed_in | self._named(self._by_column(connection, own))
-                known |= self._known(connection, [content for content in own if content not in known])
-                writing.add(connection, self._shape, list(by_key.values()), known)
+                known = handed_in | self._contents.in_column(connection, own)
+                known |= self._contents.vectors(connection, [content for content in own if content not in known])
+                writing.add(connection, self._shape, list(by_key.values()), known, no_new_rows=self.found.no_new_rows)
 
         with speaking():
             self._written(write)
@@ -261,47 +258,6 @@ class AttachedStore:
         """What is in every row; InputError if that cannot be a table of items."""
         return self.database.run(lambda connection: opening.look(connection, self._shape), timeout_s=LONG_TIMEOUT_S)
 
-    def _known(self, connection: Connection, contents: Sequence[str]) -> dict[str, Any]:
-        """Vectors by content."""
-        known: dict[str, Any] = {}
-        for look_up in (self._by_column, self._by_key, self._by_looking):
-            missing = list(dict.fromkeys(content for content in contents if content not in known))
-            if missing:
-                known |= self._named(look_up(connection, missing))
-        return {content: known[content] for content in contents if content in known}
-
-    def _named(self, rows: Sequence[Any]) -> dict[str, Any]:
-        """Vectors of unit length by content, of rows with both."""
-        values = unit_rows([row[1] for row in rows], self._shape)
-        return {row[0]: value for row, value in zip(rows, values, strict=True) if value.any()}
-
-    def _by_column(self, connection: Connection, contents: Sequence[str]) -> list[Any]:
-        column = self._shape.content
-        if column is None:
-            return []
-        kept = [content for content in contents if "\0" not in content]
-        asked = [_digest(content) for content in kept] if column.kind == "bytea" else kept
-        return self._ask(connection, "vectors_of_contents", {"contents": asked})
-
-    def _by_key(self, connection: Connection, contents: Sequence[str]) -> list[Any]:
-        with self._lock:
-            keys = [self._keys[content] for content in contents if content in self._keys]
-        columns, places = writing.key_columns(self._shape, keys)
-        return self._ask(connection, "vectors_of_keys", columns) if places else []
-
-    def _by_looking(self, connection: Connection, contents: Sequence[str]) -> list[Any]:
-        made = [content for content in contents if is_unread(content)]
-        return self._ask(connection, "vectors_by_looking", {"contents": made}) if made else []
-
-    def _note(self, items: Sequence[Item]) -> None:
-        """Remember which rows have contents that no column of the table holds."""
-        made = {item.content: (item.project, item.id) for item in items if is_unread(item.content)}
-        if made:
-            with self._lock:
-                self._keys |= made
-                while len(self._keys) > MAX_NAMED:
-                    self._keys.popitem(last=False)
-
     def _counted(self, connection: Connection) -> StoreStats:
         rows = self._ask(connection, "stats", {})
         contents: Any = connection.execute(self._shape.statement("n_contents"), {}).fetchone()
@@ -341,10 +297,3 @@ class AttachedStore:
             return self.database.run(
                 lambda connection: self._ask(connection, name, asked, **sql), timeout_s=LONG_TIMEOUT_S
             )
-
-
-def _digest(content: str) -> bytes:
-    try:
-        return bytes.fromhex(content)
-    except ValueError:
-        return b""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Key = tuple[str, str]
 """(project, id)."""
 
+_Values = dict[str, Any]
+"""Of a row, by the names that statements have for its columns."""
+
 _SQL = statements("lookalike.store.attached", "writing.sql")
 
 
@@ -29,29 +32,35 @@ def key_columns(shape: Shape, keys: Sequence[Key]) -> tuple[dict[str, Any], list
     return columns, [place for place, _ in places]
 
 
-def add(connection: Connection, shape: Shape, items: Sequence[Item], vectors: Mapping[str, Rows]) -> None:
-    """Insert or replace the rows of items.
+def add(
+    connection: Connection, shape: Shape, items: Sequence[Item], vectors: Mapping[str, Rows], *, no_new_rows: str
+) -> None:
+    """Write the rows of items. Of a row that is there, what an item does not say stays as it is.
 
     Args:
         connection: Within a transaction.
         shape: The table.
         items: With distinct keys.
         vectors: (dim,) float32 for each content.
+        no_new_rows: Why no row can be inserted; empty if some can.
 
     Raises:
         InputError: An item has no vector, or cannot be a row of this table; it is named.
     """
-    if not items:
-        return
     rows = sorted((_row(shape, item, vectors) for item in items), key=lambda row: (row["project"] or "", row["id"]))
-    asked = {name: [row[name] for row in rows] for name in rows[0]}
-    written = connection.execute(_upsert(shape), asked).fetchall()
-    if len(written) != len(rows):  # an id that is unique in the whole table
-        there = {row[0] for row in written}
-        refused = min(item.id for item in items if item.id not in there)
-        raise InputError("Its id is that of a row of another project, which is left as it is.", item=refused)
-    if shape.mapping.is_joined:
-        connection.execute(_upsert_vectors(shape), asked)
+    left = {(row["project"], row["id"]): row for row in rows}
+    while left:
+        there = _locked(connection, shape, list(left.values()))
+        if there:
+            connection.execute(_update(shape), _columns([left.pop(key) for key in there]))
+        if left and no_new_rows:
+            raise InputError(f"No row has its id, and none can be made: {no_new_rows}", item=min(left)[1])
+        if left:
+            made = connection.execute(_insert(shape), _columns(list(left.values()))).fetchall()
+            for key in made:  # those that somebody else has made meanwhile are there now
+                left.pop(tuple(key))
+    if shape.mapping.is_joined and rows:
+        connection.execute(_upsert_vectors(shape), _columns(rows))
 
 
 def delete(connection: Connection, shape: Shape, keys: Sequence[Key]) -> int:
@@ -71,7 +80,7 @@ def delete(connection: Connection, shape: Shape, keys: Sequence[Key]) -> int:
     return len(doomed)
 
 
-def _row(shape: Shape, item: Item, vectors: Mapping[str, Rows]) -> dict[str, str | bytes | None]:
+def _row(shape: Shape, item: Item, vectors: Mapping[str, Rows]) -> _Values:
     """The values of an item, by the names that statements have for its columns."""
     key = shape.key_of(item.project, item.id)
     if key is None:
@@ -91,7 +100,7 @@ def _row(shape: Shape, item: Item, vectors: Mapping[str, Rows]) -> dict[str, str
             raise InputError(f"No column of {shape.mapping.table} is for its {name}.", item=item.id)
     facts = {f"fact_{place}": item.metadata.get(column.name) for place, column in enumerate(shape.facts)}
     texts = {
-        "uri": item.uri,
+        "uri": shape.mapping.below_root(item.uri),
         "caption": item.caption,
         **{name: None if value is None else str(value) for name, value in facts.items()},
         "document": json.dumps(others, ensure_ascii=False) if others else "{}",
@@ -113,31 +122,46 @@ def _no_key(shape: Shape, item: Item) -> str:
     return f"Its id cannot be kept in column {shape.id.name} ({shape.id.type}){where}."
 
 
-def _upsert(shape: Shape) -> bytes:
-    """The statement that inserts or replaces the rows of items."""
+def _locked(connection: Connection, shape: Shape, rows: Sequence[_Values]) -> list[tuple[str | None, str]]:
+    """The keys of these for which there are rows, which are held until the end of the transaction."""
+    asked = {"projects": [row["project"] for row in rows], "ids": [row["id"] for row in rows]}
+    found = connection.execute(_SQL["lock_rows"].format(**_table_names(shape)).encode(), asked).fetchall()
+    for own, project, item_id in found:
+        if own != project:  # an id that is unique in the whole table
+            raise InputError("Its id is that of a row of another project, which is left as it is.", item=item_id)
+    return [(project, item_id) for _, project, item_id in found]
+
+
+def _columns(rows: Sequence[_Values]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _update(shape: Shape) -> bytes:
+    """The statement that writes into rows that are there."""
     columns = _mapped(shape)
-    keys = {column.name for column in shape.key}
-    updates = [column for _, column in columns if column.name not in keys]
-    guard = ""
-    if shape.project is not None and not shape.has_project_keys:
-        project = named(shape.project.name)
-        guard = f"WHERE old.{project} IS NOT DISTINCT FROM excluded.{project}"
-    first = named(shape.id.name)
-    return (
-        _SQL["upsert"]
-        .format(
-            **_table_names(shape),
-            names=", ".join(named(column.name) for _, column in columns),
-            values=", ".join(_value(role, column) for role, column in columns),
-            roles=", ".join(role for role, _ in columns),
-            arrays=", ".join(_array(role, column) for role, column in columns),
-            keys=", ".join(named(column.name) for column in shape.key),
-            updates=", ".join(f"{named(one.name)} = excluded.{named(one.name)}" for one in updates)
-            or f"{first} = excluded.{first}",
-            guard=guard,
-        )
-        .encode()
+    keys = {column.name for column in (shape.id, shape.project) if column}
+    updates = [f"{named(one.name)} = {_updated(role, one)}" for role, one in columns if one.name not in keys]
+    statement = _SQL["update"].format(
+        **_table_names(shape),
+        updates=", ".join(updates) or f"{named(shape.id.name)} = old.{named(shape.id.name)}",
+        roles=", ".join(role for role, _ in columns),
+        arrays=", ".join(_array(role, column) for role, column in columns),
     )
+    return statement.encode()
+
+
+def _insert(shape: Shape) -> bytes:
+    """The statement that makes rows."""
+    columns = _mapped(shape)
+    statement = _SQL["insert"].format(
+        **_table_names(shape),
+        names=", ".join(named(column.name) for _, column in columns),
+        values=", ".join(_value(role, column) for role, column in columns),
+        roles=", ".join(role for role, _ in columns),
+        arrays=", ".join(_array(role, column) for role, column in columns),
+        keys=", ".join(named(column.name) for column in shape.key),
+    )
+    return statement.encode()
 
 
 def _upsert_vectors(shape: Shape) -> bytes:
@@ -167,12 +191,27 @@ def _value(role: str, column: Column) -> str:
     return value if column.kind in {*TEXTS, "bpchar", "bytea"} else f"{value}::{column.type}"
 
 
+def _updated(role: str, column: Column) -> str:
+    """What a column has afterwards: a picture's vector and content are new, and what is not said stays."""
+    old, new = f"old.{named(column.name)}", _value(role, column)
+    if role == "document":
+        return _SQL["merged"].format(old=old, type=column.type)
+    if role in {"uri", "caption"}:  # a path may begin with a slash that its address has not
+        return f"CASE WHEN new.{role} IN ('', ltrim({old}::text, '/')) THEN {old} ELSE {new} END"
+    return f"coalesce({new}, {old})" if role.startswith("fact_") else new
+
+
 def _table_names(shape: Shape) -> dict[str, str]:
     items, vectors, mapping = shape.tables.items, shape.tables.vectors, shape.mapping
     key = mapping.vector_key if mapping.is_joined else mapping.id
     is_keyed = shape.project is not None and shape.has_project_keys
-    same_project = f"old.{named(mapping.project)} = new_project" if is_keyed else "true"
+    project = f"old.{named(mapping.project)}" if shape.project else ""
     return {
+        "own_project": f"{project}::text" if project else "NULL::text",
+        "made_project": f"{named(mapping.project)}::text" if project else "NULL::text",
+        "same": f"old.{named(mapping.id)} = new.id::{shape.id.type}"
+        + (f" AND {project} = new.project::{shape.project.type}" if shape.project and is_keyed else ""),
+        "same_project": f"{project} = new_project" if is_keyed else "true",
         "items": f"{named(items.schema)}.{named(items.name)}",
         "vectors": f"{named(vectors.schema)}.{named(vectors.name)}",
         "id": named(mapping.id),
@@ -181,5 +220,4 @@ def _table_names(shape: Shape) -> dict[str, str]:
         "kind": shape.vector.kind,
         "id_type": shape.id.type,
         "project_type": shape.project.type if shape.project else "text",
-        "same_project": same_project,
     }

@@ -1,8 +1,24 @@
--- upsert --
+-- lock_rows --
+SELECT {own_project}, new_project::text, old.{id}::text FROM {items} AS old
+JOIN unnest(%(projects)s::{project_type}[], %(ids)s::{id_type}[]) AS new (new_project, new_id)
+ON old.{id} = new_id AND {same_project}
+ORDER BY old.{id} FOR UPDATE OF old
+
+-- update --
+UPDATE {items} AS old SET {updates} FROM unnest({arrays}) AS new ({roles}) WHERE {same}
+
+-- merged --
+-- Only what is new or another: the number 5 is not written again as the text "5".
+(
+  SELECT CASE WHEN count(*) = 0 THEN {old} ELSE (coalesce({old}::jsonb, '{{}}') || jsonb_object_agg(key, value))::{type} END
+  FROM jsonb_each(new.document::jsonb) WHERE value #>> '{{}}' IS DISTINCT FROM {old}::jsonb ->> key
+)
+
+-- insert --
 INSERT INTO {items} AS old ({names})
 SELECT {values} FROM unnest({arrays}) AS new ({roles})
-ON CONFLICT ({keys}) DO UPDATE SET {updates} {guard}
-RETURNING {id}::text
+ON CONFLICT ({keys}) DO NOTHING
+RETURNING {made_project}, {id}::text
 
 -- upsert_vectors --
 INSERT INTO {vectors} AS old ({key}, {vector})
