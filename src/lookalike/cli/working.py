@@ -25,7 +25,6 @@ from lookalike.config import Config
 from lookalike.http import logs
 from lookalike.index import Index
 from lookalike.places import Address
-from lookalike.policy import ImagePolicy
 from lookalike.ports import Recorder
 from lookalike.service import open_service
 from lookalike.spaces import Modality, Space
@@ -77,7 +76,7 @@ def _work(config: Config, concurrency: int, stopping: Event) -> bool:
         click.echo(f"  model  {chosen.model}, {chosen.precision}")
         click.echo(f"  index  {n_items:,} items, {space.id}")
         click.echo(f"  works on {concurrency} pictures at a time")
-        place = Workplace(lend=lend, pictures=open_pictures(chosen), embed=embed, max_bytes=ImagePolicy().max_bytes)
+        place = Workplace(lend=lend, pictures=open_pictures(chosen), embed=embed, max_bytes=chosen.max_bytes)
         return run_feed(feed, place, concurrency=concurrency, stopping=stopping)
 
 
