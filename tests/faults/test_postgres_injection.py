@@ -21,12 +21,15 @@ from lookalike.cli import main
 from lookalike.config import Config
 from lookalike.errors import CacheError, ConfigError, InputError, LookalikeError, StoreError
 from lookalike.places import Address
+from lookalike.queues.postgres import PostgresQueue, open_queue
 from lookalike.secret import Secret
 from lookalike.sources.pgvector import PgvectorTable
+from lookalike.store.attached.store import AttachedStore
 from lookalike.store.postgres import schema
 from lookalike.store.postgres.rows import MAX_NAME_BYTES, escaped, plain
 from lookalike.store.postgres.store import PostgresStore, create, open_store
-from lookalike.types import Filter, Item, LedgerEntry, Outcome
+from lookalike.types import Filter, Item, JobState, LedgerEntry, Order, Outcome
+from tests.attached import MAPPED, WHOLE, attached, sql
 from tests.catalogued import EMBEDDER, Catalogue, collection
 from tests.postgres import new_databases
 from tests.serving import InlineService, serving
@@ -263,6 +266,64 @@ def test_the_cache_keeps_what_it_is_given(
     assert cache.get([KEPT]) != [None]
     after = watcher.checksums()
     assert {name for name in before if before[name] != after[name]} <= {"embedding_cache_towers"}
+
+
+@settings(each, max_examples=25)
+@given(hostile, hostile, hostile)
+def test_a_queue_keeps_what_it_is_given(
+    queue: PostgresQueue, watcher: Watcher, project: str, name: str, text: str
+) -> None:
+    """Each fact of an order, under its number and in its project, or it is refused; nothing else changes."""
+    order = Order(id=name, uri=text, project=project, caption=text, metadata={name: text})
+    before = watcher.checksums()
+    try:
+        (number,) = queue.submit([order])
+    except InputError:
+        assert not is_storable(project, name, text) or "\0" in project + name + text
+    else:
+        (job,) = queue.look_up([number])
+        assert job is not None and job.order == order
+        page = queue.page(state=JobState.WAITING, project=project, above=number - 1, limit=5)
+        assert [one.order for one in page] == [order]
+    assert watcher.checksums() == before
+
+
+@settings(each, max_examples=25)
+@given(hostile, hostile, hostile)
+def test_a_table_of_ones_own_keeps_what_it_is_given(
+    attached_store: AttachedStore, watcher: Watcher, project: str, name: str, text: str
+) -> None:
+    """Whatever is in an item, it is in the columns that are meant for it, and it alone is found by them and goes."""
+    before = watcher.checksums()
+    item = Item(id=name, project=project, content=content(1), uri=text, caption=text, metadata={name: text})
+    try:
+        attached_store.add([item], [content(1)], unit_rows(1))
+    except InputError:  # "" is no project where the table must have one
+        assert not (project and is_name(project, name) and is_storable(text)) or "\0" in project + name + text
+    else:
+        assert attached_store.get([(project, name)]) == [item]
+        where = Filter(project=project, metadata={name: text})
+        assert [scored.item for scored in attached_store.search(QUERY, limit=9, where=where)[0]] == [item]
+        assert list(attached_store.items(where)) == [item]
+        assert attached_store.sample(3, seed=0, project=project)[0] == [content(1)]
+        assert attached_store.delete([(project, name)]) == 1
+    assert watcher.checksums() == before
+
+
+@pytest.fixture(scope="module")
+def queue(url: Secret) -> Iterator[PostgresQueue]:
+    """The queue of the index."""
+    opened = open_queue(url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def attached_store(url: Secret) -> Iterator[AttachedStore]:
+    """A table of somebody's own in the same place, attached."""
+    sql(url, WHOLE.format(dim=EMBEDDER.space.dim))
+    with attached(url, MAPPED, EMBEDDER.space) as opened:
+        yield opened
 
 
 def test_an_index_may_be_of_a_space_with_any_name(postgres_url: str) -> None:

@@ -198,6 +198,28 @@ def test_keys_are_those_of_the_service(config: Config) -> None:
     assert asked(function, "GET", "/healthz")[0] == 200
 
 
+def test_a_key_for_some_projects_finds_those(config: Config) -> None:
+    """As over HTTP: its own without being named; another's pictures are not there, nor can one be asked with."""
+    keys = f"own search {SEARCH_KEY} default; other search {EMBED_KEY} elsewhere; two search {SEARCH_KEY}-2 default,x"
+    function = Handler(Service(LAMBDA, lambda: replace(config, serve=ServeSettings(api_keys=keys))))
+    _, found = asked(function, "GET", "/search/images?q=red", x_api_key=SEARCH_KEY)
+    assert (len(found["hits"]), found["considered"]) == (3, 3)
+    for project in ("", "&project=default", "&project=none"):
+        status, hidden = asked(function, "GET", f"/search/images?q=red{project}", x_api_key=EMBED_KEY)
+        assert (status, hidden["hits"], hidden["considered"]) == (200, [], 0)
+    item = found["hits"][0]["item"]["id"]
+    assert asked(function, "POST", "/search/images", {"item": item}, x_api_key=SEARCH_KEY)[0] == 200
+    body = {"query": [{"item": item, "project": "default"}]}
+    sentences = [
+        error(function, "POST", "/search/images", {"query": [{**body["query"][0], "item": name}]}, x_api_key=EMBED_KEY)
+        for name in (item, "none")
+    ]
+    assert sentences[0][1].replace(repr(item), "'none'") == sentences[1][1]
+    assert [status for status, _ in sentences] == [404, 404]
+    status, sentence = error(function, "GET", "/search/images?q=red", x_api_key=f"{SEARCH_KEY}-2")
+    assert (status, "say which of 'default', 'x'" in sentence) == (422, True)
+
+
 def test_a_search_that_is_not_switched_on_is_404_with_a_sentence(config: Config) -> None:
     """Whom FEATURE_IMAGE_SEARCH leaves out is told so; vectors are made as before."""
     function = Handler(Service(LAMBDA, lambda: replace(config, serve=ServeSettings(image_search=Rollout(percent=0)))))
