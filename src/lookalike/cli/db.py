@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from lookalike import app
 from lookalike.bank import caption_bank
 from lookalike.cli.attaching import attach_, check_table, detach, list_attached, require_address
 from lookalike.cli.cache import Measured
@@ -125,11 +126,12 @@ def check(config: Config, as_json: bool) -> None:
 @db.command("index")
 @click.option("--memory", type=Measured("size", "2GB"), help="maintenance_work_mem meanwhile; up to 1 GB by default.")
 @click.option("--concurrently", is_flag=True, help="Let others write meanwhile; not through a transaction pooler.")
+@click.option("--space", "number", type=WholeNumber(min=1), metavar="N", help="Of this space, before a switch to it.")
 @queries_option
 @model_option
 @index_option
 @click.pass_obj
-def make_index(config: Config, memory: float | None, concurrently: bool, queries: int) -> None:
+def make_index(config: Config, memory: float | None, concurrently: bool, number: int | None, queries: int) -> None:
     """Make the index on vectors, and measure for which queries it finds enough.
 
     Run it after the first load, and again when the collection has grown by half: until then, searches are exact.
@@ -138,10 +140,10 @@ def make_index(config: Config, memory: float | None, concurrently: bool, queries
     if require_address(config).table:
         _measure_table(config, queries)
         return
-    with _opened(config) as store, _progress() as on_progress:
+    with _opened(config, number) as store, _progress() as on_progress:
         memory_bytes = int(memory or 0)
         made = tuning.build(store, memory_bytes=memory_bytes, concurrently=concurrently, on_progress=on_progress)
-        probes = dict(tuning.probes_of(store, _words(config), n=queries))
+        probes = dict(tuning.probes_of(store, _words(config, number), n=queries))
         settings = tuning.tune(store, probes, on_progress=on_progress)
     click.echo("Made the index on vectors" if made else "The index on vectors was there")
     _print_settings(settings)
@@ -214,8 +216,8 @@ def recall(config: Config, queries: int, as_json: bool) -> None:
 
 
 @contextmanager
-def _opened(config: Config) -> Iterator[PostgresStore]:
-    with open_store(require_address(config)) as store:
+def _opened(config: Config, number: int | None = None) -> Iterator[PostgresStore]:
+    with open_store(require_address(config), number=number) as store:
         yield store
 
 
@@ -226,10 +228,10 @@ def _searched(config: Config) -> Iterator[PostgresStore | AttachedStore]:
         yield store
 
 
-def _words(config: Config) -> Rows | None:
+def _words(config: Config, number: int | None = None) -> Rows | None:
     """Vectors of everyday captions; None, told, where the model cannot be opened."""
     try:
-        with Index.open(config=config) as index:
+        with Index(app.open_store(config.index, number=number), config) as index:
             return caption_bank(index.embedder, config.cache_dir / "banks")
     except LookalikeError as error:
         click.secho(f"Without queries by words: {shown(str(error))}", fg="yellow", err=True)

@@ -33,6 +33,7 @@ from lookalike.cli.output import amount, dollars, duration, shown
 from lookalike.config import Config
 from lookalike.cost import Estimate, Job, estimate
 from lookalike.errors import ConfigError, InputError, UnsupportedModel
+from lookalike.places import Address
 from lookalike.providers.prices import offer_of
 from lookalike.providers.reference import ModelRef
 from lookalike.transfer import open_pictures
@@ -136,6 +137,8 @@ def fill_(config: Config, name: str | None, rate: float | None, root: Path, dry_
         terms = Terms(threads=bulk_threads(model, model.model), per_s=rate, on_progress=bar)
         report = fill(filling, open_pictures(config, root), embedder, terms)
     _print_fill(entry, report, as_json=as_json)
+    if isinstance(config.index, Address) and not as_json:
+        click.echo(f"`lookalike db index --space {entry.number}` makes the index on vectors, if searches need one")
 
 
 @spaces.command("compare")

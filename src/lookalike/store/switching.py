@@ -61,18 +61,13 @@ class EmbeddedSpaces:
             before.require(number, self.folder)
             if number == before.current:
                 return 0
-            with open_store(self.folder, write=True) as source, open_beside(self.folder, number) as target:
-                n = _n_behind(self.folder, before.current, number)
-                n = count_differences(source, target) if n is None else n
-                if n and not allow_missing:
-                    raise StoreError(
-                        f"{n:,} items of {self.folder} are not in space {number} as they are now. Run: lookalike "
-                        f"spaces fill {number}. Or switch with --allow-missing: what it lacks is not found then.",
-                        store=str(self.folder),
-                    )
+            # A walk over all items goes first, while others still may write; then only what came meanwhile counts.
+            self._require_whole(before.current, number, allow_missing=allow_missing)
+            with open_store(self.folder, write=True), open_beside(self.folder, number):
+                n = self._require_whole(before.current, number, allow_missing=allow_missing)
+                if not n:
+                    _note(self.folder, number, before.current)  # for the way back; nobody writes just now
                 pointer.write(self.folder, replace(before, current=number))
-            if not n:
-                _note(self.folder, number, before.current)  # for the way back
         return n
 
     def drop(self, number: int) -> None:
@@ -92,6 +87,22 @@ class EmbeddedSpaces:
                 _remove(beside, self.folder)
             finally:
                 lock.release(handle)
+
+    def _require_whole(self, current: int, number: int, *, allow_missing: bool) -> int:
+        """How many items a space lacks of the current one's; StoreError if that is not allowed."""
+        n = _n_behind(self.folder, current, number)
+        if n is None:
+            versions = _version(self.folder, current), _version(self.folder, number)
+            with open_store(self.folder, number=current) as source, open_store(self.folder, number=number) as target:
+                n = count_differences(source, target)
+            _note(self.folder, current, number, versions=versions, n_behind=n)
+        if n and not allow_missing:
+            raise StoreError(
+                f"{n:,} items of {self.folder} are not in space {number} as they are now. Run: lookalike spaces fill "
+                f"{number}. Or switch with --allow-missing: what it lacks is not found then.",
+                store=str(self.folder),
+            )
+        return n
 
     def _entry(self, found: Pointer, number: int) -> SpaceEntry:
         with open_store(self.folder, number=number) as store:
@@ -143,15 +154,17 @@ class EmbeddedFilling:
     def missing(self) -> Iterator[Missing]:
         """Each of them, with the places where it may be."""
         database = _database(self._folder, self._source_number)
-        for page in self._pages():
-            for content in page:
+        try:
+            for page in self._pages():
                 with database.reading() as connection:
-                    slot = item_rows.slots_of(connection, [content]).get(content)
-                    items = [] if slot is None else item_rows.items_of_slot(connection, slot)
-                if items:  # or it was deleted meanwhile
-                    uris = dict.fromkeys(item.uri for item in items if item.uri)
-                    yield Missing(content=content, item=items[0].id, uris=tuple(uris))
-        database.close()
+                    slots = item_rows.slots_of(connection, page)
+                    found = [(content, item_rows.items_of_slot(connection, slots[content])) for content in slots]
+                for content, items in found:
+                    if items:  # or it was deleted meanwhile
+                        uris = dict.fromkeys(item.uri for item in items if item.uri)
+                        yield Missing(content=content, item=items[0].id, uris=tuple(uris))
+        finally:
+            database.close()
 
     def put(self, contents: Sequence[str], vectors: Rows) -> None:
         """Store vectors; the items that they are of come with `settle`."""
@@ -163,7 +176,8 @@ class EmbeddedFilling:
             return 0
         version = _version(self._folder, self._source_number)
         n_behind = bring_over(self._source, self._target, reasons)
-        _note(self._folder, self._source_number, self._number, version=version, n_behind=n_behind)
+        versions = version, _version(self._folder, self._number)
+        _note(self._folder, self._source_number, self._number, versions=versions, n_behind=n_behind)
         return n_behind
 
     def _pages(self) -> Iterator[list[str]]:
@@ -224,10 +238,12 @@ def _contents(database: Database) -> Iterator[list[str]]:
         database.close()
 
 
-def _note(folder: Path, source: int, target: int, *, version: int | None = None, n_behind: int = 0) -> None:
-    """Note that space `target` holds what `source` held at a version, which is the present one if left out."""
-    seen = _version(folder, source) if version is None else version
-    facts = {"of": source, "version": seen, "own_version": _version(folder, target), "behind": n_behind}
+def _note(
+    folder: Path, source: int, target: int, *, versions: tuple[int, int] | None = None, n_behind: int = 0
+) -> None:
+    """Note how many items space `target` lacks of `source`, as of these versions of the two, or the present ones."""
+    seen, own = versions or (_version(folder, source), _version(folder, target))
+    facts = {"of": source, "version": seen, "own_version": own, "behind": n_behind}
     # Losing it costs a walk over all items, no more.
     keep(pointer.folder_of(folder, target) / MARK, json.dumps(facts).encode())
 

@@ -24,25 +24,28 @@ Key = tuple[str, str]
 """(project, id)."""
 
 
-def news(source: EmbeddedStore, target: EmbeddedStore) -> Iterator[list[Item]]:
-    """The items that the target has not, or not as they are in the source; page by page."""
-    for items in chunked(source.items(Filter()), PAGE):
-        there = target.get([(item.project, item.id) for item in items])
-        yield [item for item, old in zip(items, there, strict=True) if item != old]
+def differences(source: EmbeddedStore, target: EmbeddedStore) -> Iterator[tuple[Item | None, Item | None]]:
+    """What the source and the target have of every key of which they have not the same, in order; None for nothing.
 
-
-def gone(source: EmbeddedStore, target: EmbeddedStore) -> Iterator[list[Key]]:
-    """The items that the target has and the source has not any more; page by page."""
-    for items in chunked(target.items(Filter()), PAGE):
-        there = source.get([(item.project, item.id) for item in items])
-        lost = [item for item, found in zip(items, there, strict=True) if found is None]
-        behind = _left_behind(source.ledger, lost)
-        yield [(item.project, item.id) for item in lost if (item.project, item.id) not in behind]
+    Both are walked side by side, in their order, which is the same: no key is looked up.
+    """
+    ours, theirs = source.items(Filter()), target.items(Filter())
+    mine, other = next(ours, None), next(theirs, None)
+    while mine is not None or other is not None:
+        is_mine = other is None or (mine is not None and _key(mine) <= _key(other))
+        is_other = mine is None or (other is not None and _key(other) <= _key(mine))
+        if not (is_mine and is_other) or mine != other:
+            yield mine if is_mine else None, other if is_other else None
+        mine = next(ours, None) if is_mine else mine
+        other = next(theirs, None) if is_other else other
 
 
 def count_differences(source: EmbeddedStore, target: EmbeddedStore) -> int:
     """How many items would have to be brought over, or removed, to make the two hold the same."""
-    return sum(map(len, news(source, target))) + sum(map(len, gone(source, target)))
+    n = 0
+    for pairs in chunked(differences(source, target), PAGE):
+        n += sum(mine is not None for mine, _ in pairs) + len(_gone(source, pairs))
+    return n
 
 
 def bring_over(source: EmbeddedStore, target: EmbeddedStore, reasons: Mapping[str, str]) -> int:
@@ -54,22 +57,32 @@ def bring_over(source: EmbeddedStore, target: EmbeddedStore, reasons: Mapping[st
         reasons: Why a content has no vector there, where that is known.
     """
     behind: set[Key] = set()
-    for items in news(source, target):
+    for pairs in chunked(differences(source, target), PAGE):
+        items = [mine for mine, _ in pairs if mine is not None]
         _, stored = target.vectors(list({item.content for item in items}))
         known = set(stored)
         ready = [item for item in items if item.content in known]
         left = [item for item in items if item.content not in known]
         if ready:
             target.add(ready, [], np.empty((0, target.space.dim), np.float32))
+        # One that was there as another picture must not go on being found by what it was.
+        target.delete([*_gone(source, pairs), *map(_key, left)])
         if left:
-            # One that was there as another picture must not go on being found by what it was.
-            target.delete([(item.project, item.id) for item in left])
             target.ledger.record(_failure(item, reasons) for item in left)
-            behind.update((item.project, item.id) for item in left)
-    for keys in gone(source, target):
-        target.delete(keys)
+            behind.update(map(_key, left))
     _bring_ledger(source.ledger, target.ledger, behind)
     return len(behind)
+
+
+def _key(item: Item) -> Key:
+    return item.project, item.id
+
+
+def _gone(source: EmbeddedStore, pairs: Iterable[tuple[Item | None, Item | None]]) -> list[Key]:
+    """Those that the target alone has, but for what a fill of the source had to leave behind."""
+    lost = [other for mine, other in pairs if mine is None and other is not None]
+    behind = _left_behind(source.ledger, lost)
+    return [_key(item) for item in lost if _key(item) not in behind]
 
 
 def _bring_ledger(source: Ledger, target: Ledger, behind: set[Key]) -> None:

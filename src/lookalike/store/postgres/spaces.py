@@ -77,24 +77,43 @@ class PostgresSpaces:
         return self._change(make)
 
     def switch(self, number: int, *, allow_missing: bool = False) -> int:
-        """Let this space be the one that is searched; see changeover.SpaceKeeper. Writers wait for that moment."""
-        place = self._database.place
+        """Let this space be the one that is searched; see changeover.SpaceKeeper.
 
-        def change(connection: Connection) -> int:
+        Writers wait for the moment of the switch, and searches for nothing. Items are looked at before, if they may
+        have changed since that was done last; with `allow_missing` after it, so that a way back takes no time.
+        """
+        before = self.current()
+        if number == before:
+            return 0
+        n = 0 if allow_missing else self._require_whole(number)
+
+        def change(connection: Connection) -> None:
             connection.execute(_STORE["lock_compacting"])
-            schema.read_bound(connection, place, number)
-            row = connection.execute(_STORE["check_items"], {"space": number}).fetchone()
-            n = int(row[0]) if row else 0
-            if n and not allow_missing:
-                raise StoreError(
-                    f"{n:,} items of {place} have no vector in space {number}. Run: lookalike spaces fill {number}. "
-                    "Or switch with --allow-missing: those are not found then.",
-                    store=place,
-                )
+            schema.read_bound(connection, self._database.place, number)
+            if not allow_missing and not _is_whole(connection, number):
+                self._refuse(_n_bare(connection, number), number)
             connection.execute(_SQL["switch"], {"space": number})
-            return n
 
-        return self._change(change)
+        self._change(change)
+        self._run(lambda connection: _note_whole(connection, of=number, space=before))
+        return self._run(lambda connection: _n_bare(connection, number)) if allow_missing else n
+
+    def _require_whole(self, number: int) -> int:
+        """StoreError unless every item has a vector in this space; 0."""
+        self._run(lambda connection: schema.read_bound(connection, self._database.place, number))
+        if not self._run(lambda connection: _is_whole(connection, number)):
+            current = self.current()
+            self._refuse(self._run(lambda connection: _note_whole(connection, of=current, space=number)), number)
+        return 0
+
+    def _refuse(self, n: int, number: int) -> None:
+        if n:
+            place = self._database.place
+            raise StoreError(
+                f"{n:,} items of {place} have no vector in space {number}. Run: lookalike spaces fill {number}. Or "
+                "switch with --allow-missing: those are not found then.",
+                store=place,
+            )
 
     def drop(self, number: int) -> None:
         """Remove a space with its vectors. StoreLocked if searches of it do not end within seconds."""
@@ -173,18 +192,20 @@ class PostgresFilling:
                 if connection.execute(_SQL["keep_space"], {"space": number}).fetchone() is None:
                     raise schema.no_space(self._database.place, number)
                 added = writing.fill_contents(connection, number, digests, vectors)
-                writing.note_change(connection, number, added=added)
+                if added:
+                    writing.note_change(connection, number, added=added)
 
         with speaking():
             self._database.run(write, timeout_s=LONG_TIMEOUT_S)
 
     def settle(self, reasons: dict[str, str]) -> int:  # noqa: ARG002 - items are shared
         """Nothing is to be brought over; how many items have no vector in this space."""
-        ((n,),) = self._database.run(
-            lambda c: c.execute(_STORE["check_items"], {"space": self._bound.number}).fetchall(),
-            timeout_s=LONG_TIMEOUT_S,
-        )
-        return int(n)
+
+        def note(connection: Connection) -> int:
+            current = schema.read_bound(connection, self._database.place).number
+            return _note_whole(connection, of=current, space=self._bound.number)
+
+        return self._database.run(note, timeout_s=LONG_TIMEOUT_S)
 
     def _rows(self, name: str, asked: dict[str, object]) -> list[Any]:
         asked = {**asked, "space": self._bound.number}
@@ -203,3 +224,24 @@ def open_filling(url: Secret, number: int) -> PostgresFilling:
     except BaseException:
         database.close()
         raise
+
+
+def _n_bare(connection: Connection, number: int) -> int:
+    """How many items have no vector in a space."""
+    row = connection.execute(_STORE["check_items"], {"space": number}).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _is_whole(connection: Connection, number: int) -> bool:
+    """Whether every item is known to have a vector in a space: nothing was added since that was noted."""
+    row = connection.execute(_SQL["is_whole"], {"space": number}).fetchone()
+    return bool(row and row[0])
+
+
+def _note_whole(connection: Connection, *, of: int, space: int) -> int:
+    """Count the items without a vector in a space, and note if there are none, as of the present version of another."""
+    row = connection.execute(_SQL["version"], {"space": of}).fetchone()
+    n = _n_bare(connection, space)
+    if row and not n:
+        connection.execute(_SQL["note_whole"], {"of": of, "at": row[0], "space": space})
+    return n

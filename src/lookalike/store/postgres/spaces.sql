@@ -52,6 +52,17 @@ AND NOT EXISTS (
 )
 ORDER BY content LIMIT %(limit)s
 
+-- version --
+SELECT version FROM lookalike_spaces WHERE space = %(space)s::smallint
+
+-- is_whole --
+SELECT other.whole_of = searched.space AND other.whole_at = searched.version
+FROM lookalike_spaces AS other, lookalike_spaces AS searched
+WHERE other.space = %(space)s::smallint AND searched.space = (SELECT space FROM lookalike_index)
+
+-- note_whole --
+UPDATE lookalike_spaces SET whole_of = %(of)s::smallint, whole_at = %(at)s WHERE space = %(space)s::smallint
+
 -- keep_space --
 -- Until the end of the transaction, it is not dropped.
 SELECT space FROM lookalike_spaces WHERE space = %(space)s::smallint FOR KEY SHARE
