@@ -22,11 +22,8 @@ from schemathesis.specs.openapi.checks import (
 
 from lookalike import Config, Index
 from lookalike.config import ServeSettings
-from lookalike.http.collection import Collection
-from lookalike.metrics import Metrics
-from lookalike.service import open_service
 from tests.pictures import picture, write
-from tests.serving import START_S, Running, serving
+from tests.serving import Running, opened, serving
 
 MAX_EXAMPLES = 20
 TIMEOUT_S = 5.0
@@ -47,20 +44,17 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A service with every route, over an index of a few pictures."""
     home = tmp_path_factory.mktemp("fuzz")
     write(home, {f"pictures/{colour}.png": picture(colour) for colour in ("red", "blue", "green")})
-    limits = ServeSettings(workers=2, max_batch_items=8, max_text_chars=1_000)
+    limits = ServeSettings(workers=2, max_batch_items=8, max_text_chars=1_000, buckets=("s3://photos",))
     config = replace(Config.from_environ(), model="tiny", index=home / "index", serve=limits)
     with Index.create(config=config) as index:
         index.ingest([home / "pictures"])
-    service = open_service(config, Metrics())
-    collection = Collection(config, service)
-    try:
-        status = service.wait_ready(START_S)
-        assert status.ready, status.reason
-        with serving(service, index=collection, settings=limits) as running:
-            yield running
-    finally:
-        collection.close()
-        service.close(drain_s=0)
+    with (
+        opened(config) as context,
+        serving(
+            context.service, index=context.index, settings=limits, intake=context.intake, feeding=context.feeding
+        ) as running,
+    ):
+        yield running
 
 
 def operations(running: Running) -> Iterator[Any]:
