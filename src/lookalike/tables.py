@@ -87,6 +87,10 @@ class Pictures(Protocol):
         """The file of this machine that a table's uri means; None if there is none."""
         ...
 
+    def full(self, uri: str) -> str:
+        """A table's uri in full, where its paths start in a bucket; else as it is."""
+        ...
+
     def digest(self, obj: SourceObject) -> str:
         """sha256 (hex) of its bytes. InputError if it cannot be read."""
         ...

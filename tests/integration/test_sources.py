@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from lookalike import Config, Index
+from lookalike import Config, Embedder, Index
 from lookalike.cli import main
 from tests.buckets import Bucket
 from tests.pictures import noise, picture, write
@@ -223,3 +225,22 @@ def test_a_table_without_a_database_is_told(shop: Shop) -> None:
     shop.variables["DATABASE_URL"] = ""
     done = shop.run("index", "--table", TABLE)
     assert (done.exit_code, done.output.partition(" to ")[0]) == (1, "Error: Set DATABASE_URL")
+
+
+def test_imported_vectors_are_checked_against_pictures_in_a_bucket(shop: Shop, tmp_path: Path) -> None:
+    """By paths below it; an item has the picture's address, by which indexing the bucket finds it again."""
+    pictures = {f"rooms/{n}.png": noise(n) for n in range(4)}
+    shop.bucket.put(pictures)
+    config = Config.from_environ(shop.variables)
+    np.save(tmp_path / "vectors.npy", Embedder.open(config=config).embed_images([*pictures.values()]).values)
+    (tmp_path / "paths.txt").write_text("\n".join(pictures))
+    done = shop.run(
+        *("import", str(tmp_path / "vectors.npy"), "--items", str(tmp_path / "paths.txt")),
+        *("--root", shop.bucket.place, "--json"),
+    )
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert (told["stored"], told["check"]["n"]) == (4, 4)
+    assert {item.uri for item in shop.items().values()} == {f"{shop.bucket.place}{key}" for key in pictures}
+    assert shop.run("index", shop.bucket.place, "--json").exit_code == 0
+    assert {item.content for item in shop.items().values()} == {sha256(data).hexdigest() for data in pictures.values()}

@@ -41,13 +41,13 @@ class TableOptions:
         items: Of an array: the file with its items.
         table: Of a database: the table.
         columns: Columns by role.
-        root: The folder that relative paths of pictures start from.
+        root: The folder or bucket that relative paths of pictures start from.
     """
 
     items: Path | None
     table: str
     columns: dict[str, list[str]]
-    root: Path
+    root: str
 
 
 def _table_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -63,14 +63,13 @@ def _table_options(command: Callable[..., None]) -> Callable[..., None]:
     @column_option(ROLES)
     @click.option(
         "--root",
-        type=click.Path(path_type=Path),
-        default=Path(),
-        metavar="FOLDER",
-        help="Where the paths of the pictures start; the working folder by default.",
+        default=".",
+        metavar="PLACE",
+        help="The folder or bucket that the paths of the pictures start from; the working folder by default.",
     )
     @wraps(command)
     def with_table(
-        *args: Any, items: Path | None, table: str, columns: dict[str, list[str]], root: Path, **kwargs: Any
+        *args: Any, items: Path | None, table: str, columns: dict[str, list[str]], root: str, **kwargs: Any
     ) -> None:
         command(*args, where=TableOptions(items, table, columns, root), **kwargs)
 

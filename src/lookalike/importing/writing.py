@@ -99,7 +99,7 @@ class Writer:
         files = list(chain.from_iterable(self._pool.map(look, chunked(uris, FOUND_TOGETHER))))
         size = HASHED_ROWS if self._is_checked and any(files) else max(len(files), 1)
         for places in chunked(range(len(files)), size):
-            items = [_item(part.entries[place], self._to.project, files[place]) for place in places]
+            items = [self._item(part.entries[place], files[place]) for place in places]
             known = self._known(items)
             before = self._to.store.get([(item.project, item.id) for item in items])
             digests = self._digests([files[place] for place in places], known)
@@ -109,6 +109,18 @@ class Writer:
                 item = replace(items[n], content=_better(content, before[n]))
                 rows.append(_Row(place, item, files[place], problems.get(place, ""), before[n], known[n]))
             self._store(rows, values)
+
+    def _item(self, entry: Entry, file: Found) -> Item:
+        """The item of a row, without its content."""
+        uri = file.uri if file else self._to.pictures.full(entry.uri)
+        return Item(
+            id=entry.id or uri,
+            content="",
+            project=entry.project or self._to.project,
+            uri=uri,
+            caption=entry.caption,
+            metadata=entry.metadata,
+        )
 
     def _store(self, rows: Sequence[_Row], values: Rows) -> None:
         good = [row for row in rows if not row.problem]
@@ -188,19 +200,6 @@ def unit_rows(part: TablePart) -> tuple[Rows, dict[int, str]]:
 
 def _each(find: Callable[[str], Found], uris: Sequence[str]) -> list[Found]:
     return [find(uri) for uri in uris]
-
-
-def _item(entry: Entry, project: str, file: Found) -> Item:
-    """The item of a row, without its content."""
-    uri = file.uri if file else entry.uri
-    return Item(
-        id=entry.id or uri,
-        content="",
-        project=entry.project or project,
-        uri=uri,
-        caption=entry.caption,
-        metadata=entry.metadata,
-    )
 
 
 def _better(content: str, before: Item | None) -> str:

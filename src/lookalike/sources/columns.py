@@ -94,7 +94,7 @@ def resolve(present: Sequence[str], wished: Mapping[str, Sequence[str]], *, tabl
     unknown = [name for names in wished.values() for name in names if name not in present]
     if unknown:
         raise InputError(f"has no column {unknown[0]!r}; there are: {listed(present)}.", item=table)
-    candidates = {role: wished.get(role) or [n for n in usual if n in present] for role, usual in USUAL.items()}
+    candidates = {role: wished.get(role, [n for n in usual if n in present]) for role, usual in USUAL.items()}
     chosen = {role: next(iter(names), "") for role, names in candidates.items()}
     if vector and not chosen["vector"]:
         raise InputError(

@@ -88,6 +88,11 @@ class PictureFinder:
             raise ImageError(f"there is no file {path}.", item=uri)
         return read_picture(Path(obj.uri), max_bytes=max_bytes)
 
+    def full(self, uri: str) -> str:
+        """A uri as it is, or below a bucket as root with that before it."""
+        is_below = isinstance(self._root, ObjectName) and uri and not re.match(SCHEME, uri)
+        return f"{self._root}{uri.lstrip('/')}" if is_below else uri
+
     def place(self, uri: str) -> str:
         """Where a picture is, in full, for what strangers wrote: a URL, or something below the root.
 
@@ -97,12 +102,10 @@ class PictureFinder:
         if _is_url(uri):
             return uri
         if isinstance(self._root, ObjectName):
-            start = str(self._root)
-            place = uri if re.match(SCHEME, uri) else f"{start}{uri.lstrip('/')}"
+            start, place = str(self._root), self.full(uri)
         else:
-            start = f"{uri_of(self._root).rstrip('/')}/"
             path = self._path(uri)
-            place = uri if path is None else uri_of(path)
+            start, place = f"{uri_of(self._root).rstrip('/')}/", uri if path is None else uri_of(path)
         if not place.startswith(start):
             raise InputError(f"is outside of {start}, and is not read.", item=uri)
         return place
