@@ -91,7 +91,8 @@ def open_rows(config: Config, table: str, columns: Mapping[str, Sequence[str]], 
 
     Args:
         config: Says where the database is, and how buckets and URLs are read.
-        table: Its name, as one would write it in SQL.
+        table: Its name, as one would write it in SQL. If it is the attached one of the configuration, its columns are
+            known.
         columns: Which columns have which role; see `lookalike.sources.rows.RowSource`.
         root: The folder or bucket that relative paths start from; see `open_pictures`.
 
@@ -105,7 +106,32 @@ def open_rows(config: Config, table: str, columns: Mapping[str, Sequence[str]], 
     address = config.database or (config.index if isinstance(config.index, Address) else None)
     if address is None:
         raise ConfigError(f"Set DATABASE_URL to the database with the table {table}: postgresql://user@host/database.")
+    if isinstance(config.index, Address) and config.index.table == table:
+        address = config.index
+        columns, root = _as_attached(address, columns, root)
     return RowSource(address, table, columns, open_pictures(config, root))
+
+
+def _as_attached(
+    address: Address, columns: Mapping[str, Sequence[str]], root: str | Path
+) -> tuple[Mapping[str, Sequence[str]], str | Path]:
+    """Columns and root of an attached table whose own rows are to be embedded: as they were said when it was attached.
+
+    Raises:
+        InputError: Its rows would go with a picture that cannot be read.
+    """
+    from lookalike.store.attached.store import open_store
+
+    with open_store(address) as store:
+        mapping = store.attached.mapping
+    if mapping.may_delete:
+        raise InputError(
+            "it is attached with --may-delete, so a picture that cannot be read would take its row with it: attach it "
+            "again without.",
+            item=mapping.table,
+        )
+    own = {"id": mapping.id, "uri": mapping.uri, "project": mapping.project, "caption": "", "metadata": ""}
+    return {**{role: [name] if name else [] for role, name in own.items()}, **columns}, mapping.root or root
 
 
 def open_pictures(config: Config, root: str | Path = ".") -> PictureFinder:

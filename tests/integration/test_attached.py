@@ -201,6 +201,33 @@ def test_a_folder_is_indexed_into_a_table_of_names(team: Team) -> None:
     assert run(place, "spaces", "list").exit_code == 1
 
 
+def test_rows_without_a_vector_get_theirs(team: Team) -> None:
+    """The table's own rows are embedded where they are: vectors come, broken pictures are told, all else stays."""
+    (team.folder / "broken.data").write_bytes(b"no picture")
+    before = sql(team.address, "SELECT id, storage_path, title, colour, created FROM customer_photos ORDER BY id")
+    sql(
+        team.address,
+        "ALTER TABLE customer_photos ADD COLUMN price int NOT NULL DEFAULT 3",
+        "ALTER TABLE customer_photos ALTER COLUMN price DROP DEFAULT",
+        "UPDATE customer_photos SET embedding = NULL WHERE id > 5",
+        "UPDATE customer_photos SET storage_path = 'broken.data' WHERE id = 14",
+    )
+    said = attach(team, "--content", "sha256")
+    assert "no new ones (Column price of customer_photos must be given" in said.output
+    assert f"{N - 5} have none" in said.output
+    for n_stored in (N - 1, 0):
+        report = json.loads(run(team.table, "index", "--table", "customer_photos", "--json").stdout)
+        assert (report["stored"] + report["duplicate"], report["failed"]) == (n_stored, 1)
+    rows = sql(team.address, "SELECT id, storage_path, title, colour, created FROM customer_photos ORDER BY id")
+    assert rows[:-1] == before[:-1]
+    assert rows[-1][2:] == before[-1][2:]
+    assert sql(team.address, "SELECT count(embedding), count(sha256) FROM customer_photos") == [(N - 1, N - 1)]
+    found = json.loads(run(team.table, "search", str(team.folder / team.names[8]), "--json", "--limit", "1").stdout)
+    assert found["hits"][0]["id"] == "9"
+    assert attach(team, "--may-delete").exit_code == 0
+    assert "without" in run(team.table, "index", "--table", "customer_photos").output
+
+
 def test_the_tables_index_is_measured_by_command(team: Team) -> None:
     """Without one the owner is told how to make it; with one it is measured, kept, and explained."""
     assert attach(team, "--unchecked").exit_code == 0
