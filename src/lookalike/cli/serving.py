@@ -61,8 +61,8 @@ def _serve_setting(name: str, *declarations: str, **attributes: Any) -> Callable
 def serve(config: Config) -> None:
     """Answer over HTTP: embeddings, search and OpenAI's API on one port.
 
-    The index is read, not written; without one there is no search. The log goes to standard error, a JSON object a
-    line. Ctrl-C finishes what was accepted, a second one ends at once.
+    Pictures that are handed in are added to an index in a folder; without an index there is no search. The log goes to
+    standard error, a JSON object a line. Ctrl-C finishes what was accepted, a second one ends at once.
     """
     began_at = time.monotonic()
     read_keys(config.serve)  # a mistake in them ends the command before anything is started
