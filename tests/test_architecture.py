@@ -119,6 +119,28 @@ FRAMEWORKS = {"fastapi", "uvicorn"}  # what `http/` is made of: one package inst
 INDIRECT = {"uvloop", "httptools", "multipart"}  # uvicorn and fastapi use them where they are installed
 IMPORT_NAMES = {"pillow-heif": "pillow_heif", "python-multipart": "multipart"}  # where it is not the project's name
 Node = TypeVar("Node", bound=ast.AST)
+NAMING = {
+    "lookalike.sources.pgvector",
+    "lookalike.sources.rows",
+    "lookalike.store.attached.measuring",
+    "lookalike.store.attached.shape",
+    "lookalike.store.attached.writing",
+}
+"""Put names of somebody's tables and columns into statements, each as a quoted identifier."""
+
+NUMBERS = {"number", "space", "dim"}
+"""What a space's number and the length of its vectors are called; mypy knows that they are integers."""
+
+OWN_WORDS = {
+    "lookalike.cache.sqlite": "name",
+    "lookalike.cache.sqlite_file": "name",
+    "lookalike.postgres": "channel",
+    "lookalike.store.attached.finding": "text",
+    "lookalike.store.database": "sql['create']",
+    "lookalike.store.postgres.finding": "statement",
+}
+"""What a module executes behind PRAGMA, LISTEN, EXPLAIN or BEGIN: a word of its own, a statement made before."""
+
 SQL = re.compile(r"\s*(SELECT|INSERT|REPLACE|UPDATE|DELETE|CREATE|ALTER|DROP|WITH)\s")
 
 
@@ -325,6 +347,77 @@ def test_sql_lives_in_sql_files() -> None:
     """No string in Python is a statement of SQL; PRAGMA, BEGIN and COMMIT are not meant."""
     strings = [(w, n.value) for w, n in nodes(ast.Constant) if isinstance(n.value, str)]
     assert [f"{where} {value[:40]!r}" for where, value in strings if SQL.match(value)] == []
+
+
+def test_values_never_become_sql() -> None:
+    """What is put into a statement is a number or a constant; names of tables and columns in `NAMING` alone, quoted."""
+    found = []
+    for module, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                parts = into_statement(module, node) if module not in NAMING else ()
+                parts = (*parts, *into_execution(node))
+                told = [ast.unparse(one) for one in parts if not is_number(one)]
+                found += [f"{module}:{node.lineno} {one}" for one in told if one != OWN_WORDS.get(module)]
+    assert found == []
+    assert [module for module in NAMING if not {"quoted", "named"} & words(*defined(module))] == []
+
+
+def into_statement(module: str, call: ast.Call) -> Iterator[ast.expr]:
+    """What `_SQL["name"].format(...)` puts into a statement; `**names` as the dictionary that is called so there."""
+    assert isinstance(call.func, ast.Attribute)
+    if call.func.attr not in {"format", "format_map", "replace"} or not isinstance(call.func.value, ast.Subscript):
+        return
+    if not re.search(r"sql|_[A-Z]+$", ast.unparse(call.func.value.value)):
+        return
+    arguments = (node for node in ast.walk(MODULES[module]) if isinstance(node, ast.arg) and node.annotation)
+    integers = {one.arg for one in arguments if one.annotation and ast.unparse(one.annotation) == "int"}
+    for keyword in [*call.keywords, *(ast.keyword(None, one) for one in call.args)]:
+        if ast.unparse(keyword.value) in integers:  # mypy sees to that
+            continue
+        named = [
+            node.value
+            for node in ast.walk(MODULES[module])
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == ast.unparse(keyword.value)
+        ]
+        dictionaries = [one for one in named if isinstance(one, ast.Dict)]
+        if keyword.arg is None and dictionaries:
+            yield from (value for one in dictionaries for value in one.values)
+        else:
+            yield keyword.value
+
+
+def into_execution(call: ast.Call) -> Iterator[ast.expr]:
+    """What an f-string or a sum puts into what is executed at once."""
+    assert isinstance(call.func, ast.Attribute)
+    if call.func.attr not in {"execute", "executemany", "executescript", "copy", "stream"} or not call.args:
+        return
+    keys = {inner for one in ast.walk(call.args[0]) if isinstance(one, ast.Subscript) for inner in ast.walk(one.slice)}
+    for node in ast.walk(call.args[0]):
+        if node in keys:  # the name of a statement
+            continue
+        if isinstance(node, ast.FormattedValue):
+            yield node.value
+        elif isinstance(node, ast.BinOp) and not is_number(node) and isinstance(node.op, ast.Add | ast.Mod):
+            yield from (node.left, node.right)
+
+
+def is_number(node: ast.expr) -> bool:
+    """Whether an expression is a number or a constant."""
+    if isinstance(node, ast.BinOp):
+        return is_number(node.left) and is_number(node.right)
+    if isinstance(node, ast.IfExp):
+        return is_number(node.body) and is_number(node.orelse)
+    if isinstance(node, ast.Call):
+        return ast.unparse(node.func) == "int"
+    last = ast.unparse(node).rpartition(".")[2]
+    return isinstance(node, ast.Constant) or last.isupper() or last.lstrip("_") in NUMBERS
+
+
+def defined(module: str) -> Iterator[ast.expr]:
+    """Every expression that is called in a module."""
+    yield from (node.func for node in ast.walk(MODULES[module]) if isinstance(node, ast.Call))
+    yield from (arg for node in ast.walk(MODULES[module]) if isinstance(node, ast.Call) for arg in node.args)
 
 
 def test_errors_are_sentences_and_are_documented() -> None:
