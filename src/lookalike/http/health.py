@@ -10,15 +10,21 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 import lookalike
-from lookalike.errors import AccessDenied
+from lookalike.errors import AccessDenied, ServiceError, StoreError
 from lookalike.health import WorkerStatus
 from lookalike.http.access import require
 from lookalike.http.context import Context, Shared
 from lookalike.http.keys import Caller
 from lookalike.http.problems import responses
+from lookalike.metering.log import FILE, read_usage
+from lookalike.metering.meter import today
 from lookalike.types import StoreStats
+from lookalike.usage import Usage
 
 router = APIRouter()
+USAGE_WAIT_S = 1.0
+"""How long is waited for the log of what hosted models cost."""
+
 AnyKey = Annotated[Caller, Depends(require(None))]
 
 
@@ -78,7 +84,18 @@ async def stats(shared: Shared, caller: AnyKey) -> dict[str, Any]:
         "members": [{**asdict(member), "age_s": round(member.age_s, 1)} for member in status.members],
         "stages": shared.metrics.stages(),
         "events": shared.metrics.events(),
+        "hosted_today": await _hosted_today(shared),
     }
+
+
+async def _hosted_today(shared: Context) -> dict[str, Any] | None:
+    """What hosted models were used for today (UTC) by everything with this cache folder; null if for nothing."""
+    log = shared.index.config.cache_dir / FILE
+    try:
+        rows = await shared.index.read(lambda: read_usage(log, since=today()), until=time.monotonic() + USAGE_WAIT_S)
+    except (StoreError, ServiceError):  # figures are worth no error
+        return None
+    return asdict(sum((used for _, used in rows), Usage())) if rows else None
 
 
 def readiness(shared: Context) -> dict[str, Any]:

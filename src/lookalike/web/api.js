@@ -13,6 +13,7 @@ export class Problem extends Error {
 export const hasKey = () => Boolean(sessionStorage.getItem(KEY));
 export const useKey = (key) => sessionStorage.setItem(KEY, key);
 export const forgetKey = () => sessionStorage.removeItem(KEY);
+export const authorization = () => (hasKey() ? { Authorization: `Bearer ${sessionStorage.getItem(KEY)}` } : {});
 
 export const itemPath = ({ id, project }, below = "", values = {}) =>
   `items/${encodeURIComponent(id)}${below}?${new URLSearchParams({ project, ...values })}`;
@@ -60,21 +61,24 @@ export function showPicture(img, path) {
 
 async function ask(path, { signal, headers = {}, ...options }) {
   const limit = AbortSignal.timeout(TIMEOUT_MS);
-  const key = sessionStorage.getItem(KEY);
   let response;
   try {
     response = await fetch(path, {
       ...options,
       credentials: "same-origin",
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
-      headers: key ? { ...headers, Authorization: `Bearer ${key}` } : headers,
+      headers: { ...headers, ...authorization() },
     });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Problem(String(error.message), { retryable: true });
   }
   if (response.ok) return response;
-  const body = await response.json().catch(() => ({}));
-  const { message = response.statusText, type, item, retryable } = body.error ?? {};
-  throw new Problem(message, { status: response.status, type, item, retryable: retryable ?? response.status >= 500 });
+  throw problemOf(await response.json().catch(() => null), response);
+}
+
+/** What the service says is wrong, by the body of its answer. */
+export function problemOf(body, { status, statusText }) {
+  const { message = statusText, type, item, retryable } = body?.error ?? {};
+  return new Problem(message, { status, type, item, retryable: retryable ?? status >= 500 });
 }

@@ -6,7 +6,7 @@ import { Grid, asHit, keyOf } from "./grid.js";
 import { askedWith, drawParts, pictureOf } from "./parts.js";
 import { VIEWS, blank, format, parse, sameItem } from "./state.js";
 import { otherLanguage, percent, speak, t } from "./strings.js";
-import { forgetViews, load, showView } from "./views.js";
+import { forgetViews, load, showView, shownView } from "./views.js";
 
 const MOST_HITS = 1000; // what the service gives for one search
 const FIRST_HITS = 100; // more than a window shows, and quick
@@ -47,6 +47,7 @@ const page = {
   leave: () => box.focus(),
   open: (item) => change({ open: itemOf(item) }),
   projects: loadProjects,
+  fillProjects,
   /** What it asked for came. */
   worked() {
     failures = 0;
@@ -229,6 +230,7 @@ function notice(text, { passes = false } = {}) {
 
 async function loadProjects(signal) {
   const found = await getJson("projects", signal);
+  answer.space ||= found.space;
   drawProjects(found);
   return found;
 }
@@ -242,12 +244,15 @@ async function chooseProject() {
   render();
 }
 
-function drawProjects({ projects, together }) {
+const drawProjects = (found) => fillProjects(byId("project"), found);
+
+/** The projects as the options of an element; it is hidden where there is nothing to choose. */
+function fillProjects(select, { projects, together }) {
   const options = projects.map(({ name }) => el("option", { value: name, textContent: name }));
   if (together) options.unshift(el("option", { value: "", textContent: t("allProjects") }));
-  byId("project").replaceChildren(...options);
-  byId("project").value = state.project;
-  byId("project").hidden = projects.length < 2;
+  select.replaceChildren(...options);
+  select.value = state.project;
+  select.hidden = projects.length < 2;
 }
 
 // --- one picture
@@ -337,6 +342,12 @@ async function searchByFile(file) {
   if (!part.small) notice(t("noLink"), { passes: true });
 }
 
+function take(transfer) {
+  const view = shownView();
+  if (view?.take) view.take(transfer);
+  else if (transfer.files[0]) searchByFile(transfer.files[0]);
+}
+
 function wireFiles() {
   byId("pick").onclick = () => byId("file").click();
   byId("file").onchange = ({ target }) => {
@@ -344,22 +355,21 @@ function wireFiles() {
     target.value = "";
   };
   addEventListener("paste", (event) => {
-    const file = event.clipboardData.files[0];
-    if (!file) return;
+    if (!event.clipboardData.files.length) return;
     event.preventDefault();
-    searchByFile(file);
+    take(event.clipboardData);
   });
   addEventListener("dragover", (event) => {
     if (!event.dataTransfer.types.includes("Files")) return;
     event.preventDefault();
     byId("drop").hidden = false;
+    byId("drop").firstElementChild.textContent = t(shownView()?.take ? "dropToAdd" : "drop");
   });
   addEventListener("dragleave", (event) => event.relatedTarget === null && (byId("drop").hidden = true));
   addEventListener("drop", (event) => {
     event.preventDefault();
     byId("drop").hidden = true;
-    const file = event.dataTransfer.files[0];
-    if (file) searchByFile(file);
+    take(event.dataTransfer);
   });
 }
 

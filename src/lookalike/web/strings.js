@@ -19,6 +19,8 @@ const en = {
   filters: "Filters",
   project: "Project",
   allProjects: "All projects",
+  byProject: "Projects",
+  space: "Space",
   least: "Confidence from",
   copy: "Copy link",
   copied: "Link copied.",
@@ -77,6 +79,8 @@ const he = {
   filters: "מסננים",
   project: "פרויקט",
   allProjects: "כל הפרויקטים",
+  byProject: "פרויקטים",
+  space: "מרחב",
   least: "ביטחון מ־",
   copy: "העתקת קישור",
   copied: "הקישור הועתק.",
@@ -120,7 +124,8 @@ const LANGUAGES = { en, he };
 let language = "en";
 
 export const number = (n) => new Intl.NumberFormat(language).format(n);
-export const percent = (x) => new Intl.NumberFormat(language, { style: "percent" }).format(x);
+export const percent = (x, digits = 0) => new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: digits }).format(x);
+export const locale = () => language;
 
 /** Take in the texts of a view that was loaded now, by language. */
 export function learn(words) {

@@ -55,6 +55,9 @@ export async function showView(name, main, page, state) {
   await view.show(state);
 }
 
+/** The view that is shown, or undefined. Files that are dropped or pasted are its own if it has `take(transfer)`. */
+export const shownView = () => opened.get(front)?.view;
+
 /** Forget how views look, so that the next time they are made anew: in another language. */
 export function forgetViews() {
   for (const { root, view } of opened.values()) {
