@@ -11,7 +11,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -145,7 +145,7 @@ class Database:
         except self._psycopg.Error as error:
             raise self.failure(str(error), code=error.sqlstate or "") from error
 
-    def hear(self, channel: str, *, every_s: float) -> Iterator[bool]:
+    def hear(self, channel: str, *, every_s: float) -> Generator[bool, None, None]:
         """Listen on a channel with a connection of its own: whether something was notified, at least every so often.
 
         The first answer comes when it listens. A transaction pooler in between takes the connection away again, and

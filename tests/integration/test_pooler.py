@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from lookalike import app
 from lookalike.config import Config
+from lookalike.errors import InputError
 from lookalike.index import Index
-from lookalike.types import Outcome
+from lookalike.places import Address
+from lookalike.types import JobState, Order, Outcome
 from tests.pictures import noise, write
 
 N_PICTURES = 20
@@ -56,3 +61,39 @@ def test_an_index_and_a_cache_work_through_it(database: str, tmp_path: Path) -> 
         best = index.search(image=folder / "03.png", limit=1)[0]
         assert (Path(best.item.uri).name, best.similarity) == ("03.png", pytest.approx(1, abs=1e-3))
         assert len(index.search(text="noise", limit=5)) == 5
+
+
+def test_orders_are_taken_and_done_through_it(
+    database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Orders are taken, done and replayed where no notification comes through: the worker asks instead, and says so."""
+    monkeypatch.setattr("lookalike.queues.desk.HELLO_S", 0.3)
+    queue, stopping = app.open_queue(Address(database)), threading.Event()
+    done: list[str] = []
+
+    def do(order: Order) -> None:
+        if order.id == "bad" and not done:
+            raise InputError("is no picture.")
+        done.append(order.id)
+
+    def wait_for(number: int, state: JobState) -> None:
+        for _ in range(2000):
+            if queue.look_up([number])[0].state is state:  # type: ignore[union-attr]
+                return
+            threading.Event().wait(0.01)
+        pytest.fail(f"job {number} did not become {state}")
+
+    feed = app.open_feed(Address(database))
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(feed.work, do, concurrency=4, stopping=stopping)
+        (bad,) = queue.submit([Order(id="bad", uri="x")])
+        wait_for(bad, JobState.DEAD)
+        numbers = queue.submit([Order(id=str(number), uri="x") for number in range(50)])
+        wait_for(numbers[-1], JobState.DONE)
+        assert queue.replay([bad]) == [bad]
+        wait_for(bad, JobState.DONE)
+        stopping.set()
+        working.result(30)
+    queue.close()
+    assert sorted(done) == sorted(["bad", *map(str, range(50))])
+    assert [record.getMessage() for record in caplog.records if "transaction pooler" in record.getMessage()]

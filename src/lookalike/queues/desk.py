@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from operator import itemgetter
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -121,15 +121,15 @@ class PostgresDesk:
     def _hears(self, wake: Callable[[], None], over: Event) -> bool:
         """Listen until it is over, True; or until it is clear that nothing will be heard, False."""
         is_heard, until = False, time.monotonic() + HELLO_S
-        heard = self._tables.hear(HEAR_S)
-        next(heard)
-        self._tables.run("hello")
-        for said in heard:
-            if over.is_set():
-                return True
-            if said:
-                is_heard = True
-                wake()
-            if not is_heard and time.monotonic() > until:
-                return False
+        with closing(self._tables.hear(HEAR_S)) as heard:
+            next(heard)
+            self._tables.run("hello")
+            for said in heard:
+                if over.is_set():
+                    break
+                if said:
+                    is_heard = True
+                    wake()
+                if not is_heard and time.monotonic() > until:
+                    return False
         return True

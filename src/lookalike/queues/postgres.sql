@@ -6,7 +6,11 @@ SELECT quote_ident(CASE current_schema() WHEN 'public' THEN 'lookalike_jobs' ELS
 SELECT pg_advisory_xact_lock(7813962)
 
 -- is_made --
-SELECT to_regclass(%(jobs)s || '.lookalike_schema') IS NOT NULL
+-- Read from the catalogue: to_regclass may answer from before the wait for the lock, what the session remembers.
+SELECT EXISTS (
+    SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE quote_ident(nspname) = %(jobs)s AND relname = 'lookalike_schema'
+)
 
 -- version --
 SELECT max(version) FROM {jobs}.lookalike_schema

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import StoreError, StoreFull, StoreLocked, StoreReadOnly
@@ -54,7 +54,7 @@ class Tables:
         """The rows that one statement answers."""
         return self._database.run(lambda connection: connection.execute(self.sql[name], asked).fetchall())
 
-    def hear(self, every_s: float) -> Iterator[bool]:
+    def hear(self, every_s: float) -> Generator[bool, None, None]:
         """As Database.hear, of new orders."""
         return self._database.hear(CHANNEL, every_s=every_s)
 
