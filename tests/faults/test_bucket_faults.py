@@ -29,6 +29,7 @@ from lookalike.secret import Secret
 from lookalike.sources.bucket import BucketClient
 from lookalike.sources.objects import BucketSettings
 from lookalike.sources.prefix import BucketSource
+from lookalike.sources.uploads import BucketKeeper
 from lookalike.store.memory import MemoryStore
 from lookalike.types import Outcome
 from tests.buckets import SECRET, Bucket, access
@@ -79,7 +80,10 @@ class Faulty:
 
             def do_GET(self) -> None:
                 faulty.n_requests += 1
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 faulty.answer(self)
+
+            do_HEAD = do_PUT = do_GET  # noqa: N815
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -313,3 +317,13 @@ def new_target() -> Target:
     store = MemoryStore(encoder.tower.space)
     # One thread, so that failures in a row are the same objects each time.
     return Target(store=store, ledger=store.ledger, embedder=Embedder(LocalVectorizer(encoder)), threads=1)
+
+
+def test_a_key_that_may_only_write_keeps_pictures(faulty: Faulty, client: BucketClient) -> None:
+    """S3 refuses such a key to say whether an object is there; one that may not write either is refused."""
+    faulty.answer = lambda handler: reply(handler, 200 if handler.command == "PUT" else 403)
+    keeper = BucketKeeper("s3://photos/uploads", client)
+    assert keeper.keep(noise(1), content="ab" * 32) == f"s3://photos/uploads/ab/{'ab' * 32}.png"
+    faulty.answer = lambda handler: reply(handler, 403)
+    with pytest.raises(Refused, match="cannot be written"):
+        keeper.keep(noise(1), content="ab" * 32)

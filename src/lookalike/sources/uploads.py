@@ -8,7 +8,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from lookalike.errors import StoreError, StoreFull, StoreReadOnly
+from lookalike.errors import Refused, StoreError, StoreFull, StoreReadOnly
 from lookalike.image import media_type
 from lookalike.sources.bucket import BucketClient
 from lookalike.sources.folder import uri_of
@@ -73,10 +73,16 @@ class BucketKeeper:
     def keep(self, data: bytes, *, content: str) -> str:
         """Keep a picture. The bucket has it when this returns; errors as `BucketClient` has them."""
         uri = f"{self._prefix}{_name(data, content)}"
-        kept = self._buckets.look(uri)
-        if kept is None or kept.n_bytes != len(data):
+        if not self._has(uri, len(data)):
             self._buckets.write(uri, data, media_type=media_type(data) or UNKNOWN)
         return uri
+
+    def _has(self, uri: str, n_bytes: int) -> bool:
+        try:
+            kept = self._buckets.look(uri)
+        except Refused:  # so S3 answers a key that may not list, where there is nothing; it may write nevertheless
+            return False
+        return kept is not None and kept.n_bytes == n_bytes
 
 
 def _name(data: bytes, content: str) -> str:
