@@ -32,6 +32,12 @@ def s3(event: str, key: str = "a.png") -> dict[str, Any]:
     return {"Records": [{"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": event, "s3": entity}]}
 
 
+def eventbridge(what: str, key: str = "a.png") -> dict[str, Any]:
+    """An event of Amazon S3 as EventBridge hands it on, cut to what counts and a little more."""
+    detail = {"version": "0", "bucket": {"name": "photos"}, "object": {"key": key, "size": 4}, "reason": "PutObject"}
+    return {"version": "0", "detail-type": what, "source": "aws.s3", "detail": detail}
+
+
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
@@ -42,10 +48,12 @@ def s3(event: str, key: str = "a.png") -> dict[str, Any]:
         (s3("ObjectCreated:Put", "shop+a/%C3%BC%2B1.png"), [("s3://photos/shop a/ü+1.png", False)]),
         (s3("s3:ObjectCreated:CompleteMultipartUpload"), [("s3://photos/a.png", False)]),
         (s3("ObjectRemoved:DeleteMarkerCreated"), [("s3://photos/a.png", True)]),
+        (eventbridge("Object Created", "shop a/ü+1%20.png"), [("s3://photos/shop a/ü+1%20.png", False)]),
+        (eventbridge("Object Deleted"), [("s3://photos/a.png", True)]),
     ],
 )
 def test_what_happened_to_which_object(document: dict[str, Any], expected: list[tuple[str, bool]]) -> None:
-    """Created, changed, renamed or removed; Amazon's names are decoded, Supabase's are what they are."""
+    """Created, changed, renamed or removed; names in Amazon's notifications are decoded, others are what they are."""
     assert [(notice.uri, notice.is_gone) for notice in notices_of(document)] == expected
     assert not any(notice.ignored for notice in notices_of(document))
 
@@ -60,6 +68,7 @@ def test_what_happened_to_which_object(document: dict[str, Any], expected: list[
         (supabase("INSERT", new="shop/.emptyFolderPlaceholder"), "does not promise a picture"),
         (s3("ObjectRestore:Completed"), "created or removed"),
         (s3("ObjectTagging:Put"), "created or removed"),
+        (eventbridge("Object Tags Added"), "created or removed"),
         ({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "photos"}, "no object"),
     ],
 )
@@ -77,6 +86,7 @@ def test_what_is_nobodys_business_is_said_to_be(document: dict[str, Any], why: s
         "INSERT",
         {},
         {"Records": [1]},
+        {"source": "aws.s3", "detail-type": "Object Created"},
         {"Records": [{"eventName": "ObjectCreated:Put"}]},
         {"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": ""}, "object": {"key": "a"}}}]},
         supabase("INSERT", new="a.png", record={"name": "a.png"}),
@@ -95,7 +105,10 @@ json_values = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["Records", "s3", "bucket", "object", "key", "name", "type", "table", "record"]), inner
+            st.sampled_from(
+                ["Records", "s3", "bucket", "object", "key", "name", "type", "table", "record", "source", "detail"]
+            ),
+            inner,
         )
     ),
     max_leaves=12,

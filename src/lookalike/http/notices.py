@@ -1,7 +1,8 @@
-"""What storage says of its objects, read: Supabase's database webhooks, and Amazon S3's event notifications.
+"""What storage says of its objects, read: Supabase's database webhooks, Amazon S3's notifications and EventBridge events.
 
-Supabase: supabase.com/docs/guides/database/webhooks, "Payload", on the table storage.objects. Amazon:
-docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html, which MinIO and others speak as well.
+Supabase: supabase.com/docs/guides/database/webhooks, "Payload", on the table storage.objects. Amazon, below
+docs.aws.amazon.com/AmazonS3/latest/userguide: notification-content-structure.html, which MinIO and others speak as well,
+and ev-events.html, where keys are not percent-encoded.
 Loads nothing of the web framework.
 """
 
@@ -43,9 +44,11 @@ def notices_of(document: object) -> list[Notice]:
         return [_s3_notice(_object(record)) for record in fields["Records"]]
     if "table" in fields and "type" in fields:
         return list(_supabase_notices(fields))
+    if fields.get("source") == "aws.s3":
+        return [_eventbridge_notice(fields)]
     if "Event" in fields:
         return [Notice(_text(fields, "Event"), ignored="It tells of no object.")]
-    raise InputError("This is neither a webhook of Supabase's storage.objects nor an event notification of Amazon S3.")
+    raise InputError("This is neither a webhook of Supabase's storage.objects nor an event of Amazon S3.")
 
 
 def _s3_notice(record: Mapping[str, Any]) -> Notice:
@@ -53,9 +56,20 @@ def _s3_notice(record: Mapping[str, Any]) -> Notice:
     kind = what.removeprefix("s3:").partition(":")[0]
     if kind not in ("ObjectCreated", "ObjectRemoved"):
         return Notice(what, ignored="Only what is created or removed counts.")
-    entity = _object(record.get("s3"))
-    bucket, key = _text(_object(entity.get("bucket")), "name"), _text(_object(entity.get("object")), "key")
+    bucket, key = _bucket_and_key(_object(record.get("s3")))
     return _about(what, bucket, unquote_plus(key), is_gone=kind == "ObjectRemoved")
+
+
+def _eventbridge_notice(event: Mapping[str, Any]) -> Notice:
+    what = _text(event, "detail-type")
+    if what not in ("Object Created", "Object Deleted"):
+        return Notice(what, ignored="Only what is created or removed counts.")
+    bucket, key = _bucket_and_key(_object(event.get("detail")))
+    return _about(what, bucket, key, is_gone=what == "Object Deleted")
+
+
+def _bucket_and_key(entity: Mapping[str, Any]) -> tuple[str, str]:
+    return _text(_object(entity.get("bucket")), "name"), _text(_object(entity.get("object")), "key")
 
 
 def _supabase_notices(fields: Mapping[str, Any]) -> Iterator[Notice]:
