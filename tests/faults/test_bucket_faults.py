@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from lookalike.errors import (
     ImageError,
     InputError,
     LookalikeError,
+    MissingDependency,
     ProviderError,
     RateLimited,
     Refused,
@@ -327,3 +329,20 @@ def test_a_key_that_may_only_write_keeps_pictures(faulty: Faulty, client: Bucket
     faulty.answer = lambda handler: reply(handler, 403)
     with pytest.raises(Refused, match="cannot be written"):
         keeper.keep(noise(1), content="ab" * 32)
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://photos//a.jpg", "s3://photos/a/../b.jpg", "https://photos/a.jpg", "s3:///a.jpg", ""]
+)
+def test_what_is_no_name_of_an_object_is_refused(client: BucketClient, faulty: Faulty, uri: str) -> None:
+    """Nothing is asked: what the library would make of it is the name of another object."""
+    with pytest.raises(InputError):
+        client.read(uri, max_bytes=10)
+    assert faulty.n_requests == 0
+
+
+def test_without_its_library_a_bucket_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with every extra."""
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(MissingDependency, match=r"lookalike\[buckets\]"):
+        BucketClient(BucketSettings()).read("s3://photos/a.jpg", max_bytes=10)

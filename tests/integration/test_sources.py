@@ -183,13 +183,16 @@ def test_rows_that_nothing_tells_apart_are_told(shop: Shop) -> None:
 
 
 def test_a_table_that_shows_no_rows_removes_nothing(shop: Shop) -> None:
-    """That is what a role sees whom row-level security keeps out."""
+    """That is what a role sees whom row-level security keeps out; the warning says how to remove them all the same."""
     shop.add("a.png", data=noise(1))
     shop.index()
     shop.execute("DELETE FROM customer_photos")
     told = shop.index()
     assert told["items"] == 1
-    assert "lookalike forget postgresql://" in told["warnings"][0]
+    _, forget, place = told["warnings"][0].rpartition("lookalike forget ")
+    assert forget and place.startswith("postgresql://") and "not-asked-for" not in place
+    assert "Removed 1 items" in shop.run("forget", place, "--project", "ann").output
+    assert shop.items() == {}
 
 
 @pytest.mark.parametrize(

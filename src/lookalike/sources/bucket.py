@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from lookalike.errors import ImageError, InputError, MissingDependency, TooLarge, Unavailable
-from lookalike.sources.bucket_faults import translated
+from lookalike.sources.bucket_faults import UNASKABLE, translated
 from lookalike.sources.objects import SCHEMES, BucketSettings, ObjectName
 from lookalike.types import SourceObject
 
@@ -127,6 +127,8 @@ def _named(uri: str) -> ObjectName:
     name = ObjectName.of(uri)
     if name is None:
         raise InputError(f"is no object of a bucket ({', '.join(f'{scheme}://' for scheme in SCHEMES)}).", item=uri)
+    if name.key.startswith("/"):  # the library would leave it out, and ask for another object
+        raise InputError(UNASKABLE, item=uri)
     return name
 
 
