@@ -14,7 +14,7 @@ class Patience:
     """Exponential backoff, of which one half is left to chance, so that those that failed together do not come back so.
 
     Attributes:
-        attempts: How often an order is begun before it is dead; twelve take between a quarter and half of an hour.
+        attempts: How often an order is begun before it is dead; twelve take 23 to 47 minutes.
         base_s: The longest first pause, in seconds; each further one is twice as long ...
         cap_s: ... up to this.
         beat_s: How often a worker says that it lives.

@@ -15,7 +15,7 @@ from lookalike.queues.desk import PostgresDesk
 from lookalike.queues.feed import Feed
 from lookalike.queues.orders import OVERTAKEN, is_storable, lock_of, read, written
 from lookalike.queues.patience import Patience
-from lookalike.queues.tables import MIGRATION_TIMEOUT_S, STATUSES, Tables, connect
+from lookalike.queues.tables import MIGRATION_TIMEOUT_S, PATIENCE_S, STATUSES, Tables, connect
 from lookalike.secret import Secret
 from lookalike.types import IndexJob, JobState, Order
 
@@ -33,7 +33,7 @@ def open_queue(url: Secret) -> PostgresQueue:
         ConfigError: The address cannot be read.
         MissingDependency: psycopg or, to make the tables, procrastinate is not installed.
     """
-    return PostgresQueue(Tables(url).open())
+    return PostgresQueue(Tables(url, patience_s=PATIENCE_S).open())
 
 
 def open_feed(url: Secret, patience: Patience | None = None) -> Feed:
@@ -44,7 +44,7 @@ def open_feed(url: Secret, patience: Patience | None = None) -> Feed:
 
 def migrate(url: Secret) -> tuple[int, int]:
     """Make the tables of the queue or bring them up to date; the versions before and after. Raises as `open_queue`."""
-    database = connect(url, None, MIGRATION_TIMEOUT_S)
+    database = connect(url, None, timeout_s=MIGRATION_TIMEOUT_S)
     try:
         return database.run(lambda connection: schema.migrate(connection, database.place))
     finally:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from lookalike.errors import StoreError, StoreFull, StoreLocked, StoreReadOnly
-from lookalike.postgres import Answer, Database
+from lookalike.errors import StoreError, StoreFull, StoreLocked, StoreReadOnly, StoreUnavailable
+from lookalike.postgres import LOST, UNREACHABLE, Answer, Database
 from lookalike.queues import schema
 from lookalike.secret import Secret
 from lookalike.types import JobState
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from lookalike.postgres import Connection
 
 TIMEOUT_S = 30.0
+PATIENCE_S = 10.0
+"""How long who hands in an order waits for a server that starts again; a worker has patience of its own."""
+
 MIGRATION_TIMEOUT_S = 600.0
 CHANNEL = "procrastinate_queue_v1#lookalike"
 
@@ -27,14 +30,15 @@ STATUSES = {
 """What procrastinate calls them; the first is what we write."""
 
 _FULL, _DENIED, _BUSY = {"53100"}, {"42501", "25006"}, {"55P03", "40P01", "40001"}
+_GONE = {UNREACHABLE, LOST, "53300", "57P01", "57P02", "57P03"}
 
 
 class Tables:
     """The statements of one database, and connections to run them with."""
 
-    def __init__(self, url: Secret) -> None:
+    def __init__(self, url: Secret, *, patience_s: float = 0.0) -> None:
         self.sql: dict[str, str] = {}
-        self._database = connect(url, self._ensure, TIMEOUT_S)
+        self._database = connect(url, self._ensure, timeout_s=TIMEOUT_S, patience_s=patience_s)
 
     def open(self) -> Tables:
         """Itself, once the database has been reached and has the tables."""
@@ -66,9 +70,18 @@ class Tables:
         self.sql = schema.ensure(connection, self._database.place)
 
 
-def connect(url: Secret, prepare: Callable[[Connection], None] | None, timeout_s: float) -> Database:
+def connect(
+    url: Secret, prepare: Callable[[Connection], None] | None, *, timeout_s: float, patience_s: float = 0.0
+) -> Database:
     """Connections to the database of an index."""
-    return Database(url, setting="The address of the index", failed=_failed, prepare=prepare, timeout_s=timeout_s)
+    return Database(
+        url,
+        setting="The address of the index",
+        failed=_failed,
+        prepare=prepare,
+        timeout_s=timeout_s,
+        patience_s=patience_s,
+    )
 
 
 def _failed(place: str, reason: str, code: str) -> StoreError:
@@ -82,4 +95,6 @@ def _failed(place: str, reason: str, code: str) -> StoreError:
         return StoreReadOnly(sentence, store=place)
     if code in _BUSY:
         return StoreLocked(f"The queue in {place} is busy ({reason}). Try again.", store=place)
+    if code in _GONE:
+        return StoreUnavailable(f"The queue in {place} cannot be reached now: {reason}.", store=place)
     return StoreError(f"The queue in {place} failed: {reason}.", store=place)
