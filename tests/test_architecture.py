@@ -54,7 +54,7 @@ LADDER = {
         "changeover",
         "postgres",
     },
-    "transforms": {"image", "heic", "pixels", "tokens", "vectors", "confidence", "thumbnails"},
+    "transforms": {"image", "heic", "pixels", "tokens", "vectors", "confidence", "occlusion", "thumbnails"},
     "adapters": {"encoders", "providers", "cache", "metering", "queues", "store", "sources", "weights"},
     "pipeline": {
         "embed",
@@ -77,6 +77,7 @@ LADDER = {
         "bank",
         "search",
         "duplicates",
+        "explain",
         "batching",
         "workers",
     },

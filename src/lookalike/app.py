@@ -16,6 +16,7 @@ from lookalike import embed
 from lookalike.caches import cached
 from lookalike.config import Config
 from lookalike.environment import expanded
+from lookalike.errors import UnsupportedModel
 from lookalike.hosted import open_hosted, open_meters
 from lookalike.known import known_model
 from lookalike.places import Address, Place
@@ -331,3 +332,15 @@ class Embedder(embed.Embedder):
         if model is not None:
             config = replace(config, model=model)
         return cls(open_vectorizer(config, space=space, threads=threads))
+
+
+def open_for_new(config: Config | None) -> tuple[Config, Embedder]:
+    """The configuration with its model chosen, and that model: for a new index. UnsupportedModel if it sees nothing."""
+    config = config or Config.from_environ()
+    config = replace(config, model=choose_model(config))
+    embedder = Embedder.open(config=config)
+    if "image" not in embedder.tower.modalities:
+        raise UnsupportedModel(
+            f"{config.model} embeds no pictures, so there is nothing to index with it. Use {CLIP}.", model=config.model
+        )
+    return config, embedder

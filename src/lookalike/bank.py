@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from lookalike.files import keep
 from lookalike.query import QueryEmbedder
 from lookalike.spaces import digest_of
 from lookalike.types import Rows
+
+_ARTICLE = re.compile(r"^(a|an|the) ")
 
 
 def caption_bank(embedder: QueryEmbedder, folder: Path) -> Rows:
@@ -30,3 +34,9 @@ def caption_bank(embedder: QueryEmbedder, folder: Path) -> Rows:
         np.save(buffer, bank, allow_pickle=False)
         keep(path, buffer.getvalue())
     return bank
+
+
+@cache
+def concept_names() -> tuple[str, ...]:
+    """What each caption of the bank is about: "dog" of "a dog"."""
+    return tuple(_ARTICLE.sub("", caption) for caption in CAPTION_BANK)

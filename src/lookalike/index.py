@@ -15,7 +15,8 @@ from lookalike import app
 from lookalike.bank import caption_bank
 from lookalike.config import Config
 from lookalike.embed import ImageInput
-from lookalike.errors import InputError, UnsupportedModel
+from lookalike.errors import InputError
+from lookalike.explain import Explainer, Explanation, asked_of
 from lookalike.places import Place, place_of
 from lookalike.ports import Source
 from lookalike.query import Part, Query, QueryEmbedder, QueryMaker, require_item
@@ -84,13 +85,13 @@ class Index:
             StoreError: There is one at that place, or the folder cannot be written.
             ModelError: The model cannot be used, or embeds no pictures.
         """
-        config, embedder = cls._embedder_for_new(config)
+        config, embedder = app.open_for_new(config)
         return cls(app.create_store(place_of(path or config.index), embedder.space), config, embedder)
 
     @classmethod
     def in_memory(cls, *, config: Config | None = None) -> Index:
         """An empty index that is gone when it is closed: for trying out, and for tests."""
-        config, embedder = cls._embedder_for_new(config)
+        config, embedder = app.open_for_new(config)
         return cls(app.memory_store(embedder.space), config, embedder)
 
     @property
@@ -188,6 +189,16 @@ class Index:
             SpaceMismatch: The query is of another space.
         """
         return self._searcher.search(query, limit=limit, where=where, min_confidence=min_confidence)
+
+    def explain(self, item_id: str, parts: Sequence[Part] = (), *, project: str | None = None) -> Explanation:
+        """Why an item matches a query of these parts; with none, only what it is near to. See `lookalike.explain`."""
+        maker = QueryMaker(self._store, lambda: self.embedder, project or self._config.project)
+        return self.explainer.explain(self.item(item_id, project=project), asked_of(parts, maker))
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """What explains, to whoever makes vectors elsewhere."""
+        return Explainer(self._store, self._searcher)
 
     def ingest(
         self,
@@ -307,18 +318,6 @@ class Index:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @staticmethod
-    def _embedder_for_new(config: Config | None) -> tuple[Config, app.Embedder]:
-        config = config or Config.from_environ()
-        config = replace(config, model=app.choose_model(config))
-        embedder = app.Embedder.open(config=config)
-        if "image" not in embedder.tower.modalities:
-            raise UnsupportedModel(
-                f"{config.model} embeds no pictures, so there is nothing to index with it. Use {app.CLIP}.",
-                model=config.model,
-            )
-        return config, embedder
 
     def _target(self, project: str | None) -> Target:
         from lookalike.ingest import Target

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from lookalike.confidence import IMAGE_PRIOR, sample_confidence, text_confidence
 from lookalike.errors import InputError
 from lookalike.ports import Catalogue, VectorReader
-from lookalike.query import Query
-from lookalike.types import Filter, Hit, Hits, Rows, Scored
+from lookalike.query import Query, no_such_item
+from lookalike.types import Filter, Hit, Hits, Item, Rows, Scored
 
 SAMPLE_SIZE = 1024
 """How many pictures of the collection stand for the rest: the mean's error is 3 % of a standard deviation."""
@@ -69,7 +69,7 @@ class Searcher:
         where = where or Filter()
         scored, considered = self._store.search(query.vector, limit=limit + len(query.exclude), where=where)
         kept = [found for found in scored if (found.item.project, found.item.id) not in query.exclude][:limit]
-        kept, confidences = self._confidences(query, kept, lambda: self._background(where, considered))
+        kept, confidences = self._confidences(query, kept, lambda: self.background(where, considered))
         hits = tuple(
             Hit(item=found.item, similarity=found.similarity, confidence=confidence)
             for found, confidence in zip(kept, confidences, strict=True)
@@ -83,6 +83,24 @@ class Searcher:
             approximation=query.approximation,
         )
 
+    def judge(self, queries: Sequence[Query], item: Item, *, where: Filter) -> list[Hit]:
+        """One item against each of several queries, as a search among `where` would tell of it.
+
+        Raises:
+            SpaceMismatch: A query is of another space.
+            ItemNotFound: Its vector has been given back in the meantime.
+        """
+        rows, _ = self._store.vectors([item.content])
+        if not len(rows):
+            raise no_such_item(item.project, item.id)
+        hits = []
+        for query in queries:
+            self._store.space.require(query.space, doing="Explaining")
+            similarity = float(np.einsum("d,d->", rows[0], query.vector))
+            sure = self._sure(query, np.array([similarity]), rows, lambda: self.background(where))
+            hits.append(Hit(item=item, similarity=similarity, confidence=float(sure[0])))
+        return hits
+
     def _confidences(
         self, query: Query, scored: list[Scored], background: Callable[[], Rows]
     ) -> tuple[list[Scored], list[float]]:
@@ -93,29 +111,33 @@ class Searcher:
         # A content may have been removed, and its vector given back, since it was found.
         alive = [found for found in scored if found.item.content in row_of]
         vectors, similarities = rows[[row_of[found.item.content] for found in alive]], _similarities(alive)
+        return alive, self._sure(query, similarities, vectors, background).tolist()
+
+    def _sure(
+        self, query: Query, similarities: NDArray[np.float64], vectors: Rows, background: Callable[[], Rows]
+    ) -> NDArray[np.float64]:
         if query.kind == "text":
-            confidences = text_confidence(similarities, self._bank, vectors)
-        else:
-            sample, prior = background(), query.prior or IMAGE_PRIOR
-            confidences = sample_confidence(similarities, vectors, query=query.vector, sample=sample, prior=prior)
-        return alive, [float(value) for value in confidences]
+            return text_confidence(similarities, self.bank, vectors)
+        sample, prior = background(), query.prior or IMAGE_PRIOR
+        return sample_confidence(similarities, vectors, query=query.vector, sample=sample, prior=prior)
 
     @cached_property
-    def _bank(self) -> Rows:
+    def bank(self) -> Rows:
+        """(m, dim) unit vectors of `confidence.CAPTION_BANK`; made when they are first asked for."""
         return self._make_bank()
 
-    def _background(self, where: Filter, considered: int) -> Rows:
-        """A sample of the collection, drawn again when that has changed by more than a fifth.
+    def background(self, where: Filter, considered: int | None = None) -> Rows:
+        """(m, dim) a sample of the collection, drawn again when that has changed by more than a fifth.
 
         Of a project that is apart it is a sample of the project: enough confidences tell what the pictures are like
-        that they were compared with.
+        that they were compared with. `considered` is how many items pass the filter, where that is known.
         """
         project = where.project if where.apart else None
         with self._lock:
             sample, drawn_of = self._samples.get(project, (None, 0))
             if sample is not None:
                 self._samples.move_to_end(project)
-        n_items = self._store.n_items if project is None else considered
+        n_items = self._store.n_items if project is None else drawn_of if considered is None else considered
         is_known = project is None or not where.metadata  # what a filter lets through says nothing of the whole
         if sample is None or (is_known and abs(n_items - drawn_of) * 5 > drawn_of):
             _, sample = self._store.sample(SAMPLE_SIZE, seed=0, project=project)

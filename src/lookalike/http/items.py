@@ -154,18 +154,7 @@ async def thumbnail(
     tag = f"{item.content}-{side_px}"
     if _is_known(request, tag):
         return _unchanged(tag)
-    thumbnails, pictures, max_bytes = collection.thumbnails, collection.pictures, collection.config.max_bytes
-    data = await collection.read(lambda: thumbnails.kept(item.content, side_px), until=until)
-    if data is None:
-        data = await collection.draw(
-            lambda: thumbnails.make(
-                lambda: read_original(item, pictures, max_bytes=max_bytes),
-                item.content,
-                side_px,
-                item=item.id,
-            ),
-            until=until,
-        )
+    data = await small_copy(item, side_px, collection, until=until)
     return Response(data, media_type="image/webp", headers=_headers(tag))
 
 
@@ -186,6 +175,20 @@ async def one_item(
 
 # What is below an item comes first: a path of any length fits the item's own route.
 router.routes[:0] = below.routes
+
+
+async def small_copy(item: Item, side_px: int, collection: Collection, *, until: float) -> bytes:
+    """The thumbnail of an item, kept from before or made now; errors as of `thumbnails.make` and `open_original`."""
+    thumbnails, pictures, max_bytes = collection.thumbnails, collection.pictures, collection.config.max_bytes
+    data = await collection.read(lambda: thumbnails.kept(item.content, side_px), until=until)
+    if data is not None:
+        return data
+    return await collection.draw(
+        lambda: thumbnails.make(
+            lambda: read_original(item, pictures, max_bytes=max_bytes), item.content, side_px, item=item.id
+        ),
+        until=until,
+    )
 
 
 async def _found(item_id: str, options: ItemOptions, collection: Collection, caller: Caller, until: float) -> Item:

@@ -151,14 +151,14 @@ async def _json_question(request: Request, settings: ServeSettings) -> Question:
         raise InputError(f"Put {alone[0]!r} into a part of 'query', or leave 'query' out.")
     named = {"": asked} if asked.query is None else {f"query[{n}]": part for n, part in enumerate(asked.query)}
     return Question(
-        parts=await off_loop(len(body), lambda: [_part(part, name, settings) for name, part in named.items()]),
+        parts=await off_loop(len(body), lambda: [part_of(part, name, settings) for name, part in named.items()]),
         limit=asked.limit,
         where=Filter(project=asked.project, metadata=asked.where),
         min_confidence=asked.min_confidence,
     )
 
 
-def _part(asked: QueryPart, name: str, settings: ServeSettings) -> Part:
+def part_of(asked: QueryPart, name: str, settings: ServeSettings) -> Part:
     """One part; errors have its name, and that of the field where one is to blame."""
     fields = {"text": asked.text, "image": asked.image, "item": asked.item, "vector": asked.vector}
     given = [field for field, value in fields.items() if value is not None]

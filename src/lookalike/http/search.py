@@ -86,8 +86,8 @@ async def _find(question: Question, request: Request, asker: Asker) -> Found:
     collection = asker.shared.index
     await collection.require(until=asker.until)
     begun = time.monotonic()
-    parts = await _embedded(question.parts, asker)
-    embedded = time.monotonic()
+    parts = await embedded(question.parts, asker)
+    looked = time.monotonic()
     hits = await collection.ask(
         lambda view: view.find(
             view.query(parts, project=question.where.project),
@@ -99,11 +99,11 @@ async def _find(question: Question, request: Request, asker: Asker) -> Found:
         until=asker.until,
     )
     found = time.monotonic()
-    asker.shared.metrics.observe("search", found - embedded)
-    return _answer(hits, request, {"embed": embedded - begun, "search": found - embedded, "total": found - begun})
+    asker.shared.metrics.observe("search", found - looked)
+    return _answer(hits, request, {"embed": looked - begun, "search": found - looked, "total": found - begun})
 
 
-async def _embedded(parts: Sequence[Part], asker: Asker) -> list[Part]:
+async def embedded(parts: Sequence[Part], asker: Asker) -> list[Part]:
     """The parts, with words and pictures turned into vectors by the service."""
     wanted = [number for number, part in enumerate(parts) if part.text is not None or part.image is not None]
     jobs = [_job(parts[number], f"query[{number}]" if len(parts) > 1 else "", asker) for number in wanted]
@@ -123,10 +123,10 @@ def _job(part: Part, name: str, asker: Asker) -> Job:
     return Job(modality="image", payload=part.image, item=name, caller=asker.caller.name, deadline=asker.until)
 
 
-def _query_of(embedded: Embedded, part: Part) -> queries.Query:
+def _query_of(found: Embedded, part: Part) -> queries.Query:
     kind: QueryKind = "image" if part.text is None else "text"
-    warnings = [embedded.warning] if embedded.warning else []
-    return queries.made_query(embedded.vector, embedded.tower, kind, warnings=warnings)
+    warnings = [found.warning] if found.warning else []
+    return queries.made_query(found.vector, found.tower, kind, warnings=warnings)
 
 
 def _answer(hits: Hits, request: Request, seconds: Mapping[str, float]) -> Found:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lookalike.errors import InputError
+from lookalike.explain import Asked, Explanation, Piece
 from lookalike.http.keys import Caller
 from lookalike.query import Part, Query, no_such_item
 from lookalike.spaces import Space
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 MAX_WALKED = 20_000
 """So many of the newest items are read again for each page, where a key is for some projects."""
+
+Rests = tuple[tuple[Piece, Query], ...]
+Told = tuple[Item, Explanation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,25 @@ class View:
             return Hits(hits=(), considered=0, space=space, warnings=query.warnings, approximation=query.approximation)
         where = replace(where, project=project, apart=self.caller.projects is not None)
         return self.index.find(query, limit=limit, where=where, min_confidence=min_confidence)
+
+    def explain(
+        self, name: tuple[str, str | None], parts: Sequence[Part], rests: Mapping[int, Rests], *, project: str | None
+    ) -> Told:
+        """Why an item matches a query, and the item; see `lookalike.explain`. ItemNotFound if there is none.
+
+        Args:
+            name: The item's id, and its project.
+            parts: What the query is composed of, none of them words or pictures any more.
+            rests: Of those that were words, by their place: each word, and the query of the others.
+            project: The project that was searched.
+        """
+        item = self.item(name[0], project=name[1])
+        asked = [
+            Asked(query=self.query([replace(part, weight=1.0)], project=project), weight=part.weight, without=without)
+            for part, without in ((part, rests.get(place, ())) for place, part in enumerate(parts))
+        ]
+        where = Filter(project=self.caller.project_of(project), apart=self.caller.projects is not None)
+        return item, self.index.explainer.explain(item, asked, where=where)
 
     def _placed(self, part: Part, project: str | None) -> Part:
         """A part that asks with an item, with the project that this is in."""
