@@ -178,8 +178,11 @@ def test_a_switch_is_refused_while_items_are_missing(index: Place) -> None:
     assert found(index) == names("before")
     assert switch(index, number, allow_missing=True) == N + 1
     assert found(index) == {}
-    assert switch(index, 1, allow_missing=True) >= 0
+    assert fill_up(index, 1, BEFORE).n_behind == 0, "nothing is taken for deleted"
+    assert switch(index, 1, allow_missing=True) == 0
     assert found(index) == names("before")
+    with pytest.raises(StoreError, match=rf"^{N + 1} items "):  # it was searched once, and lacks them still
+        switch(index, number)
 
 
 def test_what_came_meanwhile_is_brought_over_by_another_fill(index: Place, pictures: Path) -> None:

@@ -63,10 +63,13 @@ class EmbeddedSpaces:
                 return 0
             # A walk over all items goes first, while others still may write; then only what came meanwhile counts.
             self._require_whole(before.current, number, allow_missing=allow_missing)
-            with open_store(self.folder, write=True), open_beside(self.folder, number):
+            with open_store(self.folder, write=True) as source, open_beside(self.folder, number) as target:
                 n = self._require_whole(before.current, number, allow_missing=allow_missing)
-                if not n:
-                    _note(self.folder, number, before.current)  # for the way back; nobody writes just now
+                if n:  # what stays behind goes on record, or a fill of the way back would take it for deleted
+                    n = bring_over(source, target, {})
+                else:  # for the way back: what this space has beside all of the current one's, that one once lacked
+                    n_extra = target.n_items - source.n_items
+                    _note(self.folder, number, before.current, n_behind=n_extra)
                 pointer.write(self.folder, replace(before, current=number))
         return n
 

@@ -67,9 +67,11 @@ def bring_over(source: EmbeddedStore, target: EmbeddedStore, reasons: Mapping[st
             target.add(ready, [], np.empty((0, target.space.dim), np.float32))
         # One that was there as another picture must not go on being found by what it was.
         target.delete([*_gone(source, pairs), *map(_key, left)])
-        if left:
-            target.ledger.record(_failure(item, reasons) for item in left)
-            behind.update(map(_key, left))
+        told = _left_behind(target.ledger, left)  # and maybe why
+        target.ledger.record(
+            _failure(item, reasons) for item in left if item.content in reasons or _key(item) not in told
+        )
+        behind.update(map(_key, left))
     _bring_ledger(source.ledger, target.ledger, behind)
     return len(behind)
 

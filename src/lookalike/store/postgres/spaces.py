@@ -82,29 +82,32 @@ class PostgresSpaces:
         Writers wait for the moment of the switch, and searches for nothing. Items are looked at before, if they may
         have changed since that was done last; with `allow_missing` after it, so that a way back takes no time.
         """
-        before = self.current()
-        if number == before:
+        if number == self.current():
             return 0
-        n = 0 if allow_missing else self._require_whole(number)
+        if not allow_missing:
+            self._require_whole(number)
 
-        def change(connection: Connection) -> None:
+        def change(connection: Connection) -> bool:
+            asked = {"space": number}
             connection.execute(_STORE["lock_compacting"])
             schema.read_bound(connection, self._database.place, number)
-            if not allow_missing and not _is_whole(connection, number):
+            is_whole = _is_whole(connection, number)
+            if not is_whole and not allow_missing:  # somebody has written since it was looked at
                 self._refuse(_n_bare(connection, number), number)
-            connection.execute(_SQL["switch"], {"space": number})
+            if not is_whole and allow_missing:
+                connection.execute(_SQL["note_gaps"], asked)
+            connection.execute(_SQL["note_way_back"], asked)
+            connection.execute(_SQL["switch"], asked)
+            return is_whole or not allow_missing
 
-        self._change(change)
-        self._run(lambda connection: _note_whole(connection, of=number, space=before))
-        return self._run(lambda connection: _n_bare(connection, number)) if allow_missing else n
+        return 0 if self._change(change) else self._run(lambda connection: _n_bare(connection, number))
 
-    def _require_whole(self, number: int) -> int:
-        """StoreError unless every item has a vector in this space; 0."""
+    def _require_whole(self, number: int) -> None:
+        """StoreError unless every item has a vector in this space."""
         self._run(lambda connection: schema.read_bound(connection, self._database.place, number))
         if not self._run(lambda connection: _is_whole(connection, number)):
             current = self.current()
             self._refuse(self._run(lambda connection: _note_whole(connection, of=current, space=number)), number)
-        return 0
 
     def _refuse(self, n: int, number: int) -> None:
         if n:

@@ -19,7 +19,8 @@ SELECT space, identity, precision, space = (SELECT space FROM lookalike_index),
 FROM lookalike_spaces ORDER BY space
 
 -- insert_space --
-INSERT INTO lookalike_spaces (dim, identity, precision) VALUES (%(dim)s, %(identity)s, %(precision)s) RETURNING space
+INSERT INTO lookalike_spaces (dim, identity, precision, whole_at)
+VALUES (%(dim)s, %(identity)s, %(precision)s, NULL) RETURNING space
 
 -- make_beside --
 -- Made by itself and then attached: as a partition from the start, it would wait for all searches and hold up new ones.
@@ -62,6 +63,16 @@ WHERE other.space = %(space)s::smallint AND searched.space = (SELECT space FROM 
 
 -- note_whole --
 UPDATE lookalike_spaces SET whole_of = %(of)s::smallint, whole_at = %(at)s WHERE space = %(space)s::smallint
+
+-- note_way_back --
+-- The space that was searched until now has a vector of every item if it had when it came to be searched.
+UPDATE lookalike_spaces SET
+  whole_of = %(space)s::smallint,
+  whole_at = whole_at * 0 + (SELECT version FROM lookalike_spaces WHERE space = %(space)s::smallint)
+WHERE space = (SELECT space FROM lookalike_index)
+
+-- note_gaps --
+UPDATE lookalike_spaces SET whole_at = NULL WHERE space = %(space)s::smallint
 
 -- keep_space --
 -- Until the end of the transaction, it is not dropped.
