@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,17 @@ from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import ModelNotFound
 from lookalike.http import following
 from lookalike.http.collection import Collection
+from lookalike.http.feeding import Feeding
 from lookalike.http.following import Follower
+from lookalike.http.intake import Intake
+from lookalike.http.opening import open_queue
 from lookalike.ingest import Ingest, Target
 from lookalike.metrics import Metrics
 from lookalike.service import Served
 from lookalike.sources.folder import FolderSource
 from lookalike.sources.pictures import PictureFinder
+from lookalike.sources.uploads import FolderKeeper
+from lookalike.working import Lending
 from tests.pictures import picture, write
 from tests.serving import START_S, InlineService, Running, serving
 
@@ -121,9 +127,13 @@ def running(place: Path) -> Iterator[tuple[Running, list[Closable]]]:
     """The service, with the model of the first space."""
     service = Closable(EMBEDDERS["before"])
     config = replace(Config.from_environ(), index=place)
+    stopping = threading.Event()
+    lending = Lending(partial(open_store, place, write=True), stopping)
     with (
         closing(Collection(config, service, number=1)) as collection,
-        serving(service, index=collection) as started,
+        closing(Feeding(place, config, lending=lending, recorder=Metrics(), stopping=stopping)) as feeding,
+        closing(Intake(partial(open_queue, place), FolderKeeper(place / "uploads"), lending, feeding.wake)) as intake,
+        serving(service, index=collection, intake=intake, feeding=feeding) as started,
     ):
         yield started, [service]
 
@@ -185,8 +195,31 @@ def test_a_request_keeps_the_pair_that_it_began_with(running: tuple[Running, lis
         with current.lent() as second:
             assert (first, second) == (before, other)
         assert not current.wait_unused(before, 0)
-    assert current.wait_unused(before, 0)
+    assert current.wait_unused(before, START_S)  # the one that asked whether the service is there may still be ending
     current.swap(before)
+
+
+def test_what_is_handed_in_is_found_before_and_after_a_switch(
+    running: tuple[Running, list[Closable]], follow: Callable[..., Following]
+) -> None:
+    """Orders are done with the model of the space that is searched: the same service goes on with the new one."""
+    followed = follow(*running)
+    client = followed.running.client
+
+    def state(job: int) -> str:
+        return str(client.get(f"/jobs/{job}").json()["state"])
+
+    def found(colour: str) -> bool:
+        answer = client.post("/search/images", files={"image": picture(colour)}).json()
+        return bool(answer["hits"][0]["item"]["id"] == f"{colour}.png")
+
+    for number, colour in ((1, "purple"), (2, "orange")):
+        with open_spaces(followed.place) as spaces:
+            spaces.switch(number, allow_missing=True)
+        wait_for(lambda number=number: followed.search()["model"] == ("before", "after")[number - 1])  # type: ignore[misc]
+        (job,) = client.post("/items", files={"image": (f"{colour}.png", picture(colour))}).json()["jobs"]
+        wait_for(lambda job=job: state(job["job"]) == "done")  # type: ignore[misc]
+        assert found(colour)
 
 
 def test_a_model_that_cannot_be_opened_leaves_the_old_one_answering(

@@ -1,8 +1,8 @@
 """What storage says of its objects, read: Supabase's database webhooks, Amazon S3's notifications and EventBridge events.
 
 Supabase: supabase.com/docs/guides/database/webhooks, "Payload", on the table storage.objects. Amazon, below
-docs.aws.amazon.com/AmazonS3/latest/userguide: notification-content-structure.html, which MinIO and others speak as well,
-and ev-events.html, where keys are not percent-encoded.
+docs.aws.amazon.com/AmazonS3/latest/userguide: notification-content-structure.html, which MinIO and others speak too, and
+ev-events.html (EventBridge), where keys are not percent-encoded.
 Loads nothing of the web framework.
 """
 
