@@ -1,4 +1,4 @@
-"""What storage says of its objects, read: Supabase's database webhooks, Amazon S3's notifications and EventBridge events.
+"""What storage says of its objects, read: Supabase's database webhooks, Amazon S3's notifications and events.
 
 Supabase: supabase.com/docs/guides/database/webhooks, "Payload", on the table storage.objects. Amazon, below
 docs.aws.amazon.com/AmazonS3/latest/userguide: notification-content-structure.html, which MinIO and others speak too, and
