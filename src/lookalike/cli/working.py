@@ -25,7 +25,6 @@ from lookalike.config import Config
 from lookalike.http import logs
 from lookalike.index import Index
 from lookalike.places import Address
-from lookalike.ports import Recorder
 from lookalike.service import open_service
 from lookalike.spaces import Modality, Space
 from lookalike.transfer import open_pictures
@@ -104,7 +103,7 @@ def _embedding(config: Config, space: Space, stopping: Event) -> Iterator[Callab
         service.close(drain_s=0)
 
 
-class _Nobody(Recorder):
+class _Nobody:
     """Takes the figures of a service that nobody asks for any."""
 
     def observe(self, stage: str, seconds: float, *, modality: Modality | None = None) -> None:
