@@ -69,7 +69,7 @@ JOIN {items} AS item ON {same_key}
 SELECT project::text, id::text
 FROM unnest(%(projects)s::{project_type}[], %(ids)s::{id_type}[]) AS key (key_project, key_id)
 JOIN {rows} AS item ON {same_key}
-WHERE vector IS NOT NULL ORDER BY 1, 2 FOR UPDATE OF item
+WHERE vector IS NOT NULL ORDER BY project::text COLLATE "C", id::text COLLATE "C" FOR UPDATE OF item
 
 -- vectors_of_keys --
 SELECT {content}, vector
@@ -88,6 +88,13 @@ SELECT {content}, vector FROM {items} AS item WHERE {content} = ANY(%(contents)s
 -- walk --
 SELECT {columns} FROM {items} AS item WHERE {where}
 ORDER BY project::text COLLATE "C", id::text COLLATE "C"
+
+-- page --
+WITH page AS MATERIALIZED (
+  SELECT * FROM {items} AS item WHERE {where}
+  ORDER BY project::text COLLATE "C", id::text COLLATE "C" LIMIT %(limit)s OFFSET %(start)s
+)
+SELECT {columns} FROM page ORDER BY project::text COLLATE "C", id::text COLLATE "C"
 
 -- sample --
 -- In the order of a hash, in which rows of one content stand together.

@@ -28,7 +28,7 @@ class Column:
     Attributes:
         name: Its name.
         kind: The server's name of its type ("text", "int8", "uuid", "vector"); of a domain, that below.
-        type: The type as SQL, without a length.
+        type: The type without a length, as SQL of a statement with parameters.
         modifier: The type's length where that is said; of vectors their number of numbers, -1 if any will do.
         is_nullable: Whether it may be null.
         has_default: Whether the database fills it in where nothing is said.
@@ -96,7 +96,7 @@ def relation(connection: Connection, name: str) -> Relation | None:
         return None
     rows = connection.execute(_SQL["columns"], {"oid": found[0]}).fetchall()
     keys = connection.execute(_SQL["keys"], {"oid": found[0]}).fetchall()
-    columns = {row[0]: Column(*row) for row in rows}
+    columns = {name: Column(name, kind, type_.replace("%", "%%"), *rest) for name, kind, type_, *rest in rows}
     oid, where, own_name, kind = found
     return Relation(oid, where, own_name, kind, columns, frozenset(frozenset(key) for (key,) in keys))
 

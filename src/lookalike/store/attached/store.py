@@ -25,7 +25,7 @@ from lookalike.store.attached.contents import Contents
 from lookalike.store.attached.finding import AttachedFinder
 from lookalike.store.attached.rows import N_COLUMNS, item_of, unit_rows
 from lookalike.store.faults import speaking
-from lookalike.store.pages import paged
+from lookalike.store.pages import number_in
 from lookalike.store.postgres.finding import TIMEOUT_S
 from lookalike.store.postgres.ledger import PostgresLedger
 from lookalike.store.postgres.store import LONG_TIMEOUT_S, PAGE
@@ -167,7 +167,14 @@ class AttachedStore:
 
     def newest(self, where: Filter, *, limit: int, after: str = "") -> tuple[list[Item], str]:
         """Items that pass, by (project, id): a table does not say when they came; see ports.Catalogue."""
-        return paged(self.items(where), limit=limit, after=after)
+        start, condition = number_in(after, default=0), self._shape.condition(where)
+        if condition is None:
+            return [], ""
+        sql, asked = condition
+        rows = self._rows("page", {**asked, "limit": limit + 1, "start": start}, where=sql)
+        items = [item_of(row, self._shape) for row in rows[:limit]]
+        self._contents.note(items)
+        return items, str(start + limit) if len(rows) > limit else ""
 
     def sample(self, n: int, *, seed: int, project: str | None = None) -> tuple[list[str], Rows]:
         """At most n contents in use, drawn evenly, and their vectors; see ports.Catalogue."""

@@ -47,6 +47,7 @@ def add(
     Raises:
         InputError: An item has no vector, or cannot be a row of this table; it is named.
     """
+    _wait(connection, shape)
     rows = sorted((_row(shape, item, vectors) for item in items), key=lambda row: (row["project"] or "", row["id"]))
     left = {(row["project"], row["id"]): row for row in rows}
     while left:
@@ -68,6 +69,7 @@ def delete(connection: Connection, shape: Shape, keys: Sequence[Key]) -> int:
     columns, places = key_columns(shape, keys)
     if not places:
         return 0
+    _wait(connection, shape)
     doomed = connection.execute(shape.statement("lock"), columns).fetchall()
     asked = {"projects": [row[0] for row in doomed], "ids": [row[1] for row in doomed]}
     names = _table_names(shape)
@@ -120,6 +122,11 @@ def _no_key(shape: Shape, item: Item) -> str:
         )
     where = "" if shape.project is None else f", or its project is none for {shape.project.name} ({shape.project.type})"
     return f"Its id cannot be kept in column {shape.id.name} ({shape.id.type}){where}."
+
+
+def _wait(connection: Connection, shape: Shape) -> None:
+    """Wait until nobody else of lookalike writes into this table; until the end of the transaction others wait."""
+    connection.execute(_SQL["wait"], {"oid": shape.tables.items.oid})
 
 
 def _locked(connection: Connection, shape: Shape, rows: Sequence[_Values]) -> list[tuple[str | None, str]]:

@@ -1,8 +1,13 @@
+-- wait --
+-- One of lookalike's writers at a time: which rows are there, and which have to be made, shows only on the way, so that
+-- two could each hold what the other needs. Of the transaction, not of the session: see store.sql.
+SELECT pg_advisory_xact_lock((7813962::bigint << 32) + %(oid)s::bigint)
+
 -- lock_rows --
 SELECT {own_project}, new_project::text, old.{id}::text FROM {items} AS old
 JOIN unnest(%(projects)s::{project_type}[], %(ids)s::{id_type}[]) AS new (new_project, new_id)
 ON old.{id} = new_id AND {same_project}
-ORDER BY old.{id} FOR UPDATE OF old
+ORDER BY old.{id}::text COLLATE "C" FOR UPDATE OF old
 
 -- update --
 UPDATE {items} AS old SET {updates} FROM unnest({arrays}) AS new ({roles}) WHERE {same}
