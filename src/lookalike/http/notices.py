@@ -1,7 +1,7 @@
 """What storage says of its objects, read: Supabase's database webhooks, Amazon S3's notifications and events.
 
 Supabase: supabase.com/docs/guides/database/webhooks, "Payload", on the table storage.objects. Amazon, below
-docs.aws.amazon.com/AmazonS3/latest/userguide: notification-content-structure.html, which MinIO and others speak too, and
+docs.aws.amazon.com/AmazonS3/latest/userguide: notification-content-structure.html, which MinIO speaks too, and
 ev-events.html (EventBridge), where keys are not percent-encoded.
 Loads nothing of the web framework.
 """
