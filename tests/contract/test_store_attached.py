@@ -395,24 +395,27 @@ def test_partitions_and_views_are_searched(attach: Callable[..., AttachedStore],
         assert ids(view, rows[5], limit=1) == ["5"]
 
 
-def test_what_a_user_may_not_do_is_told(attach: Callable[..., AttachedStore], url: Secret) -> None:
+@pytest.fixture
+def reader(url: Secret) -> Iterator[str]:
+    """A role that may look into the place of the tables, and nothing else."""
+    name = f"reader_{uuid.uuid4().hex}"
+    ((schema,),) = sql(url, f"CREATE ROLE {name}", "SELECT current_schema")
+    sql(url, f"GRANT USAGE ON SCHEMA {schema} TO {name}")
+    yield name
+    sql(url, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+
+
+def test_what_a_user_may_not_do_is_told(attach: Callable[..., AttachedStore], url: Secret, reader: str) -> None:
     """A role that may only read finds, and is told that it does not write; one that may not read is told too."""
     rows = rows_of(1)
-    attach(
-        PLAIN,
-        f"CREATE TABLE photos (id int PRIMARY KEY, embedding vector({DIM}))",
-        f"{INSERT} (1, {literal(rows[0])})",
-        "DO $$ BEGIN CREATE ROLE reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
-        "DO $$ BEGIN EXECUTE 'GRANT USAGE ON SCHEMA ' || current_schema || ' TO reader'; END $$",
-        "GRANT SELECT ON photos TO reader",
-    )
-    sql(url, "GRANT SELECT ON lookalike_attached, lookalike_schema TO reader")
-    address = Address(url.reveal().replace("//postgres:", "//reader:")).at("photos")
-    with open_store(address) as store:
+    table = f"CREATE TABLE photos (id int PRIMARY KEY, embedding vector({DIM}))"
+    attach(PLAIN, table, f"{INSERT} (1, {literal(rows[0])})")
+    sql(url, f"GRANT SELECT ON photos, lookalike_attached, lookalike_schema TO {reader}")
+    with open_store(Address(f"{url.reveal()}%20-crole%3D{reader}").at("photos")) as store:
         assert ids(store, rows[0]) == ["1"]
         with pytest.raises(StoreReadOnly, match="photos"):
             store.add([Item(id="2", content=sha(2))], [sha(2)], rows)
-        sql(url, "REVOKE SELECT ON photos FROM reader")
+        sql(url, f"REVOKE ALL ON photos FROM {reader}")
         with pytest.raises(StoreError, match="permission denied"):
             store.search(rows[0], limit=1, where=ALL)
 
