@@ -15,6 +15,7 @@ from lookalike.http.deadlines import Deadline
 from lookalike.http.examples import ADD_ITEMS
 from lookalike.http.intake import Taken
 from lookalike.http.items import ItemOptions
+from lookalike.http.jobs import off_loop
 from lookalike.http.keys import Caller
 from lookalike.http.ordered import Writing
 from lookalike.http.orders import Handed, NewItemOptions, read_orders
@@ -112,7 +113,9 @@ async def order_all(
         fetcher=shared.fetcher,
         buckets=shared.buckets,
     )
-    found = await shared.intake.take([admission.admit(one) for one in pictures], until=until)
+    n_bytes = sum(len(one.data) for one in pictures if isinstance(one.data, bytes))
+    admitted = await off_loop(n_bytes, lambda: [admission.admit(one) for one in pictures])
+    found = await shared.intake.take(admitted, until=until)
     n_taken = sum(isinstance(entry, Taken) for entry in found)
     shared.metrics.count("ordered", n_taken)
     shared.metrics.count("refused", len(found) - n_taken)
