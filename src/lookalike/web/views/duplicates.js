@@ -71,15 +71,17 @@ export function duplicates(root, page, { count }) {
   function picture(item) {
     const n = hits.push(asHit(item)) - 1;
     const img = el("img", { alt: "", decoding: "async" });
-    const path = thumbnailPath(item, 256);
-    const button = el("button", { type: "button", className: "picture", "aria-label": nameOf(item), onclick: () => page.open(item) }, path ? img : icon("picture"));
+    const small = thumbnailPath(item, 256);
+    const button = el("button", { type: "button", className: "picture", "aria-label": nameOf(item), onclick: () => page.open(item) }, small ? img : icon("picture"));
     button.onfocus = () => (gallery.current = n);
     buttons.push(button);
     img.onload = () => img.classList.add("ready");
     img.onerror = () => img.replaceWith(icon("picture"));
-    if (path) ends.push(showPicture(img, path));
-    const where = el("span", { className: "where", textContent: item.uri || item.id, dir: "ltr", title: item.uri || item.id });
-    return el("li", {}, button, where, el("span", { className: "quiet", textContent: item.project, dir: "auto" }));
+    if (small) ends.push(showPicture(img, small));
+    const path = item.uri || item.id;
+    const folder = path.split("/").slice(0, -1).join("/");
+    const line = (text, className) => el("span", { className, textContent: text, dir: "auto", title: path });
+    return el("li", {}, button, line(nameOf(item), "where"), line([item.project, folder].filter(Boolean).join(" · "), "where quiet"));
   }
 
   function clear() {

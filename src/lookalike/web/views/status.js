@@ -4,6 +4,7 @@ import { getJson, postJson } from "../api.js";
 import { el } from "../dom.js";
 import { locale, number, percent, t } from "../strings.js";
 import { chart } from "./chart.js";
+import { reasonOf } from "./uploads.js";
 
 const EVERY_MS = 2000;
 const N = 90; // three minutes
@@ -51,7 +52,7 @@ export function open(root, page) {
   }
 
   function draw(figures, now) {
-    const some = [ready(figures), index(figures.index)];
+    const some = [ready(figures), index(figures.index, figures.space)];
     if (figures.stages) some.push(rates(figures, now), queue(figures.queue, figures.jobs), stages(figures.stages), hosted(figures.hosted_today), events(figures.events));
     panels.replaceChildren(...some.filter(Boolean));
     before = { figures, now };
@@ -106,7 +107,7 @@ export function open(root, page) {
   }
 
   function dead(job) {
-    const about = el("div", { className: "about" }, el("strong", { textContent: job.id, dir: "auto" }), el("span", { className: "reason", textContent: job.reason, dir: "auto" }));
+    const about = el("div", { className: "about" }, el("strong", { textContent: job.id, dir: "auto" }), el("span", { className: "reason", textContent: reasonOf(job), dir: "auto" }));
     const facts = el("span", { className: "quiet", textContent: `${job.project} · ${new Date(job.changed_s * 1000).toLocaleString(locale())}`, dir: "auto" });
     about.append(facts);
     return el("li", {}, about, el("button", { type: "button", className: "plain", textContent: t("replay"), "aria-label": `${t("replay")}: ${job.id}`, onclick: () => replay([job]) }));
@@ -172,14 +173,14 @@ function ready(figures) {
   ]));
 }
 
-function index(held) {
+function index(held, space) {
   if (!held) return panel("index", el("p", { className: "quiet", textContent: t("noIndex") }));
   return panel("index", el("p", { className: "big", textContent: t("holds", { n: held.items }) }), facts([
     [t("contents"), held.contents === undefined ? "" : number(held.contents)],
     [t("byProject"), number(held.projects)],
     [t("size"), held.n_bytes === undefined ? "" : bytes(held.n_bytes)],
     ...Object.entries(held.recall ?? {}).map(([way, share]) => [t("recall", { way }), percent(share, 2)]),
-    [t("space"), held.space],
+    [t("space"), held.space === space ? "" : held.space],
   ]));
 }
 

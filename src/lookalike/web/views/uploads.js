@@ -166,11 +166,13 @@ function askForJobs() {
   }, ASK_MS * 2 ** Math.min(failures, 4));
 }
 
+/** Why a job failed, without the name, which stands beside it. */
+export const reasonOf = ({ id, reason }) => (reason.startsWith(`${id}: `) ? reason.slice(id.length + 2) : reason);
+
 async function update(row, job) {
   // What was done long ago is not known any more.
   if (!job || job.state === "done") await stored(row);
-  else if (job.state === "dead") Object.assign(row, { state: "failed", reason: job.reason });
-  else Object.assign(row, { state: job.state, reason: job.reason });
+  else Object.assign(row, { state: job.state === "dead" ? "failed" : job.state, reason: reasonOf(job) });
 }
 
 /** It is in the index: is it there twice? */
