@@ -12,19 +12,27 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import StoreError
+from lookalike.orders import JobQueue, JobState, Order
 from lookalike.places import Address
-from lookalike.queues import postgres
+from lookalike.queues import postgres, sqlite
 from lookalike.queues.postgres import PostgresQueue
+from lookalike.sources.pictures import PictureFinder
+from lookalike.store.memory import MemoryStore
 from lookalike.store.postgres.store import create, open_store
-from lookalike.types import Filter, JobState, Order, Outcome
+from lookalike.types import Filter, Outcome
+from lookalike.working import ServiceEmbedding, Workplace, run_feed
+from tests.faults.models import harmful, poison
+from tests.faults.pools import running as pool_running
 from tests.postgres import Server, running_postgres
 
 psycopg = pytest.importorskip("psycopg")
@@ -110,7 +118,7 @@ def kill_server(server: Server) -> None:
         os.kill(doomed.info.backend_pid, signal.SIGKILL)
 
 
-def has_ended(queue: PostgresQueue, number: int) -> bool:
+def has_ended(queue: JobQueue, number: int) -> bool:
     """Whether a job is done or dead."""
     (job,) = queue.look_up([number])
     return job is not None and job.state in (JobState.DONE, JobState.DEAD)
@@ -163,3 +171,33 @@ def test_nothing_is_lost_and_nothing_is_there_twice(server: Server, tmp_path: Pa
     assert len(numbers_in(queue, JobState.DONE)) == N_ORDERS - len(BAD)
     require_all(url)
     queue.close()
+
+
+def test_a_harmful_picture_ends_a_process_and_not_the_worker(tmp_path: Path) -> None:
+    """A picture that kills whoever decodes it is dead with that sentence; the orders around it are done."""
+    store, stopping = MemoryStore(FakeEncoder().tower.space), threading.Event()
+    (tmp_path / "harmful.png").write_bytes(cast(bytes, poison(image=True)))
+    for number in range(6):
+        (tmp_path / f"{number}.ppm").write_bytes(tiny(number + 1))
+    queue = sqlite.open_queue(tmp_path)
+    names = ["0.ppm", "1.ppm", "harmful.png", *(f"{number}.ppm" for number in range(2, 6))]
+    numbers = queue.submit([Order(id=name, uri=name) for name in names])
+    with pool_running(partial(harmful, "segfault", "decode"), tmp_path) as service, ThreadPoolExecutor(1) as threads:
+        place = Workplace(
+            lend=lambda: nullcontext(store),
+            pictures=PictureFinder(tmp_path),
+            embed=ServiceEmbedding(service, stopping),
+            max_bytes=1 << 20,
+        )
+        working = threads.submit(run_feed, sqlite.open_feed(tmp_path), place, concurrency=8, stopping=stopping)
+        try:
+            wait_until(lambda: all(has_ended(queue, number) for number in numbers))
+        finally:
+            stopping.set()
+        assert working.result(DEADLINE_S) is False
+    jobs = dict(zip(names, queue.look_up(numbers), strict=True))
+    queue.close()
+    bad = jobs.pop("harmful.png")
+    assert bad and bad.state is JobState.DEAD and "process" in bad.reason
+    assert {job.state for job in jobs.values() if job} == {JobState.DONE}
+    assert sorted(item.id for item in store.items(Filter())) == sorted(jobs)
