@@ -26,8 +26,9 @@ from PIL import Image
 from store import Row, machine, row
 
 from lookalike import Config, Embedder, app
+from lookalike.orders import Order
 from lookalike.places import Address, Place
-from lookalike.types import Filter, Order, Rows
+from lookalike.types import Filter, Rows
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = (1280, 960)

@@ -36,6 +36,7 @@ LADDER = {
         "policy",
         "rollout",
         "usage",
+        "orders",
         "types",
         "health",
         "cached",
@@ -55,7 +56,7 @@ LADDER = {
         "postgres",
     },
     "transforms": {"image", "heic", "pixels", "tokens", "vectors", "confidence", "occlusion", "thumbnails"},
-    "adapters": {"encoders", "providers", "cache", "metering", "queues", "store", "sources", "weights"},
+    "adapters": {"encoders", "providers", "cache", "metering", "projection", "queues", "store", "sources", "weights"},
     "pipeline": {
         "embed",
         "caching",
@@ -78,6 +79,7 @@ LADDER = {
         "search",
         "duplicates",
         "explain",
+        "landscape",
         "batching",
         "workers",
     },
@@ -118,7 +120,7 @@ MAX_IMPORT_S = 0.1
 
 FRAMEWORKS = {"fastapi", "uvicorn"}  # what `http/` is made of: one package instead of one file
 INDIRECT = {"uvloop", "httptools", "multipart"}  # uvicorn and fastapi use them where they are installed
-IMPORT_NAMES = {"pillow-heif": "pillow_heif", "python-multipart": "multipart"}  # where it is not the project's name
+IMPORT_NAMES = {"pillow-heif": "pillow_heif", "python-multipart": "multipart", "scikit-learn": "sklearn"}  # where it is not the project's name
 Node = TypeVar("Node", bound=ast.AST)
 NAMING = {
     "lookalike.sources.pgvector",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 from lookalike.cached import CacheEntry, CacheStats, Pruning, TowerName
@@ -15,12 +14,9 @@ from lookalike.spaces import Modality, Space, Tower
 from lookalike.types import (
     Embedded,
     Filter,
-    IndexJob,
     Item,
     Job,
-    JobState,
     LedgerEntry,
-    Order,
     Pixels,
     Rows,
     Scored,
@@ -294,54 +290,6 @@ class Source(Protocol):
         """Its bytes. InputError if it cannot be read, TooLarge if it is over `max_bytes`.
 
         ProviderError ends the run: whoever holds the objects does not do its part at all.
-        """
-        ...
-
-
-class JobQueue(Protocol):
-    """Orders to index pictures: on record until each is done, or dead with the reason. Any number may ask at once."""
-
-    def submit(self, orders: Sequence[Order]) -> list[int]:
-        """Take orders; their numbers, in order. Durable when it returns, all or nothing."""
-        ...
-
-    def look_up(self, numbers: Sequence[int]) -> list[IndexJob | None]:
-        """The jobs of these numbers, in order; None for one that is not known, or was done long ago."""
-        ...
-
-    def page(self, *, state: JobState, project: str | None, above: int, limit: int) -> list[IndexJob]:
-        """Jobs in this state with numbers above this one, by number; of every project if that is None."""
-        ...
-
-    def replay(self, numbers: Sequence[int]) -> list[int]:
-        """Let dead jobs begin anew, at once and with all their attempts; the numbers of those that were dead."""
-        ...
-
-
-class JobFeed(Protocol):
-    """The working half of a queue. A job that is handed out and never ends, as its worker died, is handed out again."""
-
-    def work(self, do: Callable[[Order], None], *, concurrency: int, stopping: Event) -> None:
-        """Do orders until told to stop, then finish those that were begun.
-
-        Args:
-            do: Does one; called from `concurrency` threads. An error that is `retryable` is tried again, later and
-                later; any other, or the last, makes the job dead with its sentence.
-            concurrency: How many are done at the same time.
-            stopping: Set when it shall end.
-        """
-        ...
-
-
-class PictureKeeper(Protocol):
-    """Where pictures are kept that were handed in as bytes."""
-
-    def keep(self, data: bytes, *, content: str) -> str:
-        """Keep the bytes of a picture with this sha256 (hex); its uri. Durable when it returns; equal bytes once.
-
-        Raises:
-            StoreError: There is no room, or no right to write there.
-            ProviderError: The bucket did not do its part.
         """
         ...
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from lookalike.config import Config
 from lookalike.environment import expanded
 from lookalike.errors import ConfigError, InputError
+from lookalike.orders import PictureKeeper
 from lookalike.places import Address
-from lookalike.ports import PictureKeeper, Source
+from lookalike.ports import Source
 from lookalike.secret import Secret
 from lookalike.tables import VectorTable
 

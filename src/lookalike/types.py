@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.orders import Order
 from lookalike.spaces import Approximation, Modality, Space, Tower
 from lookalike.usage import Usage
 
@@ -247,57 +248,6 @@ class LedgerEntry:
     outcome: Outcome
     content: str = ""
     reason: str = ""
-
-
-class JobState(StrEnum):
-    """Where an order to index a picture stands."""
-
-    WAITING = "waiting"
-    WORKING = "working"
-    DONE = "done"
-    DEAD = "dead"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """A picture that shall be indexed: the item that it will be, and where its bytes are.
-
-    Attributes:
-        id: The caller's name for it, unique within the project; an item that is there already is replaced.
-        uri: Where the picture is: a path, a URL, or an object of a bucket ("s3://bucket/key").
-        project: The collection that it will belong to.
-        caption: Free text of the owner.
-        metadata: Further facts.
-    """
-
-    id: str
-    uri: str
-    project: str = "default"
-    caption: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexJob:
-    """What has become of an order.
-
-    Attributes:
-        number: Its name in the queue.
-        order: What was ordered.
-        state: Where it stands.
-        attempts: How often it has been begun.
-        reason: Why the last attempt failed; empty if none has.
-        ordered_s: When it was ordered, in seconds since 1970.
-        changed_s: When it came into this state; for one that waits, when it is tried.
-    """
-
-    number: int
-    order: Order
-    state: JobState
-    attempts: int = 0
-    reason: str = ""
-    ordered_s: float
-    changed_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from typing import Protocol
 import pytest
 
 from lookalike.errors import InputError, StoreError, Unavailable
-from lookalike.ports import JobFeed, JobQueue
+from lookalike.orders import IndexJob, JobFeed, JobQueue, JobState, Order
 from lookalike.queues import postgres, sqlite
 from lookalike.queues.desk import PostgresDesk
 from lookalike.queues.feed import Desk, Ended
@@ -24,7 +24,6 @@ from lookalike.queues.sqlite_desk import SqliteDesk
 from lookalike.queues.sqlite_file import QueueFile
 from lookalike.queues.tables import Tables
 from lookalike.secret import Secret
-from lookalike.types import IndexJob, JobState, Order
 from tests.postgres import NewDatabase
 
 DEADLINE_S = 20.0

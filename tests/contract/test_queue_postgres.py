@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from lookalike.errors import StoreError, StoreReadOnly, StoreTooNew
+from lookalike.orders import JobState, Order
 from lookalike.queues import postgres
 from lookalike.queues.desk import PostgresDesk
 from lookalike.queues.patience import Patience
 from lookalike.queues.schema import VERSION
 from lookalike.queues.tables import Tables
 from lookalike.secret import Secret
-from lookalike.types import JobState, Order
 from tests.postgres import NewDatabase
 
 psycopg = pytest.importorskip("psycopg")

@@ -20,6 +20,7 @@ from lookalike.cached import CacheEntry, Pruning, TowerName
 from lookalike.cli import main
 from lookalike.config import Config
 from lookalike.errors import CacheError, ConfigError, InputError, LookalikeError, StoreError
+from lookalike.orders import JobState, Order
 from lookalike.places import Address
 from lookalike.queues.postgres import PostgresQueue, open_queue
 from lookalike.secret import Secret
@@ -28,7 +29,7 @@ from lookalike.store.attached.store import AttachedStore
 from lookalike.store.postgres import schema
 from lookalike.store.postgres.rows import MAX_NAME_BYTES, escaped, plain
 from lookalike.store.postgres.store import PostgresStore, create, open_store
-from lookalike.types import Filter, Item, JobState, LedgerEntry, Order, Outcome
+from lookalike.types import Filter, Item, LedgerEntry, Outcome
 from tests.attached import MAPPED, WHOLE, attached, sql
 from tests.catalogued import EMBEDDER, Catalogue, collection
 from tests.postgres import new_databases

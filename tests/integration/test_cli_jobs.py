@@ -18,11 +18,11 @@ from click.testing import CliRunner, Result
 
 from lookalike import Config, Index, app
 from lookalike.cli import main
+from lookalike.orders import IndexJob, JobState, Order
 from lookalike.queues.feed import Ended
 from lookalike.queues.patience import Patience
 from lookalike.queues.sqlite_desk import SqliteDesk
 from lookalike.queues.sqlite_file import QueueFile
-from lookalike.types import IndexJob, JobState, Order
 from tests.pictures import picture, write
 
 DEADLINE_S = 60.0

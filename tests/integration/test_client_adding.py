@@ -18,8 +18,8 @@ from lookalike import Client, Config, Index, NewItem, aio
 from lookalike.client import RemoteJob
 from lookalike.config import ServeSettings
 from lookalike.errors import ImageError, InputError, JobNotFound, ProviderError, StoreNotFound
+from lookalike.orders import JobState
 from lookalike.retry import RetryPolicy
-from lookalike.types import JobState
 from tests.integration.hostile_service import Service, half, refuses, says
 from tests.pictures import noise, picture
 from tests.serving import Running, opened, serving

@@ -27,11 +27,10 @@ from lookalike.http.fetching import Fetcher
 from lookalike.http.intake import Intake
 from lookalike.http.opening import open_queue
 from lookalike.metrics import Metrics
+from lookalike.orders import JobState, Order, PictureKeeper
 from lookalike.places import Address
-from lookalike.ports import PictureKeeper
 from lookalike.sources.uploads import FolderKeeper
 from lookalike.store.embedded import open_store
-from lookalike.types import JobState, Order
 from lookalike.working import Lending
 from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
 from tests.pictures import noise, picture

@@ -15,8 +15,9 @@ from lookalike import app
 from lookalike.config import Config
 from lookalike.errors import InputError
 from lookalike.index import Index
+from lookalike.orders import JobState, Order
 from lookalike.places import Address
-from lookalike.types import JobState, Order, Outcome
+from lookalike.types import Outcome
 from tests.pictures import noise, write
 
 N_PICTURES = 20

@@ -12,7 +12,7 @@ import pytest
 
 from lookalike.config import Config
 from lookalike.errors import ProviderError, StoreError, StoreFull, StoreReadOnly
-from lookalike.ports import PictureKeeper
+from lookalike.orders import PictureKeeper
 from lookalike.sources.folder import FolderSource
 from lookalike.sources.uploads import BucketKeeper, FolderKeeper
 from lookalike.transfer import open_keeper, open_pictures

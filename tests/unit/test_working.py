@@ -16,12 +16,13 @@ import pytest
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import ImageError, InputError, NotReady, StoreError, StoreLocked, StoreSwitched, Unavailable
+from lookalike.orders import JobState, Order
 from lookalike.queues import sqlite
 from lookalike.queues.patience import Patience
 from lookalike.sources.pictures import PictureFinder
 from lookalike.spaces import Space
 from lookalike.store.memory import MemoryStore
-from lookalike.types import Filter, JobState, Order, Outcome, Rows
+from lookalike.types import Filter, Outcome, Rows
 from lookalike.working import HostedEmbedding, Lending, Workplace, run_feed
 from lookalike.working.indexing import Indexer
 from lookalike.working.together import Together

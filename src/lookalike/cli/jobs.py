@@ -17,8 +17,7 @@ from lookalike.cli.options import WholeNumber, index_option, json_option, projec
 from lookalike.cli.output import shown
 from lookalike.config import Config
 from lookalike.errors import InputError
-from lookalike.ports import JobQueue
-from lookalike.types import IndexJob, JobState
+from lookalike.orders import IndexJob, JobQueue, JobState
 
 PAGE = 500
 """Dead jobs that are replayed in one transaction."""

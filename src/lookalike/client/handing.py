@@ -13,7 +13,8 @@ from lookalike.client.values import NewItem, RemoteJob, RemoteJobs
 from lookalike.embed import OnError
 from lookalike.errors import InputError
 from lookalike.messages import Answer
-from lookalike.types import Failure, JobState
+from lookalike.orders import JobState
+from lookalike.types import Failure
 
 
 def documents(items: Sequence[NewItem], on_error: OnError, failures: list[Failure]) -> Iterator[tuple[int, str, str]]:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.embed import ImageInput
+from lookalike.orders import JobState
 from lookalike.spaces import Approximation
-from lookalike.types import Failure, HitList, JobState, Rows
+from lookalike.types import Failure, HitList, Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

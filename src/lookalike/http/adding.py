@@ -24,9 +24,9 @@ from lookalike.http.questions import SEARCH_BODY
 from lookalike.http.schemas import ItemError
 from lookalike.http.search import Found, by_example
 from lookalike.http.statuses import facts_of
+from lookalike.orders import JobState
 from lookalike.policy import ImagePolicy
 from lookalike.query import no_such_item
-from lookalike.types import JobState
 
 router = APIRouter()
 

@@ -11,8 +11,8 @@ from lookalike.http.intake import Wanted
 from lookalike.http.keys import Caller
 from lookalike.http.orders import Handed
 from lookalike.image import require_picture
+from lookalike.orders import Order
 from lookalike.policy import ImagePolicy
-from lookalike.types import Order
 
 MAX_NAME_BYTES = 2_000
 """Of an id, of a project's name and of a place: an index in PostgreSQL takes few more."""

@@ -11,10 +11,11 @@ from typing import Any
 from lookalike import app, transfer
 from lookalike.config import Config
 from lookalike.errors import InputError, StoreError
-from lookalike.ports import EmbeddingService, JobFeed, Recorder
+from lookalike.orders import JobFeed, Order
+from lookalike.ports import EmbeddingService, Recorder
 from lookalike.queues.sqlite_file import FILE
 from lookalike.spaces import Space
-from lookalike.types import Order, Rows
+from lookalike.types import Rows
 from lookalike.working import Lending, ServiceEmbedding, Workplace, run_feed
 
 CONCURRENCY = 16

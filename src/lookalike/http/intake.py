@@ -16,8 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from lookalike.errors import AccessDenied, InputError, LookalikeError
 from lookalike.http.threads import Threads
-from lookalike.ports import JobQueue, PictureKeeper
-from lookalike.types import Order
+from lookalike.orders import JobQueue, Order, PictureKeeper
 from lookalike.working import Lending
 
 N_THREADS = 4

@@ -15,7 +15,7 @@ from lookalike.http.inputs import require_kind
 from lookalike.http.keys import Caller
 from lookalike.http.problems import responses
 from lookalike.http.schemas import inlined, parse
-from lookalike.types import IndexJob, JobState
+from lookalike.orders import IndexJob, JobState
 
 MAX_JOBS = 1_000
 """Jobs in one answer."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lookalike.orders import JobFeed
 from lookalike.places import Address, Place
-from lookalike.ports import JobFeed
 
 if TYPE_CHECKING:
     from lookalike.queues.postgres import PostgresQueue

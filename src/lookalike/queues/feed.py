@@ -19,8 +19,8 @@ from threading import Event
 from typing import Protocol
 
 from lookalike.errors import LookalikeError, StoreError
+from lookalike.orders import JobState, Order
 from lookalike.queues.patience import Patience
-from lookalike.types import JobState, Order
 
 TICK_S = 0.1
 """How soon it is seen that the work shall end."""

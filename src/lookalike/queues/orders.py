@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lookalike.errors import InputError
-from lookalike.types import Order
+from lookalike.orders import Order
 
 OVERTAKEN = "A newer order for the same item took its place."
 """Why an order is done that nobody has begun."""

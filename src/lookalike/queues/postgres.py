@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from lookalike.orders import IndexJob, JobState, Order
 from lookalike.queues import schema
 from lookalike.queues.desk import PostgresDesk
 from lookalike.queues.feed import Feed
@@ -17,7 +18,6 @@ from lookalike.queues.orders import OVERTAKEN, is_storable, lock_of, read, writt
 from lookalike.queues.patience import Patience
 from lookalike.queues.tables import MIGRATION_TIMEOUT_S, PATIENCE_S, STATUSES, Tables, connect
 from lookalike.secret import Secret
-from lookalike.types import IndexJob, JobState, Order
 
 if TYPE_CHECKING:
     from lookalike.postgres import Connection

@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from lookalike.orders import IndexJob, JobState, Order
 from lookalike.queues.feed import Feed
 from lookalike.queues.orders import read, written
 from lookalike.queues.patience import Patience
 from lookalike.queues.sqlite_desk import SqliteDesk
 from lookalike.queues.sqlite_file import QueueFile, overtake
 from lookalike.sql import statements
-from lookalike.types import IndexJob, JobState, Order
 
 _SQL = statements("lookalike.queues", "sqlite.sql")
 _BIGGEST = 2**63 - 1

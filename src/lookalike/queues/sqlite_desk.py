@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 from lookalike.errors import StoreError
+from lookalike.orders import JobState
 from lookalike.queues.feed import Ended, Handed
 from lookalike.queues.orders import LOST, read
 from lookalike.queues.patience import Patience
 from lookalike.queues.sqlite_file import QueueFile, overtake
 from lookalike.sql import statements
-from lookalike.types import JobState
 
 LOOK_S = 0.05
 """How often a worker looks whether somebody has written to the file: a read of its memory-mapped index."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import StoreError, StoreFull, StoreLocked, StoreReadOnly, StoreUnavailable
+from lookalike.orders import JobState
 from lookalike.postgres import LOST, UNREACHABLE, Answer, Database
 from lookalike.queues import schema
 from lookalike.secret import Secret
-from lookalike.types import JobState
 
 if TYPE_CHECKING:
     from lookalike.postgres import Connection

@@ -10,6 +10,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import InputError, LookalikeError, StoreError, StoreFull
+from lookalike.orders import Order
 from lookalike.places import Address
 from lookalike.postgres import Database
 from lookalike.sources.columns import METADATA, STAMP, listed, resolve
@@ -18,7 +19,7 @@ from lookalike.sources.pictures import PictureFinder
 from lookalike.sources.relations import described
 from lookalike.sql import quoted, statements
 from lookalike.tables import Entry
-from lookalike.types import Order, SourceObject
+from lookalike.types import SourceObject
 
 if TYPE_CHECKING:
     from lookalike.postgres import Connection

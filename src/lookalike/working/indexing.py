@@ -15,10 +15,11 @@ from typing import Protocol
 import numpy as np
 
 from lookalike.errors import InputError, ItemNotFound, NotReady, StoreError, StoreSwitched
+from lookalike.orders import Order
 from lookalike.ports import Ledger, VectorReader, VectorWriter
 from lookalike.spaces import Space
 from lookalike.tables import Pictures
-from lookalike.types import Item, LedgerEntry, Order, Outcome, Rows
+from lookalike.types import Item, LedgerEntry, Outcome, Rows
 from lookalike.working.together import Together
 
 MOST_AT_ONCE = 64

@@ -5,8 +5,7 @@ from __future__ import annotations
 from threading import Event
 
 from lookalike.errors import StoreSwitched
-from lookalike.ports import JobFeed
-from lookalike.types import Order
+from lookalike.orders import JobFeed, Order
 from lookalike.working.indexing import Indexer, Workplace
 
 
