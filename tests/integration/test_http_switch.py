@@ -186,6 +186,19 @@ def test_the_old_model_ends_once_nobody_has_it(
     assert [service.closed.is_set() for service in followed.services] == [True, False]
 
 
+def test_a_request_that_takes_its_time_holds_up_no_way_back(
+    running: tuple[Running, list[Closable]], follow: Callable[..., Following]
+) -> None:
+    """While one still has the old pair, the service follows on, and that pair is not closed under it."""
+    followed = follow(*running)
+    with followed.running.server.current.lent():
+        for number, model in ((2, "after"), (1, "before")):
+            followed.switch(number)
+            wait_for(lambda model=model: followed.search()["model"] == model)  # type: ignore[misc]
+        assert not followed.services[0].closed.is_set()
+    assert followed.services[0].closed.wait(START_S)
+
+
 def test_a_request_keeps_the_pair_that_it_began_with(running: tuple[Running, list[Closable]]) -> None:
     """What was lent before a swap is the old pair until its request ends, and only then it counts as unused."""
     current = running[0].server.current

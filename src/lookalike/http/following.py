@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from lookalike.beside import watching
@@ -53,6 +54,7 @@ class Follower:
         self._open_service = opening or (lambda new: open_service(new.config, recorder, space=new.space))
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._retiring = ThreadPoolExecutor(1, thread_name_prefix="lookalike-retiring")
         self._reason = ""
         self._own: list[Context] = []
 
@@ -71,6 +73,7 @@ class Follower:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
+        self._retiring.shutdown()
         for context in self._own:
             _end(context, drain_s=0)
 
@@ -121,8 +124,8 @@ class Follower:
         current.swap(context)
         self._served, self._reason = served, ""
         _log.info("The service answers from space %s, with %s.", served.number, served.config.model)
-        current.wait_unused(before, before.settings.max_request_timeout_s + DRAIN_S)
-        self._give_up(before, context, drain_s=before.settings.drain_s)
+        # Aside, and one after another: a request that takes its time holds up no way back.
+        self._retiring.submit(self._retire, current, before, context)
 
     def _has_become_ready(self, context: Context, number_now: Callable[[], int], served: Served) -> bool:
         """Wait until it can answer; False if it cannot, or the index or the service goes elsewhere meanwhile."""
@@ -132,9 +135,14 @@ class Follower:
                 return True
         return False
 
+    def _retire(self, current: Current, before: Context, stays: Context) -> None:
+        current.wait_unused(before, before.settings.max_request_timeout_s + DRAIN_S)
+        self._give_up(before, stays, drain_s=before.settings.drain_s)
+
     def _give_up(self, context: Context, stays: Context, *, drain_s: float = 0) -> None:
         """End a pair, but for a service that the one that stays has as well."""
-        self._own = [one for one in self._own if one is not context]
+        if context in self._own:
+            self._own.remove(context)
         _end(context, drain_s=drain_s, keep=stays.service)
 
 
