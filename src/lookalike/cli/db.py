@@ -118,7 +118,8 @@ def check(config: Config, as_json: bool) -> None:
     for name in half_made:
         click.secho(f"{name} is being made, or was left half made: then run `lookalike db index` again.", fg="yellow")
     if n_bare:
-        click.echo(f"{n_bare:,} items have no vector in this space and are not found: run `lookalike spaces fill`.")
+        number = store.bound.number
+        click.echo(f"{n_bare:,} items have no vector in this space and are not found: lookalike spaces fill {number}")
         return
     click.echo("Every item has its vector, and every project its number of items.")
 

@@ -128,7 +128,7 @@ def _failure(item: Item, reasons: Mapping[str, str]) -> LedgerEntry:
         stamp=LEFT_BEHIND,
         outcome=Outcome.FAILED,
         content=item.content,
-        reason=reasons.get(item.content, "it has no vector in this space yet: run `lookalike spaces fill`."),
+        reason=reasons.get(item.content, "it has no vector in this space: fill it again, or index its picture."),
     )
 
 

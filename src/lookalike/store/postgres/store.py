@@ -142,7 +142,7 @@ class PostgresStore:
         try:
             with speaking():
                 found = self.finder.search(query, limit=limit, where=where)
-        except StoreNotFound:
+        except (StoreNotFound, StoreCorrupt):  # the partition of a space that was dropped
             self._require_current(at_once=True)
             raise
         self._require_current(at_once=not found[0])  # a space that was dropped has no vectors
