@@ -59,7 +59,7 @@ class Nursery:
     def __init__(self, url: Address, folder: Path) -> None:
         command = [sys.executable, str(Path(__file__).with_name("worker_child.py")), url.reveal(), str(folder)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
         )
         self._pid = 0
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -78,8 +78,8 @@ class Nursery:
 
     def close(self) -> None:
         """End all of it."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
+        assert self._process.stdout is not None
+        self._process.kill()
         self._process.wait(DEADLINE_S)
         self._reader.join()
         self._process.stdout.close()

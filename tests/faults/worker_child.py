@@ -2,13 +2,12 @@
 
     worker_child.py URL FOLDER
 
-A line "worker PID" for each; the next is forked as soon as that one ends. It ends with its parent's end of the line.
+A line "worker PID" for each; the next is forked as soon as that one ends. No worker outlives this process.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from contextlib import nullcontext
@@ -23,7 +22,7 @@ from lookalike.sources.pictures import PictureFinder
 from lookalike.store.postgres.store import open_store
 from lookalike.working import HostedEmbedding, Workplace, run_feed
 
-PATIENCE = Patience(attempts=1000, base_s=0.02, cap_s=0.1, beat_s=0.2, dead_s=1.0, poll_s=0.05)
+PATIENCE = Patience(attempts=1000, base_s=0.02, cap_s=0.1, beat_s=0.2, dead_s=3.0, poll_s=0.05)
 CONCURRENCY = 64
 
 
@@ -42,28 +41,26 @@ def work(url: Address, folder: Path) -> None:
 
 def main() -> None:
     url, folder = Address(sys.argv[1]), Path(sys.argv[2])
-    threading.Thread(target=end_with_parent, daemon=True).start()
     while True:
+        orphaned, alive = os.pipe()  # whoever holds its other end lives
         pid = os.fork()
         if pid == 0:
+            os.close(alive)
+            threading.Thread(target=end_with, args=[orphaned], daemon=True).start()
             try:
                 work(url, folder)
             finally:
                 os._exit(1)  # the server was not there: begun again
+        os.close(orphaned)
         print("worker", pid, flush=True)
-        children.append(pid)
         os.waitpid(pid, 0)
+        os.close(alive)
 
 
-children: list[int] = []
-
-
-def end_with_parent() -> None:
-    """Nobody outlives the test."""
-    sys.stdin.read()
-    if children:
-        os.kill(children[-1], signal.SIGKILL)
-    os._exit(0)
+def end_with(orphaned: int) -> None:
+    """Nobody outlives the process that forked it."""
+    os.read(orphaned, 1)
+    os._exit(1)
 
 
 if __name__ == "__main__":
