@@ -1,6 +1,6 @@
 """Vectors for the pictures of an index that have none in a space: read, checked, embedded, stored.
 
-What is stored is the record of how far a fill has come: killed anywhere, the next one goes on with what is missing then.
+What is stored is the record of how far a fill has come: killed anywhere, the next goes on with what is missing then.
 """
 
 from __future__ import annotations
