@@ -7,6 +7,7 @@ Works offline. Writes `web-VIEW-WIDTH-SCHEME.webp` into `docs/images`.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -34,8 +35,22 @@ VIEWS = {
     "search": "#q=red+shoes&least=0.2",
     "composed": "#part=1,text,a+dress&part=1,text,flowers&part=-1,text,red&least=0.2",
     "picture": "#q=a+green+lamp&least=0.2",
+    "browse": "#view=browse",
+    "projects": "#view=browse&at=projects",
+    "duplicates": "#view=browse&at=duplicates",
+    "add": "#view=add",
+    "status": "#view=status",
 }
-"""What is shown, as the page's address has it; of "picture" the first one is opened."""
+"""What is shown, as the page's address has it; of "picture" the first one is opened, to "add" a folder is added."""
+
+READY = {"duplicates": ".group img.ready", "projects": ".card img.ready", "add": ".well .main", "status": ".light.on"}
+"""What there is to see once a view is there; of all others a picture."""
+
+PROJECTS = {"furniture": ("-lamp", "-chair", "-bottle", "-mug"), "clothes": ()}
+"""The projects, with what the names of their pictures end in; all others go to the last."""
+
+LOOKS = 60
+"""How often the figures are looked at before they are photographed; the page's clock is put on between."""
 
 
 def main(folder: Path) -> None:
@@ -57,17 +72,48 @@ def served() -> Iterator[str]:
     home.mkdir()
     try:
         write_catalogue(home, count=N_PICTURES, seed=SEED, size_px=320)
-        config = replace(Config.from_environ(), model="tiny", index=home / "index.lookalike")
+        sort(home)
+        config = replace(
+            Config.from_environ({}), model="tiny", index=home / "index.lookalike", cache_dir=home / "cache"
+        )
         with Index.create(config=config) as index:
-            index.ingest([home])
+            for folder in PROJECTS:
+                index.ingest([home / folder], project=folder)
         command = [sys.executable, "-m", "lookalike", "serve", "--port", "0", "--workers", "1", "--log-level", "error"]
-        with subprocess.Popen([*command, "--index", str(config.index)], stdout=subprocess.PIPE, text=True) as service:
+        own = {**os.environ, "LOOKALIKE_CACHE_DIR": str(config.cache_dir)}  # not what this machine did before
+        command += ["--index", str(config.index)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=own) as service:
             try:
                 yield started(service)
             finally:
                 service.terminate()
     finally:
         shutil.rmtree(home)
+
+
+def sort(home: Path) -> None:
+    """Furniture and clothes in folders of their own; some pictures once more: copied, and saved again, smaller."""
+    for path in sorted(home.glob("*.jpg")):
+        folder = home / next(name for name, kinds in PROJECTS.items() if not kinds or path.stem.endswith(kinds))
+        folder.mkdir(exist_ok=True)
+        path.rename(folder / path.name)
+    for n, path in enumerate(sorted(home.glob("*/*.jpg"))[::45]):
+        if n % 2:
+            shutil.copy(path, path.with_name(f"copy-of-{path.name}"))
+            continue
+        with Image.open(path) as picture:
+            small = picture.resize((240, 240), Image.Resampling.LANCZOS)
+            small.save(path.with_name(f"small-{path.name}"), quality=70)
+
+
+def album(folder: Path, n: int) -> list[Path]:
+    """The nth folder to add: new pictures, one that the index has, one that is damaged, and one that is none."""
+    new = write_catalogue(folder, count=7, seed=SEED + n, size_px=320)
+    (folder / f"IMG_{2040 + n}.jpg").write_bytes(new[0].read_bytes()[:-900])
+    (folder / "letter.png").write_bytes(b"Dear Ada, ...")
+    known = sorted((Path(tempfile.gettempdir()) / "catalogue").glob("*/*.jpg"))[n]
+    shutil.copy(known, folder / "from-last-year.jpg")
+    return sorted(folder.iterdir())
 
 
 def started(service: subprocess.Popen[str]) -> str:
@@ -95,8 +141,14 @@ def shoot(browser: Any, url: str, folder: Path, shot: tuple[str, int, str], *, l
         reduced_motion="reduce",
     )
     page = context.new_page()
+    if view == "status":
+        page.clock.install()
     page.goto(f"{url}/{VIEWS[view]}")
-    page.wait_for_selector("img.ready")
+    page.wait_for_selector(READY.get(view, "img.ready"))
+    if view == "add":
+        add(page, list(SIZES).index(width) * len(SCHEMES) + SCHEMES.index(scheme) + 1)
+    if view == "status":
+        watch(page, url)
     if view == "picture":
         page.locator(".picture").first.click()
         page.wait_for_selector("#large")
@@ -107,6 +159,22 @@ def shoot(browser: Any, url: str, folder: Path, shot: tuple[str, int, str], *, l
     Image.open(BytesIO(page.screenshot())).convert("RGB").save(target, quality=QUALITY, method=6)
     print(f"{target} ({target.stat().st_size / 1024:.0f} KiB)", flush=True)
     context.close()
+
+
+def add(page: Any, n: int) -> None:
+    """Hand the nth folder in, and wait until each file of it has ended."""
+    with tempfile.TemporaryDirectory() as folder:
+        page.locator("#view-add input[type=file]").first.set_input_files(album(Path(folder), n))
+        expect(page.locator("#view-add .sum progress")).to_be_hidden(timeout=60_000)
+
+
+def watch(page: Any, url: str) -> None:
+    """Let the charts get some way, while something is searched for."""
+    for n in range(LOOKS):
+        for word in ("a red dress", "flowers", "a lamp", "shoes", "a hat")[: (3 * n) % 7 % 5]:
+            page.request.get(f"{url}/search/images", params={"q": f"{word} {n}"})
+        with page.expect_response("**/stats"):
+            page.clock.run_for(2_000)
 
 
 if __name__ == "__main__":

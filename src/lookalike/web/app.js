@@ -1,7 +1,7 @@
 // The page: what is done changes the state, the state is written into the address, and what it asks for is shown.
 
 import { Problem, forgetKey, getJson, hasKey, itemPath, itemsPath, postJson, useKey } from "./api.js";
-import { byId, el, roundButton } from "./dom.js";
+import { byId, el, redraw, roundButton } from "./dom.js";
 import { Grid, asHit, keyOf } from "./grid.js";
 import { askedWith, drawParts, pictureOf } from "./parts.js";
 import { VIEWS, blank, format, parse, sameItem } from "./state.js";
@@ -97,7 +97,7 @@ function render(delay = 0) {
 
 function drawViews() {
   const link = (view) => el("a", { href: `#${format({ ...blank(), view, project: state.project })}`, textContent: t(view || "find") });
-  byId("views").replaceChildren(...["", ...VIEWS].map(link));
+  redraw(byId("views"), ["", ...VIEWS].map(link));
   byId("views").children[VIEWS.indexOf(state.view) + 1].ariaCurrent = "page";
 }
 
@@ -289,6 +289,7 @@ async function showOpen() {
   const { item } = opened;
   lightbox.open(opened, {
     space: answer.space,
+    asked: { query: shown === answer.hits || front === grid ? question() : null, project: state.project },
     twins: [...new Set([...shown, ...answer.hits])].map((hit) => hit.item).filter((other) => other.content === item.content && !sameItem(other, item)).map((other) => other.uri || other.id),
     hasPrevious: n > 0,
     hasNext: n >= 0 && n < shown.length - 1,

@@ -15,6 +15,13 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
+/** Put other children in the place of these; the focus stays on the one at its place. */
+export function redraw(root, children) {
+  const at = [...root.children].indexOf(document.activeElement);
+  root.replaceChildren(...children);
+  root.children[at]?.focus();
+}
+
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   const use = document.createElementNS(SVG, "use");

@@ -1,6 +1,6 @@
 // Looking without a question: the newest pictures, the projects, and what is there more than once.
 
-import { el } from "../dom.js";
+import { el, redraw } from "../dom.js";
 import { format, blank } from "../state.js";
 import { t } from "../strings.js";
 import { duplicates } from "./duplicates.js";
@@ -31,7 +31,7 @@ export function open(root, page) {
   return {
     async show(state) {
       const at = state.at in WAYS ? state.at : "";
-      tabs.replaceChildren(...Object.keys(WAYS).map((name) => tab(name, at, state)));
+      redraw(tabs, Object.keys(WAYS).map((name) => tab(name, at, state)));
       if (front !== way(at)) this.hide();
       front = way(at);
       for (const { own } of made.values()) own.hidden = own !== front.own;

@@ -1,7 +1,7 @@
 // Every picture, what came last first: more of them come as one scrolls.
 
 import { getJson, itemsPath } from "../api.js";
-import { el } from "../dom.js";
+import { el, redraw } from "../dom.js";
 import { Grid, asHit } from "../grid.js";
 import { t } from "../strings.js";
 
@@ -65,7 +65,7 @@ export function newest(root, page, { count, facets }) {
     for (const { item } of hits) for (const [name, value] of Object.entries(item.metadata)) see(name, value);
     for (const [name, value] of Object.entries(state.where)) see(name, value);
     const few = [...known].filter(([name, { size }]) => name in state.where || (size > 1 && size <= MOST_VALUES));
-    facets.replaceChildren(...few.slice(0, MOST_FACETS).map(([name, values]) => facet(name, [...values].sort())));
+    redraw(facets, few.slice(0, MOST_FACETS).map(([name, values]) => facet(name, [...values].sort())));
   }
 
   function see(name, value) {

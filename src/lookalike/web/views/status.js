@@ -3,7 +3,7 @@
 import { getJson, postJson } from "../api.js";
 import { el } from "../dom.js";
 import { locale, number, percent, t } from "../strings.js";
-import { chart } from "./chart.js";
+import { trend } from "./trend.js";
 import { reasonOf } from "./uploads.js";
 
 const EVERY_MS = 2000;
@@ -28,7 +28,7 @@ const bytes = (n) => {
 
 export function open(root, page) {
   const panels = el("div", { className: "panels" });
-  const failures = el("section", { className: "panel wide", hidden: true });
+  const failures = el("section", { className: "panel", hidden: true });
   root.append(el("div", { className: "pictures" }, panels, failures));
   const history = new Map(); // series of numbers by name, the latest last
   const charts = new Map();
@@ -36,6 +36,19 @@ export function open(root, page) {
   let timer = 0;
   let stop = new AbortController();
   let state = {};
+
+  const sections = new Map();
+  const scroll = el("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": t("latency") });
+
+  function panel(name, ...children) {
+    if (!sections.has(name)) {
+      const head = el("h2", { textContent: t(name) });
+      sections.set(name, { head, node: el("section", { className: `panel ${name}` }) });
+    }
+    const { head, node } = sections.get(name);
+    fill(node, [head, ...children]);
+    return node;
+  }
 
   function remember(name, value) {
     const series = [...(history.get(name) ?? []), value].slice(-N);
@@ -45,16 +58,16 @@ export function open(root, page) {
 
   /** The chart of this name, which is kept from one look to the next. */
   function drawn(name, label, series, said) {
-    if (!charts.has(name)) charts.set(name, chart(label, { n: N }));
+    if (!charts.has(name)) charts.set(name, trend(label, { n: N }));
     const { node, draw } = charts.get(name);
     draw(series, said);
     return node;
   }
 
   function draw(figures, now) {
-    const some = [ready(figures), index(figures.index, figures.space)];
-    if (figures.stages) some.push(rates(figures, now), queue(figures.queue, figures.jobs), stages(figures.stages), hosted(figures.hosted_today), events(figures.events));
-    panels.replaceChildren(...some.filter(Boolean));
+    const some = [ready(panel, figures), index(panel, figures.index, figures.space)];
+    if (figures.stages) some.push(rates(figures, now), queue(figures.queue, figures.jobs), stages(figures.stages), hosted(panel, figures.hosted_today), events(panel, figures.events));
+    fill(panels, some.filter(Boolean));
     before = { figures, now };
   }
 
@@ -87,10 +100,8 @@ export function open(root, page) {
     });
     if (!rows.length) return null;
     const heads = [t("colStage"), t("colTimes"), "p50", "p95", "p99", t("colTrend")].map((text) => el("th", { scope: "col", textContent: text }));
-    const table = el("table", {}, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows));
-    const node = panel("latency", el("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": t("latency") }, table));
-    node.classList.add("wide");
-    return node;
+    scroll.replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows)));
+    return panel("latency", scroll);
   }
 
   async function drawFailures(signal) {
@@ -158,7 +169,7 @@ export function open(root, page) {
   };
 }
 
-function ready(figures) {
+function ready(panel, figures) {
   const { ready: is, reason, search_reason: search, switch_reason: change, model, space, precision, version, uptime_s: s, workers } = figures;
   const head = el("p", { className: is ? "light on" : "light" }, t(is ? "isReady" : "isNotReady"));
   const whys = [reason, search, change].filter(Boolean).map((text) => el("p", { className: "warning", textContent: text }));
@@ -173,7 +184,7 @@ function ready(figures) {
   ]));
 }
 
-function index(held, space) {
+function index(panel, held, space) {
   if (!held) return panel("index", el("p", { className: "quiet", textContent: t("noIndex") }));
   return panel("index", el("p", { className: "big", textContent: t("holds", { n: held.items }) }), facts([
     [t("contents"), held.contents === undefined ? "" : number(held.contents)],
@@ -184,7 +195,7 @@ function index(held, space) {
   ]));
 }
 
-function hosted(used) {
+function hosted(panel, used) {
   if (!used) return null;
   const n = used.texts + used.images + used.cached;
   const usd = (x) => new Intl.NumberFormat(locale(), { style: "currency", currency: "USD", maximumSignificantDigits: 4 }).format(x);
@@ -195,12 +206,16 @@ function hosted(used) {
   ]));
 }
 
-function events(found) {
+function events(panel, found) {
   const some = Object.entries(found).filter(([name, n]) => n && !/^(batch|item)_/.test(name));
   return some.length ? panel("events", facts(some.map(([name, n]) => [name, number(n)]))) : null;
 }
 
-const panel = (name, ...children) => el("section", { className: "panel" }, el("h2", { textContent: t(name) }), ...children);
+/** Put these children into a node, which is left alone where it has them already: focus and scrolling stay. */
+function fill(node, children) {
+  const isSame = node.childNodes.length === children.length && children.every((child, n) => child === node.childNodes[n]);
+  if (!isSame) node.replaceChildren(...children);
+}
 
 const facts = (rows) => el("dl", {}, ...rows.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", { textContent: name }), el("dd", {}, el("bdi", { textContent: value }))]));
 
