@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from lookalike import queues
 from lookalike.errors import StoreError, StoreReadOnly, StoreTooNew
 from lookalike.orders import JobState, Order
+from lookalike.places import Address
 from lookalike.queues import postgres
 from lookalike.queues.desk import PostgresDesk
 from lookalike.queues.patience import Patience
@@ -33,6 +35,20 @@ def direct(url: Secret) -> Iterator[psycopg.Connection]:
     """A connection of somebody else's."""
     with psycopg.connect(url.reveal(), autocommit=True) as connection:
         yield connection
+
+
+def test_an_attached_table_has_a_queue_of_its_own(url: Secret) -> None:
+    """An order for a table is not in the queue of the index of its database, nor in that of another table."""
+    own = Address(url.reveal())
+    places = [own, own.at("photos"), own.at("shop.photos")]
+    several = [queues.open_queue(place) for place in places]
+    try:
+        (number,) = several[1].submit([Order(id="a", uri="a.jpg")])
+        waiting = [queue.page(state=JobState.WAITING, project=None, above=-1, limit=10) for queue in several]
+        assert [[job.number for job in jobs] for jobs in waiting] == [[], [number], []]
+    finally:
+        for queue in several:
+            queue.close()
 
 
 def test_a_product_may_use_procrastinate_itself(url: Secret, direct: psycopg.Connection) -> None:

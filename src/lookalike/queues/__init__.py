@@ -17,7 +17,7 @@ def open_queue(place: Place) -> PostgresQueue | SqliteQueue:
     if isinstance(place, Address):
         from lookalike.queues import postgres
 
-        return postgres.open_queue(place.database)
+        return postgres.open_queue(place)
     from lookalike.queues import sqlite
 
     return sqlite.open_queue(place.expanduser())
@@ -28,7 +28,7 @@ def open_feed(place: Place) -> JobFeed:
     if isinstance(place, Address):
         from lookalike.queues import postgres
 
-        return postgres.open_feed(place.database)
+        return postgres.open_feed(place)
     from lookalike.queues import sqlite
 
     return sqlite.open_feed(place.expanduser())

@@ -1,5 +1,9 @@
 -- schema_name --
-SELECT quote_ident(CASE current_schema() WHEN 'public' THEN 'lookalike_jobs' ELSE current_schema() || '_jobs' END)
+-- An attached table has a queue of its own.
+SELECT quote_ident(
+    CASE current_schema() WHEN 'public' THEN 'lookalike_jobs' ELSE current_schema() || '_jobs' END
+    || CASE %(table)s::text WHEN '' THEN '' ELSE '_' || left(md5(%(table)s::text), 12) END
+)
 
 -- lock_migration --
 -- Of the transaction, not of the session: a pooler may give the session to somebody else.

@@ -23,9 +23,9 @@ VERSION = last_migration("lookalike.queues")
 _SQL = statements("lookalike.queues", "postgres.sql")
 
 
-def schema_of(connection: Connection) -> str:
-    """The schema of the queue of the index that this connection leads to, as an identifier of SQL."""
-    row = connection.execute(_SQL["schema_name"]).fetchone()
+def schema_of(connection: Connection, table: str) -> str:
+    """The schema of the queue, as an identifier of SQL: of the index that this connection leads to, or of a table."""
+    row = connection.execute(_SQL["schema_name"], {"table": table}).fetchone()
     return str(row[0]) if row else ""
 
 
@@ -34,27 +34,34 @@ def statements_in(schema: str) -> dict[str, str]:
     return {name: statement.replace("{jobs}", schema) for name, statement in _SQL.items()}
 
 
-def ensure(connection: Connection, place: str) -> dict[str, str]:
+def ensure(connection: Connection, place: str, *, table: str = "") -> dict[str, str]:
     """Make the tables where there are none yet, or bring them up to date; the statements for them.
+
+    Args:
+        connection: In autocommit mode.
+        place: What to call the database in errors.
+        table: The attached table whose queue it is; empty for that of the database's own index.
 
     Raises:
         StoreTooNew: A newer version of lookalike made them.
         MissingDependency: There is something to do, and procrastinate is not installed.
     """
-    sql = statements_in(schema := schema_of(connection))
+    sql = statements_in(schema := schema_of(connection, table))
     if _version(connection, sql, schema) != VERSION:
-        migrate(connection, place)
+        migrate(connection, place, table=table)
     return sql
 
 
-def migrate(connection: Connection, place: str) -> tuple[int, int]:
+def migrate(connection: Connection, place: str, *, table: str = "") -> tuple[int, int]:
     """Make the tables or bring them up to date, procrastinate's too, all or nothing; the versions before and after.
+
+    For the arguments see `ensure`.
 
     Raises:
         StoreTooNew: A newer version of lookalike made them.
         MissingDependency: procrastinate is not installed.
     """
-    sql = statements_in(schema := schema_of(connection))
+    sql = statements_in(schema := schema_of(connection, table))
     with connection.transaction():
         connection.execute(sql["lock_migration"])  # whoever comes second waits, and finds them
         before = _version(connection, sql, schema)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import StoreError, StoreFull, StoreLocked, StoreReadOnly, StoreUnavailable
 from lookalike.orders import JobState
+from lookalike.places import Address
 from lookalike.postgres import LOST, UNREACHABLE, Answer, Database
 from lookalike.queues import schema
 from lookalike.secret import Secret
@@ -38,6 +39,7 @@ class Tables:
 
     def __init__(self, url: Secret, *, patience_s: float = 0.0) -> None:
         self.sql: dict[str, str] = {}
+        self._table = url.table if isinstance(url, Address) else ""
         self._database = connect(url, self._ensure, timeout_s=TIMEOUT_S, patience_s=patience_s)
 
     def open(self) -> Tables:
@@ -67,7 +69,7 @@ class Tables:
         self._database.close()
 
     def _ensure(self, connection: Connection) -> None:
-        self.sql = schema.ensure(connection, self._database.place)
+        self.sql = schema.ensure(connection, self._database.place, table=self._table)
 
 
 def connect(
