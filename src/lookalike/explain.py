@@ -8,13 +8,13 @@ model has no reasons, and that "red" counts does not say that it saw something r
   only mean something together do not show so.
 - *Parts* of a composed query: its vector is their weighted sum, of length 1, so that the cosine to a picture is exactly
   the sum of what each part brings.
-- *Concepts*: the captions of everyday things that are nearest to the picture, less half of what each of them scores on
-  the collection. Without that some captions are near to every picture; with all of it, the strange ones win.
+- *Concepts*: the captions of everyday things and looks that are nearest to the picture, less half of what each of them
+  scores on the collection. Without that some captions are near to every picture; with all of it, the strange ones win.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -137,10 +137,12 @@ class Explainer:
     Attributes:
         store: Where the vectors are.
         searcher: Says how sure a match is.
+        bank: Makes the (m, dim) unit vectors of `bank.concept_names`, in the store's space.
     """
 
     store: Searchable
     searcher: Searcher
+    bank: Callable[[], Rows]
 
     def explain(self, item: Item, asked: Sequence[Asked], *, where: Filter | None = None) -> Explanation:
         """Why this item matches what is asked; with nothing asked, only what it is near to.
@@ -173,11 +175,11 @@ class Explainer:
         return Explanation(hit=hit, parts=parts, concepts=self.concepts(item, where=where), warnings=warnings)
 
     def concepts(self, item: Item, *, where: Filter) -> tuple[Concept, ...]:
-        """What an item is nearest to of the things that the caption bank names."""
+        """What an item is nearest to of what the concept bank names."""
         rows, _ = self.store.vectors([item.content])
         if not len(rows):
             return ()
-        bank, sample = self.searcher.bank, self.searcher.background(where)
+        bank, sample = self.bank(), self.searcher.background(where)
         scores = np.einsum("d,md->m", rows[0], bank).astype(np.float64)
         excess = scores - USUAL * usual_scores(bank, sample)
         return tuple(

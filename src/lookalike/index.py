@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike import app
-from lookalike.bank import caption_bank
+from lookalike.bank import caption_bank, concept_bank
 from lookalike.config import Config
 from lookalike.embed import ImageInput
 from lookalike.errors import InputError
@@ -198,7 +198,7 @@ class Index:
     @cached_property
     def explainer(self) -> Explainer:
         """What explains, to whoever makes vectors elsewhere."""
-        return Explainer(self._store, self._searcher)
+        return Explainer(self._store, self._searcher, lambda: concept_bank(self.embedder, self._config.cache_dir / "banks"))
 
     def ingest(
         self,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookalike.bank import concept_names
+from lookalike.bank import LOOKS, concept_names
 from lookalike.confidence import CAPTION_BANK
 from lookalike.explain import MAX_PIECES, Asked, Explainer, asked_of, pieces
 from lookalike.occlusion import covered, grid_of, losses
@@ -35,7 +35,8 @@ def store() -> MemoryStore:
 @pytest.fixture
 def explainer(store: MemoryStore) -> Explainer:
     """Explains them."""
-    return Explainer(store, Searcher(store, lambda: EMBEDDER.embed_texts(CAPTION_BANK).values))
+    searcher = Searcher(store, lambda: EMBEDDER.embed_texts(CAPTION_BANK).values)
+    return Explainer(store, searcher, lambda: EMBEDDER.embed_texts((*CAPTION_BANK, *LOOKS)).values)
 
 
 def asked(store: MemoryStore, *parts: Part) -> list[Asked]:
@@ -93,9 +94,10 @@ def test_without_a_query_there_are_concepts(store: MemoryStore, explainer: Expla
 
 
 def test_concepts_have_no_article() -> None:
-    """The name of a concept is the caption without its article, and no two are the same."""
+    """The name of a concept is the caption without its article; there is one for each."""
     assert concept_names()[CAPTION_BANK.index("an elephant")] == "elephant"
-    assert len(set(concept_names())) == len(CAPTION_BANK)
+    assert concept_names()[-len(LOOKS)] == "red"
+    assert len(concept_names()) == len(CAPTION_BANK) + len(LOOKS)
 
 
 def test_long_texts_are_taken_apart_in_runs() -> None:

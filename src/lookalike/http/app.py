@@ -9,7 +9,20 @@ from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 
 import lookalike
-from lookalike.http import adding, browsing, comparing, embed, explaining, health, hooks, items, openai, ordered, search
+from lookalike.http import (
+    adding,
+    browsing,
+    comparing,
+    embed,
+    explaining,
+    health,
+    hooks,
+    items,
+    mapping,
+    openai,
+    ordered,
+    search,
+)
 from lookalike.http.current import Current
 from lookalike.http.middleware import add_middleware
 from lookalike.http.page import PageFiles, page_router
@@ -51,6 +64,7 @@ def create_app(current: Current) -> FastAPI:
     app.include_router(openai.router, tags=["openai"], responses=responses(*ALWAYS, openai=True))
     app.include_router(search.router, tags=["search"], responses=responses(404, 409, *ALWAYS))
     app.include_router(explaining.router, tags=["search"], responses=responses(404, 409, *ALWAYS))
+    app.include_router(mapping.router, tags=["items"], responses=responses(404, *ALWAYS))
     app.include_router(browsing.router, tags=["items"], responses=responses(404, *ALWAYS))
     app.include_router(comparing.comparing_router(), tags=["items"], responses=responses(404, *ALWAYS))
     app.include_router(adding.router, tags=["items"], responses=responses(404, 409, *ALWAYS))

@@ -85,6 +85,11 @@ class View:
         if wanted is None or self.caller.sees(wanted):
             yield from self.index.duplicates(project=wanted, min_similarity=min_similarity, on_progress=on_progress)
 
+    def some(self, keys: Sequence[tuple[str, str]]) -> list[Item | None]:
+        """The items of these (project, id) pairs, in order; None where there is none."""
+        found = self.index.explainer.store.get(keys)
+        return [item if item and self.caller.sees(item.project) else None for item in found]
+
     def query(self, parts: Sequence[Part], *, project: str | None) -> Query:
         """One query of several parts. ItemNotFound if there is no such item."""
         asked = [part if part.item is None else self._placed(part, project) for part in parts]
