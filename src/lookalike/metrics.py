@@ -23,8 +23,17 @@ RECENT = 2_048
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 EVENTS = (
-    *("restart", "stall", "harmful", "failover", "failback", "mismatch", "standby"),
-    *("ordered", "refused", "indexed", "unusable"),
+    "restart",
+    "stall",
+    "harmful",
+    "failover",
+    "failback",
+    "mismatch",
+    "standby",
+    "ordered",
+    "refused",
+    "indexed",
+    "unusable",
 )
 """Events that are shown as 0 before the first."""
 
