@@ -49,7 +49,7 @@ READY = {"duplicates": ".group img.ready", "projects": ".card img.ready", "add":
 PROJECTS = {"furniture": ("-lamp", "-chair", "-bottle", "-mug"), "clothes": ()}
 """The projects, with what the names of their pictures end in; all others go to the last."""
 
-LOOKS = 60
+LOOKS = 30
 """How often the figures are looked at before they are photographed; the page's clock is put on between."""
 
 

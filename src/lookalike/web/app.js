@@ -98,7 +98,9 @@ function render(delay = 0) {
 function drawViews() {
   const link = (view) => el("a", { href: `#${format({ ...blank(), view, project: state.project })}`, textContent: t(view || "find") });
   redraw(byId("views"), ["", ...VIEWS].map(link));
-  byId("views").children[VIEWS.indexOf(state.view) + 1].ariaCurrent = "page";
+  const current = byId("views").children[VIEWS.indexOf(state.view) + 1];
+  current.ariaCurrent = "page";
+  current.scrollIntoView({ block: "nearest", inline: "nearest" }); // on a very small screen
 }
 
 function filterChip([key, value]) {
