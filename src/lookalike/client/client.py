@@ -9,7 +9,6 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
 from urllib.parse import quote, urlencode
 
 from lookalike.client.answers import SUCCESS, fields_of, hits_of, item_of, vectors_of
@@ -262,9 +261,7 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _vectors(

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 
 from lookalike.changeover import Missing, SpaceEntry
 from lookalike.errors import StoreError, StoreSwitched
@@ -140,9 +139,7 @@ class EmbeddedFilling:
     def __enter__(self) -> EmbeddedFilling:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -20,8 +20,7 @@ from lookalike.types import Rows
 from lookalike.vectors import require_unit_rows
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
+    
     from lookalike.postgres import Connection
 
 PAGE = 1000
@@ -163,9 +162,7 @@ class PostgresFilling:
     def __enter__(self) -> PostgresFilling:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
