@@ -20,7 +20,6 @@ from lookalike.types import Rows
 from lookalike.vectors import require_unit_rows
 
 if TYPE_CHECKING:
-    
     from lookalike.postgres import Connection
 
 PAGE = 1000
