@@ -58,13 +58,15 @@ parity: .venv-parity/.ready ## Compare with transformers on torch and across run
 peers: .venv/.dev .venv-infinity/.ready .venv-llama/.ready ## Test hosted models against infinity and llama.cpp (a gigabyte; llama.cpp is compiled, minutes)
 	@$(PY) -m pytest --quiet tests/integration/test_provider_peers.py
 
-bench: .venv-parity/.peers .venv-infinity/.ready .bench/vit-b-32/.ready ## Run the benchmarks beside their peers, write docs/benchmarks.md
+bench: .venv/.dev .venv-parity/.peers .venv-infinity/.ready .bench/vit-b-32/.ready ## Run the benchmarks beside their peers, write docs/benchmarks.md
 	@$(PEER_PY) benchmarks/engine.py --peer-python $(PEER_PY) --shared "$(SHARED)"
 	@$(PEER_PY) benchmarks/store.py --work-dir .bench/store --peer-python $(PEER_PY)
 	@$(PEER_PY) benchmarks/ingest.py --model .bench/vit-b-32 --peer-python $(PEER_PY)
 	@$(PEER_PY) benchmarks/serve.py --model .bench/vit-b-32 --peer-python $(PEER_PY) --infinity .venv-infinity/bin/python
 	@$(PEER_PY) benchmarks/cache.py
 	@$(PEER_PY) benchmarks/importing.py
+	@$(PY) benchmarks/postgres.py --work-dir .bench/store
+	@$(PY) benchmarks/jobs.py
 	@$(PEER_PY) benchmarks/report.py
 
 report: .venv/.runtime ## Write docs/benchmarks.md from benchmarks/results
