@@ -67,7 +67,7 @@ class Landscapes:
             project: Of this project, which the caller sees.
             wanted: Names the index, so that another one's map is not shown.
         """
-        name = digest_of([wanted, view.space.id, repr(project)])[:32]
+        name = name_of(wanted, view.space.id, project)
         with self._lock:
             sheet = self._sheets.get(name)
             if sheet is None:
@@ -117,3 +117,8 @@ class Landscapes:
         with suppress(OSError):
             return Landscape.from_bytes((self._folder / f"{name}.npz").read_bytes())
         return None
+
+
+def name_of(index: str, space: str, project: str | None) -> str:
+    """What the map of a project, or of all, of this index is called in the folder, without ".npz"."""
+    return digest_of([index, space, repr(project)])[:32]

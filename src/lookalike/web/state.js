@@ -1,7 +1,7 @@
 // What is searched for and shown, and the same as the part of the address behind "#": it never leaves the browser.
 
 /** Beside the search, which has no name. */
-export const VIEWS = ["browse", "add", "status"];
+export const VIEWS = ["browse", "map", "add", "status"];
 
 export const RELATED = 0.5; // the confidence from which a hit counts as related
 

@@ -4,9 +4,13 @@ import { getBlob, showPicture, thumbnailPath } from "../api.js";
 import { byId, el } from "../dom.js";
 import { nameOf } from "../grid.js";
 import { percent, t } from "../strings.js";
+import { load } from "../views.js";
 
 const box = byId("lightbox");
 const large = byId("large");
+const why = el("div", { className: "why" });
+byId("facts").before(why);
+let openNow = null;
 let end = () => {};
 
 /** What is told of a click: turn(-1 or 1), close(), and for the item shown similar, toward, away, choose, share. */
@@ -41,11 +45,15 @@ export function open(hit, about) {
   mark(about.isPicked);
   byId("facts").replaceChildren(...facts(hit, about).flatMap(([name, ...values]) => [el("dt", { textContent: name }), ...values]));
   showLarge(item);
+  load("explain").then(({ explain }) => openNow === item && explain(why, item, about.asked), () => {});
+  openNow = item;
   if (!box.open) box.showModal();
 }
 
 export function close() {
   end();
+  openNow = null;
+  load("explain").then(({ forget }) => openNow ?? forget(), () => {});
   if (box.open) box.close();
 }
 
