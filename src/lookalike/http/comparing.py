@@ -26,7 +26,7 @@ NEAR = 0.98
 """The cosine from which two pictures count as the same one, saved again."""
 
 MAX_ITEMS = 100_000
-"""More are not compared here: every pair of so many vectors of 512 numbers takes a core for a minute or two."""
+"""More are not compared here: every pair of so many vectors of 512 numbers takes two cores some three minutes."""
 
 MAX_KEPT = 8
 """Answers that are kept, each for a project or for all; the one not asked for longest goes."""
