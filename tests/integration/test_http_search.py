@@ -349,6 +349,7 @@ def test_the_figures_say_what_the_index_holds(service: Running, shop: Catalogue)
         "contents": stats.contents,
         "projects": 2,
         "n_bytes": stats.n_bytes,
+        "recall": {},
         "space": EMBEDDER.space.id,
         "model": "fake",
     }
