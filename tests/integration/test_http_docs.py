@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,22 +12,18 @@ from pathlib import Path
 import pytest
 
 from lookalike.config import ServeSettings
+from tests.documented import SERVICE, commands, needs_curl, require_success, section
 from tests.integration.test_http_embed import tiny_service
 from tests.pictures import noise
 from tests.serving import Running
 
-DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
-SERVICE = "http://127.0.0.1:8000"
-VECTORS = DOCUMENT.partition("## Vectors\n")[2].partition("\n## Errors\n")[0]
+VECTORS = section("Vectors", "Errors")
 PHOTO = noise(0, kind="JPEG")
 
 
 def blocks(language: str) -> list[str]:
     """The fenced blocks of the sections on vectors."""
     return re.findall(rf"^```{language}\n(.*?)^```", VECTORS, re.MULTILINE | re.DOTALL)
-
-
-COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("curl ")]
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +41,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-@pytest.mark.parametrize("command", COMMANDS)
+@needs_curl
+@pytest.mark.parametrize("command", commands(VECTORS))
 def test_every_command_works(command: str, running: Running, folder: Path) -> None:
     """Each curl line succeeds as it stands, but for the address."""
-    line = command.replace(SERVICE, running.url).replace(
-        "curl ", "curl --silent --show-error --fail-with-body --noproxy '*' "
-    )
-    done = subprocess.run(["bash", "-c", line], check=False, cwd=folder, capture_output=True, text=True, timeout=30)
-    assert done.returncode == 0, done.stdout + done.stderr
+    require_success(command, running.url, folder)
 
 
 def test_the_python_works(running: Running, folder: Path) -> None:

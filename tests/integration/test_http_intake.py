@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ from lookalike.sources.uploads import FolderKeeper
 from lookalike.store.embedded import open_store
 from lookalike.working import Lending
 from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
+from tests.documented import commands, needs_curl, require_success, section
 from tests.pictures import noise, picture
 from tests.postgres import NewDatabase
 from tests.serving import InlineService, Running, serving
@@ -542,3 +544,16 @@ def test_orders_are_counted(service: Running) -> None:
     after = service.client.get("/stats").json()["events"]
     assert after["ordered"] == before.get("ordered", 0) + 1
     assert after["refused"] == before.get("refused", 0) + 1
+
+
+@needs_curl
+def test_every_documented_command_works(service: Running, tmp_path: Path) -> None:
+    """Each curl line of docs/http.md on handing pictures in is taken; but for what stands for a picture's base64."""
+    lines = commands(section("Handing pictures in", "The page"))
+    assert len(lines) >= 3
+    for name in ("dress", "hat"):
+        (tmp_path / f"{name}.jpg").write_bytes(noise(7, kind="JPEG"))
+    for line in lines:
+        taken = json.loads(require_success(line, service.url, tmp_path))
+        assert taken["jobs"]
+        assert len(taken["errors"]) == line.count("...")

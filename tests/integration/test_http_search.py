@@ -28,6 +28,7 @@ from lookalike.query import Part
 from lookalike.rollout import Rollout
 from lookalike.types import Embedded, Job
 from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
+from tests.documented import commands, needs_curl, require_success, section
 from tests.pictures import noise, picture
 from tests.serving import START_S, InlineService, Running, serving
 
@@ -461,28 +462,16 @@ def test_the_serving_process_loads_no_runtime() -> None:
     assert not {"onnxruntime", "onnx", "tokenizers", "safetensors", "torch"} & set(loaded)
 
 
-SECTION = (
-    (Path(__file__).resolve().parents[2] / "docs" / "http.md")
-    .read_text(encoding="utf-8")
-    .partition("## Searching\n")[2]
-)
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@needs_curl
 def test_every_documented_command_works(own: Catalogue, tmp_path: Path) -> None:
     """Each curl line of docs/http.md on searching and items succeeds as it stands, but for the address."""
-    commands = [line for line in SECTION.splitlines() if line.startswith("curl ")]
-    assert len(commands) >= 7
+    lines = commands(section("Searching", "Handing pictures in"))
+    assert len(lines) >= 7
     (tmp_path / "photo.jpg").write_bytes(noise(3, kind="JPEG"))
     own.add("a", noise(1), id="/photos/a.jpg")
     with searching(own) as service:
-        for command in commands:
-            line = command.replace("http://127.0.0.1:8000", service.url)
-            line = line.replace("curl ", "curl --silent --show-error --fail-with-body --noproxy '*' ", 1)
-            done = subprocess.run(
-                ["bash", "-c", line], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=30
-            )
-            assert done.returncode == 0, command + done.stdout + done.stderr
+        for line in lines:
+            require_success(line, service.url, tmp_path)
 
 
 def test_a_search_that_is_not_switched_on_is_404_with_a_sentence(shop: Catalogue) -> None:
