@@ -38,12 +38,22 @@ VIEWS = {
     "browse": "#view=browse",
     "projects": "#view=browse&at=projects",
     "duplicates": "#view=browse&at=duplicates",
+    "map": "#view=map",
+    "clusters": "#view=map&at=clusters",
+    "why": "#q=a+yellow+dotted+shirt&least=0.1",
     "add": "#view=add",
     "status": "#view=status",
 }
-"""What is shown, as the page's address has it; of "picture" the first one is opened, to "add" a folder is added."""
+"""What is shown, as the page's address has it; "picture" and "why" open the first one, to "add" a folder is added."""
 
-READY = {"duplicates": ".group img.ready", "projects": ".card img.ready", "add": ".well .main", "status": ".light.on"}
+READY = {
+    "map": ".atlas canvas",
+    "clusters": ".kind img.ready",
+    "duplicates": ".group img.ready",
+    "projects": ".card img.ready",
+    "add": ".well .main",
+    "status": ".light.on",
+}
 """What there is to see once a view is there; of all others a picture."""
 
 PROJECTS = {"furniture": ("-lamp", "-chair", "-bottle", "-mug"), "clothes": ()}
@@ -144,16 +154,22 @@ def shoot(browser: Any, url: str, folder: Path, shot: tuple[str, int, str], *, l
     if view == "status":
         page.clock.install()
     page.goto(f"{url}/{VIEWS[view]}")
-    page.wait_for_selector(READY.get(view, "img.ready"))
+    page.wait_for_selector(READY.get(view, "img.ready"), timeout=120_000)  # a map is made first
     if view == "add":
         add(page, list(SIZES).index(width) * len(SCHEMES) + SCHEMES.index(scheme) + 1)
     if view == "status":
         watch(page, url)
-    if view == "picture":
+    if view == "map":
+        page.wait_for_timeout(3000)  # the thumbnails are drawn on it
+    if view in ("picture", "why"):
         page.locator(".picture").first.click()
         page.wait_for_selector("#large")
         page.wait_for_timeout(1000)  # the original takes the place of the thumbnail
-    expect(page.locator(".tile img:not(.ready)")).to_have_count(0, timeout=60_000)
+    if view == "why":
+        page.get_by_role("button", name="Why this picture?").click()
+        page.get_by_role("button", name="Show where").click()
+        page.wait_for_selector("canvas.heat")
+    expect(page.locator(":is(.tile, .kind) img:not(.ready)")).to_have_count(0, timeout=60_000)
     language = "" if locale == "en-US" else f"-{locale[:2]}"
     target = folder / f"web-{view}-{width}-{scheme}{language}.webp"
     Image.open(BytesIO(page.screenshot())).convert("RGB").save(target, quality=QUALITY, method=6)

@@ -37,6 +37,9 @@ MAX_NAMES = 2
 ALSO = 0.75
 """A second concept is named where it sets the cluster apart at least so much as the first does."""
 
+N_WEIGHED = 4096
+"""How many pictures tell how much a concept varies."""
+
 N_NEIGHBOURS = 5
 N_REFERENCES = 20_000
 """A new picture is compared with so many of those that have a place."""
@@ -171,8 +174,9 @@ def survey(store: Searchable, points: Points, bank: Rows, arrange: Arrange) -> L
     places, groups = arrange(rows)
     scaled = _scaled(places)
     points, at = _found(points, {content: row for row, content in enumerate(contents)})
+    weighed = _weighed(bank, rows)
     clusters = tuple(
-        _described(rows, contents, np.nonzero(groups == number)[0], bank, scaled)
+        _described(rows, contents, np.nonzero(groups == number)[0], weighed, scaled)
         for number in range(int(groups.max()) + 1)
     )
     return _counted(Landscape(points=points, places=scaled[at], groups=groups[at], clusters=clusters))
@@ -223,9 +227,17 @@ def _scaled(places: NDArray[np.float32]) -> NDArray[np.uint16]:
     return scaled
 
 
+def _weighed(bank: Rows, rows: Rows) -> Rows:
+    """The bank with concepts that vary much among the rows counting less: the loudest need not be the most telling."""
+    some = rows[:: max(1, len(rows) // N_WEIGHED)]
+    weighed: Rows = bank / np.sqrt(np.maximum((some @ bank.T).std(axis=0), 1e-6))[:, None]
+    return weighed
+
+
 def _described(
     rows: Rows, contents: list[str], members: NDArray[np.int64], bank: Rows, places: NDArray[np.uint16]
 ) -> Cluster:
+    """A cluster of these rows; `bank` as `_weighed` made it."""
     mean = rows[members].mean(axis=0)
     apart = bank @ (mean - rows.mean(axis=0))
     order = np.argsort(-apart)[: 2 * MAX_NAMES].tolist()

@@ -6,7 +6,9 @@ const MOST_ZOOM = 400;
 const CELL = 64; // cells of the index in each direction
 const REACH_PX = 14;
 const THUMB_PX = 64;
-const MOST_THUMBS = 160;
+const LARGE_PX = 144; // of a thumbnail where it is zoomed in
+const MOST_THUMBS = 480;
+const MOST_NEAR = 2000; // points in the window, up to which pictures are shown
 const STEP_PX = 80;
 
 /** The colour of a cluster: golden angles keep neighbours in the list apart. */
@@ -155,8 +157,9 @@ export class Chart {
 
   /** Where there is room beside the others: one picture to a square of the window. */
   #drawThumbs(context, { width, height, scale, left, top }, visible, isDark) {
-    const side = Math.min(width, height) < 500 ? 44 : THUMB_PX;
-    if (visible.length * side * side > 2.5 * width * height * Math.max(1, this.zoom) && visible.length > 400) return;
+    const small = Math.min(width, height) < 500 ? 44 : THUMB_PX;
+    const side = Math.min(LARGE_PX, Math.round(small * (1 + Math.max(0, Math.log2(this.zoom)) / 3)));
+    if (visible.length > MOST_NEAR) return;
     const taken = new Set();
     const missing = [];
     for (const n of visible) {

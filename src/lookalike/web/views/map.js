@@ -194,7 +194,7 @@ export function open(root, page) {
     }
     for (const n of wanted) {
       const item = items.get(n);
-      const path = item && thumbnailPath(item, 128);
+      const path = item && thumbnailPath(item, 256);
       if (!path || found.version !== version) continue;
       const img = new Image();
       img.onload = () => found.version === version && chart.addThumb(n, img);
