@@ -150,7 +150,7 @@ lock: .venv-lock/.created ## Pin the newest allowed versions again: requirements
 	@.venv-lock/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Lock with the oldest supported Python: make clean, then make lock PYTHON=python3.11." >&2; exit 1; }
 	@.venv-lock/bin/python $(PIP_INSTALL) pip-tools==7.6.2
-	@.venv-lock/bin/python requirements/inputs.py build project local heic serve postgres buckets parquet dev >.venv-lock/dev.in
+	@.venv-lock/bin/python requirements/inputs.py build project local heic serve postgres buckets parquet map dev >.venv-lock/dev.in
 	@$(PIP_COMPILE) --output-file requirements/dev.lock .venv-lock/dev.in
 	@.venv-lock/bin/python requirements/inputs.py build project local serve >.venv-lock/runtime.in
 	@echo "-c ../requirements/dev.lock" >>.venv-lock/runtime.in
