@@ -120,7 +120,8 @@ MAX_IMPORT_S = 0.1
 
 FRAMEWORKS = {"fastapi", "uvicorn"}  # what `http/` is made of: one package instead of one file
 INDIRECT = {"uvloop", "httptools", "multipart"}  # uvicorn and fastapi use them where they are installed
-IMPORT_NAMES = {"pillow-heif": "pillow_heif", "python-multipart": "multipart", "scikit-learn": "sklearn"}  # where it is not the project's name
+# Where it is not the project's name.
+IMPORT_NAMES = {"pillow-heif": "pillow_heif", "python-multipart": "multipart", "scikit-learn": "sklearn"}
 Node = TypeVar("Node", bound=ast.AST)
 NAMING = {
     "lookalike.sources.pgvector",

@@ -198,7 +198,9 @@ class Index:
     @cached_property
     def explainer(self) -> Explainer:
         """What explains, to whoever makes vectors elsewhere."""
-        return Explainer(self._store, self._searcher, lambda: concept_bank(self.embedder, self._config.cache_dir / "banks"))
+        return Explainer(
+            self._store, self._searcher, lambda: concept_bank(self.embedder, self._config.cache_dir / "banks")
+        )
 
     def ingest(
         self,
