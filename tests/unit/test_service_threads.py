@@ -56,6 +56,24 @@ def test_what_hangs_costs_its_deadline_and_no_more() -> None:
     assert not begun.is_set()
 
 
+def test_a_result_that_comes_too_late_is_handed_over() -> None:
+    """What was opened for a caller who has gone is closed; what somebody takes is theirs."""
+    release, late = threading.Event(), []
+
+    async def main() -> None:
+        threads = Threads("tests", n_threads=1)
+        assert await threads.run(lambda: "taken", until=later(), unheard=late.append) == "taken"
+        with pytest.raises(DeadlineExceeded):
+            await threads.run(
+                lambda: release.wait(LATER_S) and "late", until=time.monotonic() + 0.05, unheard=late.append
+            )
+        release.set()
+        assert await threads.run(lambda: list(late), until=later()) == ["late"]
+        threads.close()
+
+    asyncio.run(main())
+
+
 def test_too_much_is_refused_at_once_and_room_comes_back() -> None:
     """Overloaded says when to come back; what was accepted is done."""
     release = threading.Event()

@@ -30,7 +30,7 @@ from lookalike.http.keys import read_keys
 from lookalike.index import Index
 from lookalike.places import Address
 from lookalike.service import Served, open_service
-from lookalike.spaces import Space
+from lookalike.spaces import Space, Tower
 from lookalike.weights.hub_answers import absence
 from lookalike.weights.local import WEIGHTS_FILE, hub_model, locate
 
@@ -105,7 +105,7 @@ def _run(start: _Start) -> None:
                 follower = Follower(served, partial(_followed, start.config), metrics)
                 stack.callback(follower.close)
             _introduce(start, context)
-            server.run(context, start.listener, on_status=_announcer(start, context), follower=follower)
+            server.run(context, start.listener, on_status=_Announcer(start, context), follower=follower)
     finally:
         service.close(drain_s=0)
 
@@ -217,39 +217,43 @@ def _warn_open(host: str) -> None:
     )
 
 
-def _announcer(start: _Start, context: Context) -> Callable[[ServiceStatus, bool], None]:
-    """What says aloud that the service has become ready, or no longer is, and what to try first."""
-    url = sockets.url_of(start.listener)
-    has_been_ready = False
+class _Announcer:
+    """Says aloud that the service has become ready, or no longer is, and what to try first; see `server.OnStatus`."""
 
-    def announce(status: ServiceStatus, stopping: bool) -> None:
-        nonlocal has_been_ready
+    def __init__(self, start: _Start, context: Context) -> None:
+        self._start = start
+        self._context = context
+        self._is_ready = self._has_been_ready = False
+        self._mismatch = ""
+
+    def __call__(self, status: ServiceStatus, mismatch: str, stopping: bool) -> None:
         if stopping:
-            click.echo(f"Stopping, within {context.settings.drain_s:g} s: what was accepted is finished first.")
+            click.echo(f"Stopping, within {self._context.settings.drain_s:g} s: what was accepted is finished first.")
             return
         if not status.ready or status.tower is None:
-            click.echo(f"Not ready{'' if has_been_ready else ' yet'}: {status.reason}")
+            self._is_ready = False
+            click.echo(f"Not ready{'' if self._has_been_ready else ' yet'}: {status.reason}")
             return
-        if has_been_ready:
+        if self._has_been_ready and not self._is_ready:
             click.echo("Ready again.")
-            return
-        has_been_ready = True
-        workers = len(status.workers)
-        took_s = time.monotonic() - start.began_at
+        elif not self._is_ready:
+            self._tell_ready(status, status.tower)
+        self._is_ready = self._has_been_ready = True
+        if mismatch and mismatch != self._mismatch:
+            click.secho(f"No search: {mismatch}", fg="red")
+        self._mismatch = mismatch
+
+    def _tell_ready(self, status: ServiceStatus, tower: Tower) -> None:
+        workers, took_s = len(status.workers), time.monotonic() - self._start.began_at
         click.secho(
-            f"Ready after {took_s:.1f} s: {workers} worker{'s' * (workers != 1)}, space {status.tower.space.id}",
-            fg="green",
+            f"Ready after {took_s:.1f} s: {workers} worker{'s' * (workers != 1)}, space {tower.space.id}", fg="green"
         )
-        if status.tower.approximation:
-            click.secho(status.tower.approximation.note, fg="yellow")
-        key = " -H 'x-api-key: KEY'" if context.gatekeeper.has_keys else ""
+        if tower.approximation:
+            click.secho(tower.approximation.note, fg="yellow")
+        url = sockets.url_of(self._start.listener)
+        key = " -H 'x-api-key: KEY'" if self._context.gatekeeper.has_keys else ""
         # Not curl's --json, which is younger than the curl of many a server.
         body = """-H 'content-type: application/json' -d '{"text": "a red dress"}'"""
         click.echo(f"Try: curl {url}/embed/text{key} {body}")
-        mismatch = context.index.mismatch()
-        if mismatch:
-            click.secho(f"No search: {mismatch}", fg="red")
-        elif start.served.holds:
+        if self._start.served.holds:
             click.echo(f"     curl '{url}/search/images?q=a+red+dress'{key}")
-
-    return announce

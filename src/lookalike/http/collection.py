@@ -126,9 +126,11 @@ class Collection:
         """
         return await self._searches.run(lambda: self._ask(lambda index: question(View(caller, index))), until=until)
 
-    async def read(self, work: Callable[[], Result], *, until: float) -> Result:
-        """What a function reads from files, in a thread: a drive that hangs holds up no search."""
-        return await self._files.run(work, until=until)
+    async def read(
+        self, work: Callable[[], Result], *, until: float, unheard: Callable[[Result], None] | None = None
+    ) -> Result:
+        """What a function reads from files, in a thread: a drive that hangs holds up no search; see `Threads.run`."""
+        return await self._files.run(work, until=until, unheard=unheard)
 
     async def draw(self, work: Callable[[], Result], *, until: float) -> Result:
         """What a function makes of pictures, a few at the same time."""

@@ -13,13 +13,14 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from lookalike.http.access import require
 from lookalike.http.collection import Collection
 from lookalike.http.context import Shared
 from lookalike.http.deadlines import Deadline
 from lookalike.http.keys import Caller
-from lookalike.http.originals import is_served, open_original, read_original
+from lookalike.http.originals import Original, is_served, open_original, read_original
 from lookalike.http.problems import responses
 from lookalike.http.thumbnails import SIDES_PX, side_of
 from lookalike.types import Item
@@ -124,13 +125,15 @@ async def picture(
     if _is_known(request, item.content):
         return _unchanged(item.content)
     pictures, max_bytes = collection.pictures, collection.config.max_bytes
-    original = await collection.read(lambda: open_original(item, pictures, max_bytes=max_bytes), until=until)
+    original = await collection.read(
+        lambda: open_original(item, pictures, max_bytes=max_bytes), until=until, unheard=lambda late: late.file.close()
+    )
     headers = {
         **_headers(item.content),
         "Content-Length": str(original.n_bytes),
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(Path(item.uri).name, safe='')}",
     }
-    return StreamingResponse(_chunks(original.file, collection, until), media_type=original.kind, headers=headers)
+    return PictureResponse(original, _chunks(original.file, collection, until), headers=headers)
 
 
 @below.get(
@@ -191,15 +194,27 @@ async def small_copy(item: Item, side_px: int, collection: Collection, *, until:
     )
 
 
+class PictureResponse(StreamingResponse):
+    """The pieces of an original, which is closed however this ends: a generator that never began closes nothing."""
+
+    def __init__(self, original: Original, chunks: AsyncIterator[bytes], *, headers: Mapping[str, str]) -> None:
+        super().__init__(chunks, media_type=original.kind, headers=headers)
+        self._file = original.file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        with self._file:
+            await super().__call__(scope, receive, send)
+
+
 async def _found(item_id: str, options: ItemOptions, collection: Collection, caller: Caller, until: float) -> Item:
     return await collection.ask(lambda view: view.item(item_id, project=options.project), caller=caller, until=until)
 
 
 async def _chunks(file: BinaryIO, collection: Collection, until: float) -> AsyncIterator[bytes]:
     """A file piece by piece, as fast as it is taken: slow readers of large pictures cost no memory."""
-    with file:
-        while chunk := await collection.read(lambda: file.read(CHUNK_BYTES), until=until):
-            yield chunk
+    while chunk := await collection.read(lambda: file.read(CHUNK_BYTES), until=until):
+        yield chunk
 
 
 def _headers(tag: str) -> dict[str, str]:

@@ -28,8 +28,8 @@ KEEP_ALIVE_S = 75
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-OnStatus = Callable[[ServiceStatus, bool], None]
-"""Is told the status, and whether the service is stopping."""
+OnStatus = Callable[[ServiceStatus, str, bool], None]
+"""Told how the service is, why its index cannot be searched if that is so, and whether it stops."""
 
 
 def run(
@@ -40,7 +40,7 @@ def run(
     Args:
         context: What the routes work with; closed by the caller.
         listener: A socket of `sockets.bind`; closed at the end.
-        on_status: Told, within a tenth of a second, that readiness or its reason has changed, or that this stops.
+        on_status: Told, within a tenth of a second, that readiness or a reason has changed, or that this stops.
         follower: Puts another context in its place where the index is switched to another space; closed by the caller.
     """
     room = connections.room(connections.raise_limit())
@@ -87,7 +87,7 @@ class Server(uvicorn.Server):
         self._context = context
         self._connections = connections.Connections(max_connections)
         self._on_status = on_status
-        self._told: tuple[bool, str, bool] | None = None
+        self._told: tuple[bool, str, str, bool] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and begin with what was ordered."""
@@ -129,12 +129,12 @@ class Server(uvicorn.Server):
     def _tell_news(self) -> None:
         if self._on_status is None:
             return
-        status = self.current.context.service.status()
+        status, mismatch = self.current.context.service.status(), self.current.context.index.mismatch()
         stopping = self._context.stopping.is_set()
-        news = (status.ready, status.reason, stopping)
+        news = (status.ready, status.reason, mismatch, stopping)
         if news != self._told:
             self._told = news
-            self._on_status(status, stopping)
+            self._on_status(status, mismatch, stopping)
 
     def stop(self) -> None:
         """Take no more requests, finish those that are accepted, and return from `run`."""
