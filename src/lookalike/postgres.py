@@ -194,10 +194,11 @@ class Database:
 
     def _connect(self) -> Connection:
         connection = self._reached()
-        if self._prepare is not None:
+        prepare = self._prepare  # another thread may be done with it meanwhile
+        if prepare is not None:
             try:
                 with _cut_after(connection, self._timeout_s):
-                    self._prepare(connection)
+                    prepare(connection)
             except BaseException:
                 connection.close()
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -51,6 +52,9 @@ def put(folder: Path, config: Config, project: str, pictures: dict[str, bytes], 
             store.add([item], [content], EMBEDDER.embed_images([data]).values)
 
 
+PATIENCE_S = 20.0
+
+
 @dataclass(frozen=True)
 class Asked:
     """A request that is made of both services."""
@@ -94,13 +98,14 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running
 
 def answer(service: Running, asked: Asked, key: str, **headers: str) -> tuple[int, dict[str, str], str]:
     """Status, headers and body of an answer, but for what differs from one to the next anyway."""
-    response = service.client.request(
-        asked.method,
-        asked.path,
-        params=asked.params,
-        json=asked.body,
-        headers={"X-API-Key": key, **headers},
-    )
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        response = service.client.request(
+            asked.method, asked.path, params=asked.params, json=asked.body, headers={"X-API-Key": key, **headers}
+        )
+        # What is made in the background is not there at the same moment in both services.
+        if '"comparing"' not in response.text or time.monotonic() > until:
+            break
     told = {name: value for name, value in response.headers.items() if name not in ("date", "x-request-id")}
     body = response.text
     if "json" in response.headers.get("content-type", ""):

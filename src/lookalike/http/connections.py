@@ -18,7 +18,7 @@ from typing import Protocol
 MAX_DESCRIPTORS = 16_384
 """As many as are asked of the system. A connection takes about 10 KB."""
 
-RESERVE_SHARE, MIN_RESERVE = 1 / 8, 64
+RESERVE_SHARE, MIN_RESERVE = 1 / 8, 80
 """Descriptors that are kept for all else: workers, the index, pictures."""
 
 GRACE_S = 0.25
