@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing
+from functools import partial
 from operator import itemgetter
-from threading import Event, Thread
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import StoreError
 from lookalike.queues.feed import Ended, Handed
+from lookalike.queues.listening import beside
 from lookalike.queues.orders import LOST, OVERTAKEN, read
 from lookalike.queues.patience import Patience
 from lookalike.queues.tables import STATUSES, Tables
@@ -91,17 +93,9 @@ class PostgresDesk:
         self._tables.run("unregister", worker=self._worker)
         self._tables.close()
 
-    @contextmanager
-    def listening(self, wake: Callable[[], None]) -> Iterator[None]:
+    def listening(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """While the block runs, call `wake` when orders come in: at once where notifications come through."""
-        over = Event()
-        thread = Thread(target=self._listen, args=(wake, over), name="jobs-listen", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+        return beside(partial(self._listen, wake))
 
     def _listen(self, wake: Callable[[], None], over: Event) -> None:
         while not over.is_set():

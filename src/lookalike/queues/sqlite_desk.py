@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from threading import Event, Thread
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from threading import Event
 
 from lookalike.errors import StoreError
 from lookalike.orders import JobState
 from lookalike.queues.feed import Ended, Handed
+from lookalike.queues.listening import beside
 from lookalike.queues.orders import LOST, read
 from lookalike.queues.patience import Patience
 from lookalike.queues.sqlite_file import QueueFile, overtake
@@ -77,17 +79,9 @@ class SqliteDesk:
             connection.execute(_SQL["unregister"], (self._worker,))
         self._file.close()
 
-    @contextmanager
-    def listening(self, wake: Callable[[], None]) -> Iterator[None]:
+    def listening(self, wake: Callable[[], None]) -> AbstractContextManager[None]:
         """While the block runs, call `wake` when somebody has written to the file."""
-        over = Event()
-        thread = Thread(target=self._look, args=(wake, over), name="jobs-look", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+        return beside(partial(self._look, wake))
 
     def _look(self, wake: Callable[[], None], over: Event) -> None:
         while not over.is_set():
