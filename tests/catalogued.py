@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from lookalike.config import Config
+from lookalike.config import Config, ServeSettings
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import COLOURS, FakeEncoder
 from lookalike.http.collection import Collection
@@ -18,6 +18,7 @@ from lookalike.store.embedded import EmbeddedStore, create, open_store
 from lookalike.store.postgres.store import PostgresStore
 from lookalike.types import Item
 from tests.pictures import picture
+from tests.serving import InlineService, Running, serving
 
 EMBEDDER = Embedder(LocalVectorizer(FakeEncoder()))
 
@@ -77,3 +78,12 @@ def collection(of: Catalogue, service: EmbeddingService) -> Iterator[Collection]
         yield behind
     finally:
         behind.close()
+
+
+@contextmanager
+def shown(of: Catalogue, settings: ServeSettings | None = None) -> Iterator[Running]:
+    """A service over a catalogue, whose model runs where it is asked."""
+    behind = InlineService(EMBEDDER)
+    with collection(of, behind) as index, serving(behind, index=index, settings=settings) as running:
+        yield running
+    behind.close(drain_s=0)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
+from tests.catalogued import Catalogue, catalogue, shown
 from tests.pictures import picture
-from tests.serving import InlineService, Running, serving
+from tests.serving import Running
 
 WAIT_MS = 10_000
 """How long a test waits for what the page should show."""
@@ -49,10 +49,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
 @pytest.fixture(scope="module")
 def service(shop: Catalogue) -> Iterator[Running]:
     """The service over these pictures, with a model that knows colours."""
-    behind = InlineService(EMBEDDER)
-    with collection(shop, behind) as index, serving(behind, index=index) as running:
+    with shown(shop) as running:
         yield running
-    behind.close(drain_s=0)
 
 
 @pytest.fixture

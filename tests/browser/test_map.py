@@ -21,9 +21,9 @@ from lookalike.landscape import Landscape, Points, points_of, survey
 from lookalike.store.embedded import open_store
 from lookalike.types import Filter, Rows
 from tests.browser.conftest import NewPage
-from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
+from tests.catalogued import EMBEDDER, Catalogue, catalogue, shown
 from tests.pictures import picture
-from tests.serving import InlineService, Running, serving
+from tests.serving import Running
 
 MANY = 100_000
 
@@ -64,10 +64,8 @@ def _half_red() -> bytes:
 @pytest.fixture(scope="module")
 def service(shop: Catalogue) -> Iterator[Running]:
     """The service over them."""
-    behind = InlineService(EMBEDDER)
-    with collection(shop, behind) as index, serving(behind, index=index) as running:
+    with shown(shop) as running:
         yield running
-    behind.close(drain_s=0)
 
 
 @pytest.fixture(autouse=True)

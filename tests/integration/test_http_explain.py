@@ -12,9 +12,9 @@ from PIL import Image
 
 from lookalike import Index, Part
 from lookalike.config import ServeSettings
-from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
+from tests.catalogued import EMBEDDER, Catalogue, catalogue, shown
 from tests.pictures import picture
-from tests.serving import InlineService, Running, serving
+from tests.serving import Running
 
 KEY = "the-key-of-the-warm-shop"
 
@@ -34,21 +34,16 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
 @pytest.fixture(scope="module")
 def service(shop: Catalogue) -> Iterator[Running]:
     """The service over them."""
-    behind = InlineService(EMBEDDER)
-    with collection(shop, behind) as index, serving(behind, index=index) as running:
+    with shown(shop) as running:
         yield running
-    behind.close(drain_s=0)
 
 
 @pytest.fixture(scope="module")
 def guarded(shop: Catalogue) -> Iterator[Running]:
     """The same for a key of the project "warm"."""
-    behind = InlineService(EMBEDDER)
-    settings = ServeSettings(api_keys=f"shop search {KEY} warm")
-    with collection(shop, behind) as index, serving(behind, index=index, settings=settings) as running:
+    with shown(shop, ServeSettings(api_keys=f"shop search {KEY} warm")) as running:
         running.client.headers["x-api-key"] = KEY
         yield running
-    behind.close(drain_s=0)
 
 
 def explained(running: Running, name: str, *query: dict[str, object], what: str = "explain") -> httpx2.Response:

@@ -19,9 +19,9 @@ from PIL import Image
 from lookalike.encoders.fake import COLOURS
 from lookalike.store.embedded import open_store
 from lookalike.types import Item
-from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
+from tests.catalogued import EMBEDDER, Catalogue, catalogue, shown
 from tests.pictures import noise, picture
-from tests.serving import InlineService, Running, serving
+from tests.serving import Running
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +31,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
 
 @pytest.fixture(scope="module")
 def service(shop: Catalogue) -> Iterator[Running]:
-    behind = InlineService(EMBEDDER)
-    with collection(shop, behind) as index, serving(behind, index=index) as running:
+    with shown(shop) as running:
         yield running
-    behind.close(drain_s=0)
 
 
 def at(item_id: str, what: str = "") -> str:

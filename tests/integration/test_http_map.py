@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from lookalike.config import ServeSettings
-from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
-from tests.serving import InlineService, Running, serving
+from tests.catalogued import Catalogue, catalogue, shown
+from tests.serving import Running
 
 KEY = "the-key-of-the-warm-shop"
 SOON_S = 60.0
@@ -27,21 +27,16 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
 @pytest.fixture(scope="module")
 def service(shop: Catalogue) -> Iterator[Running]:
     """The service over them, open to everybody."""
-    behind = InlineService(EMBEDDER)
-    with collection(shop, behind) as index, serving(behind, index=index) as running:
+    with shown(shop) as running:
         yield running
-    behind.close(drain_s=0)
 
 
 @pytest.fixture(scope="module")
 def guarded(shop: Catalogue) -> Iterator[Running]:
     """The same for a key of the project "warm"."""
-    behind = InlineService(EMBEDDER)
-    settings = ServeSettings(api_keys=f"shop search {KEY} warm")
-    with collection(shop, behind) as index, serving(behind, index=index, settings=settings) as running:
+    with shown(shop, ServeSettings(api_keys=f"shop search {KEY} warm")) as running:
         running.client.headers["x-api-key"] = KEY
         yield running
-    behind.close(drain_s=0)
 
 
 def finished(running: Running, path: str = "/map", **params: str) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from lookalike.http.originals import is_served
 from lookalike.store.embedded import open_store
 from lookalike.types import Item
 from tests.buckets import Bucket, new_bucket
-from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
+from tests.catalogued import EMBEDDER, Catalogue, catalogue, shown
 from tests.pictures import noise, picture
-from tests.serving import InlineService, Running, serving
+from tests.serving import Running
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +33,8 @@ def shop(photos: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
 
 @pytest.fixture(scope="module")
 def service(shop: Catalogue) -> Iterator[Running]:
-    behind = InlineService(EMBEDDER)
-    with collection(shop, behind) as index, serving(behind, index=index) as running:
+    with shown(shop) as running:
         yield running
-    behind.close(drain_s=0)
 
 
 def add(shop: Catalogue, photos: Bucket, key: str, data: bytes) -> str:

@@ -11,7 +11,7 @@ from lookalike import Client, Part
 from lookalike.config import ServeSettings
 from lookalike.encoders.fake import COLOURS
 from lookalike.http.page import FOLDER
-from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
+from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection, shown
 from tests.serving import InlineService, Running, serving
 
 MAX_SCRIPT_AND_STYLE_BYTES = 60 * 1024
@@ -25,10 +25,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
 
 @pytest.fixture(scope="module")
 def service(shop: Catalogue) -> Iterator[Running]:
-    behind = InlineService(EMBEDDER)
-    with collection(shop, behind) as index, serving(behind, index=index) as running:
+    with shown(shop) as running:
         yield running
-    behind.close(drain_s=0)
 
 
 def links(document: str) -> list[str]:
