@@ -278,9 +278,14 @@ def test_the_status_shows_figures_and_failures(new_page: NewPage, own: Catalogue
         expect(page.locator("#view-status")).to_contain_text(EMBEDDER.space.id)
         expect(page.locator(".chart .line").first).to_have_attribute("d", re.compile("M120"))
         expect(page.locator(".dead li")).to_contain_text("damaged")
-        page.get_by_role("button", name="Try again: ").click()
-        expect(page.locator("#notice")).to_have_text("1 picture is tried again.")
+        page.clock.pause_at(page.evaluate("Date.now() + 1000"))
+        with page.expect_request_finished(lambda request: "state=waiting" in request.url):  # what is drawn anew
+            page.get_by_role("button", name="Try again: ").click()
         expect(page.locator(".dead li")).to_contain_text("damaged")
+        expect(page.locator("#notice")).to_have_text("1 picture is tried again.")  # and what was said stands
+        page.clock.run_for(5000)
+        expect(page.locator("#notice")).to_be_hidden()
+        page.clock.resume()
         with page.expect_request("**/stats"):  # it is asked again by itself
             pass
         page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")

@@ -6,10 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from traceback import format_exception
-from typing import Any
 
 import pytest
 
@@ -35,6 +32,7 @@ from lookalike.sources.uploads import BucketKeeper
 from lookalike.store.memory import MemoryStore
 from lookalike.types import Outcome
 from tests.buckets import SECRET, Bucket, access
+from tests.loopback import LoopbackHandler, LoopbackServer
 from tests.pictures import noise
 
 PAGE = """<?xml version="1.0" encoding="UTF-8"?>
@@ -44,17 +42,18 @@ OBJECT = """<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</La
 <Size>{size}</Size></Contents>"""
 DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
+Answer = Callable[[LoopbackHandler], None]
 
 
-def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", *, length: int | None = None) -> None:
+def reply(handler: LoopbackHandler, status: int, body: bytes = b"", *, length: int | None = None) -> None:
     """An answer; with a length that is not that of the body, the connection is broken off behind it."""
     handler.send_response(status)
     handler.send_header("Content-Length", str(len(body) if length is None else length))
     handler.send_header("ETag", '"x"')
     handler.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
     handler.end_headers()
-    handler.wfile.write(body)
+    if handler.command != "HEAD":
+        handler.wfile.write(body)
     handler.close_connection = length is not None
 
 
@@ -65,111 +64,74 @@ def page(*keys: str, size: int = 3, more: bool = False) -> bytes:
     return PAGE.format(more=str(more).lower(), next=token, objects=objects).encode()
 
 
-class Faulty:
+class Faulty(LoopbackServer):
     """A server that speaks S3 until it is told to do otherwise."""
 
     def __init__(self) -> None:
+        super().__init__(FaultyHandler)
         self.answer: Answer = lambda handler: reply(handler, 500)
         self.n_requests = 0
-        self.over = threading.Event()
 
-    @contextmanager
-    def running(self) -> Iterator[str]:
-        faulty = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+class FaultyHandler(LoopbackHandler):
+    def respond(self) -> None:
+        self.owner.n_requests += 1
+        self.body()
+        self.owner.answer(self)
 
-            def do_GET(self) -> None:
-                faulty.n_requests += 1
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                faulty.answer(self)
+    def do_PUT(self) -> None:  # noqa: N802
+        self.do_GET()
 
-            do_HEAD = do_PUT = do_GET  # noqa: N815
 
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            self.over.set()
-            server.shutdown()
-            server.server_close()
-            thread.join()
+AMPLE_S = 30.0
+"""For what is answered at once, however busy the machine is."""
 
 
 @pytest.fixture
-def faulty() -> Faulty:
-    return Faulty()
+def faulty() -> Iterator[Faulty]:
+    with Faulty() as server:
+        yield server
 
 
 @pytest.fixture
-def client(faulty: Faulty) -> Iterator[BucketClient]:
-    with faulty.running() as url:
-        yield BucketClient(access(url, timeout_s=1.0, max_retries=1))
+def client(faulty: Faulty) -> BucketClient:
+    return BucketClient(access(faulty.url, timeout_s=AMPLE_S, max_retries=1))
 
 
 def told(error: BaseException) -> str:
     return "".join(format_exception(error))
 
 
-def drip(faulty: Faulty) -> Answer:
-    """A byte every now and then, for as long as somebody listens."""
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        reply(handler, 200, length=1000)
-        while not faulty.over.wait(0.05):
-            try:
-                handler.wfile.write(b"x")
-            except OSError:
-                return
-
-    return answer
-
-
-def silent(faulty: Faulty) -> Answer:
-    """Takes the question, and says nothing."""
-
-    def answer(_handler: BaseHTTPRequestHandler) -> None:
-        faulty.over.wait(30)
-
-    return answer
-
-
 @pytest.mark.parametrize(
     ("answer", "kind", "sentence", "n_requests"),
     [
-        (lambda _: lambda h: reply(h, 503), Unavailable, "failed (HTTP 503): try again later", 2),
+        (lambda h: reply(h, 503), Unavailable, "failed (HTTP 503): try again later", 2),
         (
-            lambda _: lambda h: reply(h, 503, b"<Error><Code>SlowDown</Code></Error>"),
+            lambda h: reply(h, 503, b"<Error><Code>SlowDown</Code></Error>"),
             RateLimited,
             "asks for a pause",
             2,
         ),
-        (lambda _: lambda h: reply(h, 403, DENIED), Refused, "refuses it (HTTP 403). Check AWS_ACCESS_KEY_ID", 1),
-        (lambda _: lambda h: reply(h, 401), Refused, "refuses it (HTTP 401)", 1),
-        (lambda _: lambda h: reply(h, 404), ImageError, "is not there", 1),
-        (lambda _: lambda h: reply(h, 301), ConfigError, "another region than AWS_REGION", 1),
-        (lambda _: lambda h: reply(h, 418), Refused, "answers HTTP 418", 1),
-        (lambda _: lambda h: reply(h, 200, b"short", length=1000), Unavailable, "broke off", None),
-        (drip, Unavailable, "too slow", None),
-        (silent, Unavailable, "too slow", None),
+        (lambda h: reply(h, 403, DENIED), Refused, "refuses it (HTTP 403). Check AWS_ACCESS_KEY_ID", 1),
+        (lambda h: reply(h, 401), Refused, "refuses it (HTTP 401)", 1),
+        (lambda h: reply(h, 404), ImageError, "is not there", 1),
+        (lambda h: reply(h, 301), ConfigError, "another region than AWS_REGION", 1),
+        (lambda h: reply(h, 418), Refused, "answers HTTP 418", 1),
+        (lambda h: reply(h, 200, b"short", length=1000), Unavailable, "broke off", None),
+        (lambda h: h.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"), Unavailable, "too slow", None),
+        (lambda h: h.hold(), Unavailable, "too slow", None),
     ],
 )
 def test_every_fault_of_reading_has_its_sentence(
     faulty: Faulty,
-    client: BucketClient,
-    answer: Callable[[Faulty], Answer],
+    answer: Answer,
     kind: type[LookalikeError],
     sentence: str,
     n_requests: int | None,
 ) -> None:
     """Within the deadline, after as many tries as make sense; neither sentence nor traceback holds a key."""
-    faulty.answer = answer(faulty)
+    faulty.answer = answer
+    client = BucketClient(access(faulty.url, timeout_s=1.0 if sentence == "too slow" else AMPLE_S, max_retries=1))
     began_s = time.monotonic()
     with pytest.raises(kind, match="s3://photos") as caught:
         client.read("s3://photos/a.jpg", max_bytes=1 << 20)
@@ -187,27 +149,27 @@ def test_a_server_that_is_not_there_is_told() -> None:
 
 def test_a_signature_in_an_address_is_not_told(faulty: Faulty) -> None:
     """Azure's keys may stand in the address that its library puts into its errors."""
-    with faulty.running() as url:
-        words = {"account_name": "shop", "sas_key": f"sv=2026&sig={SECRET}", "endpoint": url}
-        options = {"az": {name: Secret(word) for name, word in words.items()}}
-        faulty.answer = lambda handler: reply(handler, 400)
-        with pytest.raises(Refused, match="its bucket answers HTTP 400") as caught:
-            BucketClient(BucketSettings(options=options, timeout_s=1, max_retries=0)).read("az://photos/a", max_bytes=9)
+    words = {"account_name": "shop", "sas_key": f"sv=2026&sig={SECRET}", "endpoint": faulty.url}
+    options = {"az": {name: Secret(word) for name, word in words.items()}}
+    faulty.answer = lambda handler: reply(handler, 400)
+    with pytest.raises(Refused, match="its bucket answers HTTP 400") as caught:
+        BucketClient(BucketSettings(options=options, timeout_s=AMPLE_S, max_retries=0)).read(
+            "az://photos/a", max_bytes=9
+        )
     assert "sig=" not in told(caught.value)
 
 
 @pytest.mark.parametrize("scheme", ["gs", "az"])
 def test_other_clouds_are_read_too(faulty: Faulty, scheme: str) -> None:
     """The same client, by their own settings."""
-    with faulty.running() as url:
-        words = {
-            "gs": {"base_url": url, "skip_signature": "1"},
-            "az": {"account_name": "shop", "account_key": "a2V5", "endpoint": url},
-        }
-        faulty.answer = lambda handler: reply(handler, 200, b"picture")
-        options = {scheme: {name: Secret(word) for name, word in words[scheme].items()}}
-        client = BucketClient(BucketSettings(options=options, timeout_s=1, max_retries=0))
-        assert client.read(f"{scheme}://photos/a.jpg", max_bytes=100) == b"picture"
+    words = {
+        "gs": {"base_url": faulty.url, "skip_signature": "1"},
+        "az": {"account_name": "shop", "account_key": "a2V5", "endpoint": faulty.url},
+    }
+    faulty.answer = lambda handler: reply(handler, 200, b"picture")
+    options = {scheme: {name: Secret(word) for name, word in words[scheme].items()}}
+    client = BucketClient(BucketSettings(options=options, timeout_s=AMPLE_S, max_retries=0))
+    assert client.read(f"{scheme}://photos/a.jpg", max_bytes=100) == b"picture"
 
 
 @pytest.mark.parametrize(
@@ -233,7 +195,7 @@ def test_a_listing_that_breaks_off_removes_nothing(faulty: Faulty, client: Bucke
     faulty.answer = lambda handler: reply(handler, 200, page(*keys))
     source = BucketSource("s3://photos/", client)
 
-    def break_off(handler: BaseHTTPRequestHandler) -> None:
+    def break_off(handler: LoopbackHandler) -> None:
         is_second = "continuation-token" in handler.path
         reply(handler, 500) if is_second else reply(handler, 200, page(*keys, more=True))
 
@@ -262,7 +224,7 @@ def test_one_object_that_fails_is_its_own_matter(faulty: Faulty, client: BucketC
     pictures = {f"{n}.png": noise(n) for n in range(3)}
     ailing = {"1.png"}
 
-    def answer(handler: BaseHTTPRequestHandler) -> None:
+    def answer(handler: LoopbackHandler) -> None:
         name = handler.path.rpartition("/")[2]
         if "list-type" in handler.path:
             reply(handler, 200, page(*pictures))
@@ -290,7 +252,7 @@ def test_a_bucket_that_is_down_ends_the_run(faulty: Faulty) -> None:
     keys = [f"{n:03}.png" for n in range(120)]
     is_down = threading.Event()
 
-    def answer(handler: BaseHTTPRequestHandler) -> None:
+    def answer(handler: LoopbackHandler) -> None:
         name = handler.path.rpartition("/")[2]
         if "list-type" in handler.path:
             reply(handler, 200, page(*keys))
@@ -301,15 +263,14 @@ def test_a_bucket_that_is_down_ends_the_run(faulty: Faulty) -> None:
 
     faulty.answer = answer
     target = new_target()
-    with faulty.running() as url:
-        client = BucketClient(access(url, timeout_s=1.0, max_retries=0))
-        is_down.set()
-        with pytest.raises(Unavailable, match="try again later"):
-            Ingest(target).run([BucketSource("s3://photos/", client)])
-        n_before = target.store.stats().items
-        assert faulty.n_requests <= 5 * CHUNK_SIZE  # what was being read ahead, and the listings
-        is_down.clear()
-        report = Ingest(target).run([BucketSource("s3://photos/", client)])
+    client = BucketClient(access(faulty.url, timeout_s=AMPLE_S, max_retries=0))
+    is_down.set()
+    with pytest.raises(Unavailable, match="try again later"):
+        Ingest(target).run([BucketSource("s3://photos/", client)])
+    n_before = target.store.stats().items
+    assert faulty.n_requests <= 5 * CHUNK_SIZE  # what was being read ahead, and the listings
+    is_down.clear()
+    report = Ingest(target).run([BucketSource("s3://photos/", client)])
     assert report.counts[Outcome.STORED] == 120 - n_before
     assert target.store.stats().items == 120
 

@@ -48,10 +48,10 @@ const page = {
   open: (item) => change({ open: itemOf(item) }),
   projects: loadProjects,
   fillProjects,
-  /** What it asked for came. */
+  /** What it asked for came, so that nothing is complained of any more; what was said of a deed stays its time. */
   worked() {
     failures = 0;
-    notice("");
+    if (!passing) notice("");
   },
   /** These hits are what the lightbox turns through; `at` shows them: it has `current`, `focus(n)` and `mark()`. */
   show(hits, at) {
@@ -227,7 +227,7 @@ function notice(text, { passes = false } = {}) {
   clearTimeout(passing);
   byId("notice").textContent = text;
   byId("notice").hidden = !text;
-  if (passes) passing = setTimeout(notice, 5000, "");
+  passing = passes ? setTimeout(notice, 5000, "") : 0;
 }
 
 async function loadProjects(signal) {

@@ -74,7 +74,7 @@ export function open(root, page) {
   function rates(figures, now) {
     const isSame = before && figures.uptime_s >= before.figures.uptime_s;
     const rows = RATES.map(([name, count]) => {
-      const rate = isSame ? Math.max(0, count(figures) - count(before.figures)) / ((now - before.now) / 1000) : 0;
+      const rate = isSame ? Math.max(0, count(figures) - count(before.figures)) / (Math.max(now - before.now, 1) / 1000) : 0;
       const said = t("perSecond", { n: few(rate) });
       return figure(t(name), said, drawn(name, t(name), remember(name, rate), said));
     });
