@@ -30,14 +30,17 @@ test: .venv/.dev ## Run the tests, in two halves side by side, or what ARGS says
 	@$(if $(ARGS),$(PY) -m pytest $(ARGS),echo "Two halves run side by side; each is shown when it ends." && \
 	  $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target tests-of-faults tests-of-the-rest)
 
+# Each half keeps a record of its own; its exit status comes last, so that one that died is not taken for one that passed.
+half = half=.pytest_cache/$(1) && rm -rf $$half && run() { $(PY) -m pytest -o cache_dir=$$half "$$@"; code=$$?; echo $$code >$$half/status; return $$code; } && run
+
 # Faults are mostly waited for, so the other half has a core of its own.
 FAULTS := tests/faults tests/integration/test_workers_faults.py
 
 tests-of-faults:
-	@$(PY) -m pytest -p no:cacheprovider $(FAULTS)
+	@$(call half,faults) $(FAULTS)
 
 tests-of-the-rest:
-	@$(PY) -m pytest tests $(FAULTS:%=--ignore=%)
+	@$(call half,rest) tests $(FAULTS:%=--ignore=%)
 
 client: .venv/.runtime clients/typescript/node_modules/.package-lock.json ## Build the TypeScript client and test it against a service (Node.js 20 or newer)
 	@cd clients/typescript && npm test
