@@ -18,6 +18,7 @@ from lookalike.secret import Secret
 from lookalike.spaces import Space
 from lookalike.store.memory import MemoryStore
 from lookalike.store.postgres.mirror import GROWTH
+from lookalike.store.postgres.passing import Passing
 from lookalike.store.postgres.rows import escaped, plain
 from lookalike.store.postgres.store import PostgresStore, create, open_store
 from lookalike.types import Filter, Item, Rows
@@ -174,6 +175,53 @@ def test_memory_follows_what_others_write(url: Secret) -> None:
         assert nearest_ids(reader, 4) == {"4", "5"}
         assert reader.finder.plan(row(0)[0], limit=1, where=ALL).in_memory
         assert len(reader.finder._mirror.view().contents) == len(set(reader.finder._mirror.view().contents.tolist()))
+
+
+def test_memory_keeps_who_passes_a_filter_until_something_is_written(url: Secret) -> None:
+    """A filter is asked of the database once; what another process adds, changes or deletes is in the next answer."""
+    red, shoes = Filter(metadata={"colour": "red"}), Filter(project="shoes")
+
+    def found(where: Filter) -> tuple[set[str], int]:
+        hits, passed = reader.search(row(0)[0], limit=10, where=where)
+        return {scored.item.id for scored in hits}, passed
+
+    def write(item: Item) -> None:
+        writer.add([item], [], np.empty((0, DIM), np.float32))
+
+    with create(url, SPACE) as writer, in_memory(url) as reader:
+        put(writer, *range(6))
+        write(Item(id="a", content=sha(0), project="shoes", metadata={"colour": "red"}))
+        assert (found(red), found(shoes)) == (({"a"}, 1), ({"a"}, 1))
+        kept = list(reader.finder._passing._kept.values())
+        assert (found(red), found(shoes)) == (({"a"}, 1), ({"a"}, 1))
+        assert len(kept) == 2 and all(a is b for a, b in zip(kept, reader.finder._passing._kept.values(), strict=True))
+        write(Item(id="b", content=sha(1), project="shoes"))
+        assert (found(red), found(shoes)) == (({"a"}, 1), ({"a", "b"}, 2))
+        write(Item(id="b", content=sha(1), project="shoes", metadata={"colour": "red"}))
+        assert found(red) == ({"a", "b"}, 2)
+        writer.delete([("shoes", "a")])
+        assert (found(red), found(shoes)) == (({"b"}, 1), ({"b"}, 1))
+        assert found(Filter(project="shoes", metadata={"colour": "red"})) == ({"b"}, 1)
+        assert found(Filter(metadata={"colour": "blue"})) == (set(), 0)
+        writer.add([Item(id="c", content=sha(9), project="shoes")], [sha(9)], row(9))
+        assert found(shoes) == ({"b", "c"}, 2)
+
+
+def test_memory_keeps_the_filters_that_were_used_last(url: Secret) -> None:
+    """Lists of what passes take no more room than they may; the last one is kept in any case."""
+    with create(url, SPACE) as writer, in_memory(url) as reader:
+        put(writer, *range(6))
+        passing = Passing(reader.database, kept_bytes=100)
+        view = reader.finder._mirror.view()
+        filters = [Filter(project="default"), Filter(project="none")]
+        asked = [{"project": 1, "metadata": None}, {"project": 99, "metadata": None}]
+        first, second = (passing.of(view, where, words) for where, words in zip(filters, asked, strict=True))
+        assert (first.n_items, second.n_items) == (6, 0)
+        assert passing.of(view, filters[0], asked[0]) is first
+        tight = Passing(reader.database, kept_bytes=40)
+        assert tight.of(view, filters[0], asked[0]) is tight.of(view, filters[0], asked[0])
+        tight.of(view, filters[1], asked[1])
+        assert list(tight._kept) == [("none", frozenset())]
 
 
 def test_memory_holds_each_picture_once_after_a_failure(url: Secret, monkeypatch: pytest.MonkeyPatch) -> None:

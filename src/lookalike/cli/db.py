@@ -27,7 +27,7 @@ from lookalike.store.attached import measuring
 from lookalike.store.attached import store as attached
 from lookalike.store.attached.store import AttachedStore
 from lookalike.store.postgres import schema, tuning
-from lookalike.store.postgres.planning import WANTED_RECALL, Kind, Setting
+from lookalike.store.postgres.planning import Kind, Setting, wanted_recall
 from lookalike.store.postgres.store import LONG_TIMEOUT_S, PostgresStore, open_store
 from lookalike.types import Filter, Rows
 
@@ -158,7 +158,7 @@ def _measure_table(config: Config, queries: int) -> None:
 
 def _print_settings(settings: Mapping[Kind, Setting]) -> None:
     for kind, setting in settings.items():
-        click.echo(f"{NAMES[kind]:<10}{_told(setting)}")
+        click.echo(f"{NAMES[kind]:<10}{_told(kind, setting)}")
     if "far" not in settings:
         click.echo(f"{NAMES['far']:<10}exact: without the model there was nothing to measure with")
 
@@ -250,11 +250,11 @@ def _filters(store: PostgresStore | AttachedStore) -> Iterator[tuple[Filter, flo
         yield Filter(project=name), projects[name]
 
 
-def _told(setting: Setting) -> str:
+def _told(kind: Kind, setting: Setting) -> str:
     if not setting.ef_search:
         return (
             f"exact, {setting.exact_p50_ms:.1f} ms: the index finds {setting.recall:.3f} of the best ten in "
-            f"{setting.p50_ms:.1f} ms, and {WANTED_RECALL} in less time is wanted"
+            f"{setting.p50_ms:.1f} ms, and {wanted_recall(kind, Filter())} in less time is wanted"
         )
     return (
         f"by the index, ef_search {setting.ef_search}: recall {setting.recall:.3f} in {setting.p50_ms:.1f} ms; "

@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-import numpy as np
-
 from lookalike.errors import StoreError
 from lookalike.postgres import Database
 from lookalike.sql import statements
 from lookalike.store.postgres.mirror import Mirror
+from lookalike.store.postgres.passing import Passing
 from lookalike.store.postgres.planning import EXACT, IN_MEMORY, SPARE, Kind, Plan, Setting, Tuning, plan
 from lookalike.store.postgres.rows import asked_metadata, item_of, plain, rows_of, text_of
 from lookalike.store.postgres.schema import Bound
@@ -56,6 +55,7 @@ class Finder:
         self._dim = bound.space.dim
         self._projects: dict[str, int] = {}
         self._mirror = Mirror(database, bound)
+        self._passing = Passing(database)
         self._tuning: Tuning | None = None
         self._tuning_due = float("-inf")
         self._shadow = Shadow()
@@ -135,15 +135,14 @@ class Finder:
 
     def _search_memory(self, query: Rows, limit: int, where: Filter, asked: dict[str, Any]) -> list[Any] | None:
         """The rows that the memory finds; None if those are not all that there must be."""
-        view, passed, among = self._mirror.view(), None, None
-        if not where.is_empty:
-            ((passed, numbers),) = self._rows(_MIRROR["passing"], asked)
-            among = np.frombuffer(numbers, ">i8").astype(np.int64)
+        view = self._mirror.view()
+        passed = None if where.is_empty else self._passing.of(view, where, asked)
+        n_items, among = (passed.n_items, passed.slots) if passed else (None, None)
         n_contents = limit + SPARE
         while True:
             nearest = view.nearest(query, limit=n_contents, among=among)
-            rows = self._rows(_search("near_of_these"), asked | {"n_passed": passed, "numbers": nearest})
-            if len(rows) >= limit or (rows and len(rows) >= rows[0][7]) or passed == 0:
+            rows = self._rows(_search("near_of_these"), asked | {"n_passed": n_items, "numbers": nearest})
+            if len(rows) >= limit or (rows and len(rows) >= rows[0][7]) or n_items == 0:
                 return rows
             if n_contents >= len(view.contents):
                 return None

@@ -59,14 +59,11 @@ class View:
         Args:
             query: A unit vector.
             limit: How many; all that are equal to the last come too.
-            among: Only these numbers; None for all.
+            among: Only at these slots, ascending, none of them given up; None for all.
         """
-        if not len(self.contents):
+        if not len(self.contents) or (among is not None and not len(among)):
             return []
-        slots = None if among is None else np.setdiff1d(self.slots(among), self.table.dead)
-        if slots is not None and not len(slots):
-            return []
-        found, _ = nearest(query, self.table, limit=limit, among=slots)
+        found, _ = nearest(query, self.table, limit=limit, among=among)
         numbers: list[int] = self.contents[found].tolist()
         return numbers
 
@@ -132,6 +129,9 @@ class Mirror:
             return None
         if not changes:  # another thread was quicker, or the notes are gone
             return view if view.version == self._version() else None
+        if not any(added or gone for _, added, gone in changes):  # items alone were written
+            self._view = replace(view, version=changes[-1][0])
+            return self._view
         added = np.unique(np.array([number for _, numbers, _ in changes for number in numbers], np.int64))
         added = np.setdiff1d(added, view.contents[view.slots(added)])
         self._room.rewind(len(view.contents))  # to before an attempt that failed

@@ -254,7 +254,9 @@ class PostgresStore:
 
         def write(connection: Connection) -> int:
             with connection.transaction():
-                return writing.delete_items(connection, keys)
+                n_deleted = writing.delete_items(connection, keys)
+                writing.note_change(connection, self.bound.number)
+            return n_deleted
 
         with speaking():
             return self.database.run(write, timeout_s=LONG_TIMEOUT_S)

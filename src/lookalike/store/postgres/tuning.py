@@ -13,7 +13,7 @@ import numpy as np
 
 from lookalike.errors import InputError
 from lookalike.sql import statements
-from lookalike.store.postgres.planning import EXACT, MEASURED_LIMIT, WANTED_RECALL, Kind, Plan, Setting
+from lookalike.store.postgres.planning import EXACT, MEASURED_LIMIT, Kind, Plan, Setting, wanted_recall
 from lookalike.store.postgres.rows import plain, text_of
 from lookalike.store.postgres.store import LONG_TIMEOUT_S, PostgresStore
 from lookalike.types import Filter, Rows, Scored
@@ -246,13 +246,14 @@ def choose(
         return _ask(store, probe, plan, f"{name}{place}", on_progress, where=where)
 
     truth, exact = ask(EXACT, kind)
+    wanted = wanted_recall(kind, where)
     best = Setting(0, 0.0, 0.0, exact.p50_ms)
     for ef_search in EF_SEARCHES:
         found, measured = ask(Plan(ef_search, "Measured."), f"ef_search {ef_search}")
         best = Setting(ef_search, recall(found, truth), measured.p50_ms, exact.p50_ms)
-        if best.recall >= WANTED_RECALL or measured.p50_ms > exact.p50_ms:
+        if best.recall >= wanted or measured.p50_ms > exact.p50_ms:
             break
-    is_worth_it = best.recall >= WANTED_RECALL and best.p50_ms < exact.p50_ms
+    is_worth_it = best.recall >= wanted and best.p50_ms < exact.p50_ms
     return best if is_worth_it else replace(best, ef_search=0)
 
 

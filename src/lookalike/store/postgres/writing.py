@@ -75,7 +75,8 @@ def _write(copy: Copy, space: int, contents: Sequence[tuple[int, int]], vectors:
 def note_change(connection: Connection, space: int, *, added: Sequence[int] = (), removed: Sequence[int] = ()) -> None:
     """Note which contents came or went, for who keeps vectors in memory; the very last in a transaction.
 
-    None may have: then it is items alone that were written, which other spaces may lack vectors of.
+    None may have: then it is items alone that were written or deleted. Other spaces may lack vectors of new ones, and
+    who keeps what passes a filter asks again.
     """
     asked = {"space": space, "added": list(added), "removed": list(removed)}
     connection.execute(_SQL["note_change"], asked)
