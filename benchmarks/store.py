@@ -83,7 +83,7 @@ def main() -> None:
 def collection(folder: Path, n: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """n pictures, made once and kept, and queries of both kinds."""
     shape = synthetic_clip.shape(SEED, GOLDEN)
-    path = folder / f"vectors-{n}.npy"
+    path = folder / f"vectors-{n}{'' if GOLDEN.exists() else '-made-up'}.npy"  # of another shape without the reference
     if not path.exists():
         unfinished = path.with_suffix(".new")
         rows = np.lib.format.open_memmap(unfinished, "w+", np.float32, (n, synthetic_clip.DIM))

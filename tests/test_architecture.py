@@ -55,7 +55,7 @@ LADDER = {
         "changeover",
         "postgres",
     },
-    "transforms": {"image", "heic", "pixels", "tokens", "vectors", "confidence", "occlusion", "thumbnails"},
+    "transforms": {"image", "heic", "facts", "pixels", "tokens", "vectors", "confidence", "occlusion", "thumbnails"},
     "adapters": {"encoders", "providers", "cache", "metering", "projection", "queues", "store", "sources", "weights"},
     "pipeline": {
         "embed",

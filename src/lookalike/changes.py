@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from lookalike.chunks import chunked
 from lookalike.errors import InputError
+from lookalike.facts import facts_of
 from lookalike.ports import Ledger, Source, VectorReader
 from lookalike.types import Item, LedgerEntry, Outcome, SourceObject
 
@@ -41,10 +42,11 @@ class Known(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An object after reading: its bytes and their sha256, or why there are none."""
+    """An object after reading: its bytes, their sha256 and what they say of themselves, or why there are none."""
 
     obj: SourceObject
     content: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
     data: bytes = field(default=b"", repr=False)
     reason: str = ""
 
@@ -57,7 +59,7 @@ def read_object(source: Source, obj: SourceObject, max_bytes: int) -> Picture:
         data = source.read(obj, max_bytes=max_bytes)
     except InputError as error:
         return Picture(obj, reason=error.reason)
-    return Picture(replace(obj, n_bytes=len(data)), hashlib.sha256(data).hexdigest(), data)
+    return Picture(replace(obj, n_bytes=len(data)), hashlib.sha256(data).hexdigest(), facts_of(data), data)
 
 
 def project_of(obj: SourceObject, known: Known) -> str:

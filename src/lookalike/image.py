@@ -190,6 +190,20 @@ def is_plain(data: bytes) -> bool:
     return is_simple and (kind != "image/png" or data[24] == 8) and _orientation(image) == 1
 
 
+def read_exif(data: bytes) -> dict[int, object]:
+    """The EXIF tags of a JPEG file, also those about the camera; none of another kind, or of damaged ones.
+
+    Those of JPEG are read by Python alone: no decoder runs, which a file could make crash or hang.
+    """
+    if media_type(data) != "image/jpeg":
+        return {}
+    try:
+        exif: Image.Exif = _open(data, "image/jpeg").getexif()
+        return dict(exif) | dict(exif.get_ifd(ExifTags.IFD.Exif))
+    except _DECODER_ERRORS:
+        return {}
+
+
 def _decode(data: bytes, kind: str, policy: ImagePolicy, item: str) -> Image.Image:
     image = _open(data, kind)
     for size in (image.size, *_hidden_sizes(image, data, kind)):

@@ -32,6 +32,7 @@ from lookalike.changes import (
 from lookalike.chunks import chunked
 from lookalike.embed import Embedder
 from lookalike.errors import BudgetExceeded, ProviderError
+from lookalike.facts import NAMES as FACTS
 from lookalike.ports import Ledger, Source, VectorReader, VectorWriter
 from lookalike.progress import Progress, Report, Tally
 from lookalike.types import Item, LedgerEntry, Outcome, Rows, SourceObject, Vectors
@@ -224,7 +225,7 @@ class _Flow:
         values: Rows,
     ) -> None:
         items = [
-            _item(picture.obj, entry, item)
+            _item(picture, entry, item)
             for picture, entry, (_, item) in zip(pictures, entries, before, strict=True)
             if entry.outcome is not Outcome.FAILED
         ]
@@ -240,21 +241,23 @@ class _Flow:
         self._target.ledger.record(entries)
 
 
-def _item(obj: SourceObject, entry: LedgerEntry, before: Item | None) -> Item:
+def _item(picture: Picture, entry: LedgerEntry, before: Item | None) -> Item:
     """What an object is from now on."""
-    if obj.order is not None:  # its source has the last word
-        says = obj.order
+    facts = picture.facts
+    if picture.obj.order is not None:  # its source has the last word
+        says = picture.obj.order
         return Item(
             id=entry.item_id,
             content=entry.content,
             project=entry.project,
             uri=says.uri,
             caption=says.caption,
-            metadata=says.metadata,
+            metadata={**facts, **says.metadata},
         )
-    if before is not None:
-        return replace(before, content=entry.content, uri=entry.uri)  # what its owner said of it stays
-    return Item(id=entry.item_id, content=entry.content, project=entry.project, uri=entry.uri)
+    if before is not None:  # what its owner said of it stays
+        said = {name: value for name, value in before.metadata.items() if name not in FACTS}
+        return replace(before, content=entry.content, uri=entry.uri, metadata={**said, **facts})
+    return Item(id=entry.item_id, content=entry.content, project=entry.project, uri=entry.uri, metadata=facts)
 
 
 def compact_if_due(store: WritableStore) -> None:

@@ -25,7 +25,7 @@ from lookalike.store.embedded import open_store
 from lookalike.working import Lending
 from tests.browser.conftest import HOSTILE, NewPage
 from tests.browser.test_page import drop, names
-from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
+from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection, shown
 from tests.pictures import noise, picture
 from tests.serving import InlineService, Running, serving
 
@@ -262,6 +262,38 @@ def test_who_may_not_add_is_told(new_page: NewPage, own: Catalogue, expect: Any)
         page.get_by_role("link", name="Status").click()
         expect(page.locator(".big")).to_have_text("3 pictures")
         expect(page.locator("table")).to_have_count(0)  # what others do does not show
+        page.goto("about:blank")
+
+
+def test_a_search_is_narrowed_by_what_its_pictures_differ_in(new_page: NewPage, own: Catalogue, expect: Any) -> None:
+    """Their type and their year, then the month; by keyboard too. What is chosen is a chip, and in the address."""
+    for n, month in enumerate(("2024-03", "2026-05", "2026-07")):
+        facts = {"file_type": "png" if n else "jpeg", "taken_year": month[:4], "taken_month": month}
+        own.add(f"photo {n}", noise(n), metadata=facts | {"taken_on": f"{month}-1{n}"})
+    with shown(own) as running:
+        page = new_page("#q=blue&least=0", at=running.url)
+        expect(page.locator(".score")).to_have_count(9)
+        page.get_by_role("button", name="Filter").focus()
+        page.keyboard.press("Enter")
+        choices = page.locator("#facets select")
+        expect(page.get_by_label("Year")).to_be_visible()
+        assert sorted(choices.evaluate_all("all => all.map((one) => one.ariaLabel)")) == ["Type", "Year", "colour"]
+        page.keyboard.press("Escape")
+        expect(page.locator("#facets")).to_be_hidden()
+        page.get_by_role("button", name="Filter").click()
+        page.get_by_label("Year").select_option("2026")
+        expect(page.locator("#count")).to_have_text("2 of 2 pictures")
+        expect(page.locator("#filters .words")).to_have_text(["Year: 2026"])
+        page.get_by_role("button", name="Filter").click()
+        page.get_by_label("Month").select_option("2026-07")
+        expect(page.locator("#count")).to_have_text("1 of 1 pictures")
+        assert "where=taken_month%3A2026-07" in page.evaluate("location.hash")
+        page.get_by_role("button", name="Filter").click()
+        expect(page.locator("#facets")).to_have_text("These pictures have nothing to choose by.")
+        page.keyboard.press("Escape")
+        page.locator(".picture").first.click()
+        expect(page.locator("#lightbox dt")).to_contain_text(["Type", "Taken on"])
+        expect(page.locator("#lightbox")).not_to_contain_text("Month")
         page.goto("about:blank")
 
 

@@ -376,6 +376,22 @@ def test_what_the_columns_do_not_take_is_named(attach: Callable[..., AttachedSto
     assert store.search(rows_of(1)[0], limit=1, where=Filter(metadata={"shop": "3"}))[1] == 1
 
 
+def test_what_a_file_says_of_itself_is_kept_where_there_is_room(attach: Callable[..., AttachedStore]) -> None:
+    """In a column of its name or in a document; nobody has asked for it, so it is left out where there is neither."""
+    facts = {"file_type": "png", "taken_year": "2026"}
+    tables = {
+        "plain": ("embedding vector({dim})", (), {}),
+        "typed": ("file_type text, embedding vector({dim})", ("file_type",), {"file_type": "png"}),
+        "open": ("facts jsonb, embedding vector({dim})", ("facts",), facts),
+    }
+    for name, (columns, metadata, kept) in tables.items():
+        mapping = replace(PLAIN, table=name, metadata=metadata)
+        store = attach(mapping, f"CREATE TABLE {name} (id int PRIMARY KEY, {columns.format(dim=DIM)})")
+        store.add([Item(id="1", content=sha(1), metadata=facts)], [sha(1)], rows_of(1))
+        (item,) = store.get([("default", "1")])
+        assert item is not None and item.metadata == kept
+
+
 def test_partitions_and_views_are_searched(attach: Callable[..., AttachedStore], url: Secret) -> None:
     """A table in partitions is written and searched as one; a view over it shows what it shows."""
     rows = rows_of(30)

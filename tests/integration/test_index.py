@@ -181,6 +181,20 @@ def test_cli_search_as_json(index: Index, config: Config) -> None:
     assert {"id", "uri", "project", "content", "similarity", "confidence"} <= set(answer["hits"][0])
 
 
+def test_cli_search_with_a_filter(index: Index, config: Config, pictures: Path) -> None:
+    """What files say of themselves, and what their owner says, narrows both kinds of search down."""
+    (one,) = index.search(image=pictures / "copy.jpg", limit=1)
+    for command in (["search", "a red dress"], ["similar", one.item.id]):
+        for where, n in (("file_type:jpeg", 3), ("file_type:png", 0)):
+            answer = json.loads(lookalike(config, *command, "--where", where, "--limit", "3", "--json").stdout)
+            assert len(answer["hits"]) == n
+    both = lookalike(config, "search", "a red dress", "--where", "file_type:jpeg", "--where", "colour:red", "--json")
+    assert json.loads(both.stdout)["hits"] == []
+    refused = lookalike(config, "search", "a red dress", "--where", "jpeg")
+    assert refused.exit_code == 2
+    assert "KEY:VALUE" in refused.stderr
+
+
 def test_cli_search_by_several_things(index: Index, config: Config, pictures: Path) -> None:
     """QUERY, --plus and --minus become one query; "^3" is a weight; the answer says what was asked."""
     path = str(pictures / "copy.jpg")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,20 @@ def test_touched_but_equal_files_are_not_embedded_again(bench: Bench) -> None:
     assert bench.encoder.n_images == 1
     report = bench.run()
     assert (report.counts, report.n_bytes) == ({Outcome.UNCHANGED: 1}, 0)
+
+
+def test_what_a_file_says_of_itself_follows_it(bench: Bench) -> None:
+    """Its kind is a fact of the item, and changes with the file; what its owner says of it stays."""
+    write(bench.folder, {"a.png": picture("red"), "b.png": picture("blue")})
+    bench.run()
+    (key,) = [(item.project, item.id) for item in bench.store.items(Filter()) if item.id.endswith("a.png")]
+    (item,) = bench.store.get([key])
+    assert item is not None and item.metadata == {"file_type": "png"}
+    bench.store.add([replace(item, metadata={**item.metadata, "room": "hall"})], [], np.empty((0, 48), np.float32))
+    write(bench.folder, {"a.png": picture("red", kind="JPEG")})
+    bench.run()
+    (item,) = bench.store.get([key])
+    assert item is not None and item.metadata == {"file_type": "jpeg", "room": "hall"}
 
 
 def test_bad_files_are_listed_with_reasons_and_the_rest_goes_on(bench: Bench) -> None:

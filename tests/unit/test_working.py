@@ -75,7 +75,12 @@ def test_an_order_becomes_an_item(place: Workplace, store: MemoryStore, tmp_path
     write(tmp_path, {"red.png": picture("red")})
     Indexer(place)(Order(id="7", uri="red.png", project="p", caption="a dress", metadata={"size": "M"}))
     (item,) = store.items(Filter())
-    assert (item.id, item.project, item.caption, item.metadata) == ("7", "p", "a dress", {"size": "M"})
+    assert (item.id, item.project, item.caption, item.metadata) == (
+        "7",
+        "p",
+        "a dress",
+        {"file_type": "png", "size": "M"},
+    )
     assert (item.uri, item.content) == (str(tmp_path / "red.png"), content(picture("red")))
     assert store.search(store.vectors([item.content])[0][0], limit=1, where=Filter())[0][0].similarity > 0.999
     (entry,) = store.ledger.under("p", "")
@@ -117,7 +122,11 @@ def test_an_order_replaces_the_item(place: Workplace, store: MemoryStore, tmp_pa
     index(Order(id="7", uri="old.png", caption="old", metadata={"a": "b"}))
     index(Order(id="7", uri="new.png"))
     (item,) = store.items(Filter())
-    assert (item.content, item.caption, dict(item.metadata)) == (content(picture("blue")), "", {})
+    assert (item.content, item.caption, dict(item.metadata)) == (
+        content(picture("blue")),
+        "",
+        {"file_type": "png"},
+    )
     assert [entry.uri for entry in store.ledger.under(None, "")] == [str(tmp_path / "new.png")]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -44,6 +44,22 @@ confidence_option = click.option(
     help="Leave out what is less sure; 0.5 is where `related` begins, for words and pictures alike.",
 )
 
+
+def _facts(_context: click.Context, _option: click.Parameter, pairs: Sequence[str]) -> dict[str, str]:
+    """The values of --where as metadata."""
+    if any(":" not in pair for pair in pairs):
+        raise click.BadParameter("say KEY:VALUE, as in taken_year:2026.")
+    return {key: value for key, _, value in (pair.partition(":") for pair in pairs)}
+
+
+where_option = click.option(
+    "--where",
+    "metadata",
+    multiple=True,
+    metavar="KEY:VALUE",
+    callback=_facts,
+    help="Only pictures with this fact: file_type:jpeg, taken_year:2026, or one of your own; may be repeated.",
+)
 
 _WEIGHTED = re.compile(r"(.+)\^([0-9]+(?:\.[0-9]+)?)", re.DOTALL)
 
@@ -108,6 +124,7 @@ def query_options(command: Callable[..., None]) -> Callable[..., None]:
 @query_options
 @limit_option
 @project_option
+@where_option
 @confidence_option
 @output_options
 @index_option
@@ -120,6 +137,7 @@ def search(
     asked: Sequence[Asked],
     limit: int,
     project: str | None,
+    metadata: Mapping[str, str],
     min_confidence: float,
     output: Output,
 ) -> None:
@@ -129,13 +147,15 @@ def search(
 
     \b
       lookalike search "a black dress"
+      lookalike search "a black dress" --where taken_year:2026
       lookalike search photo.jpg --limit 20 --open
       lookalike search photo.jpg --plus "blue^3" --minus "stripes^2"
     """
     with Index.open(config=config) as index:
         ensure_here(index.model, config.hub)
         query = index.query([one.part for one in asked], project=project)
-        hits = index.find(query, limit=limit, where=Filter(project=project), min_confidence=min_confidence)
+        where = Filter(project=project, metadata=metadata)
+        hits = index.find(query, limit=limit, where=where, min_confidence=min_confidence)
     _page(_title(asked), next((one.image for one in asked if one.image), None), hits, output)
     document = asked[0].document if len(asked) == 1 else {"query": [one.document for one in asked]}
     print_hits(document, hits, as_json=output.as_json, terminal=config.terminal)
@@ -145,6 +165,7 @@ def search(
 @click.argument("item")
 @limit_option
 @click.option("--project", metavar="NAME", help="Project of the item, and of the answers.")
+@where_option
 @confidence_option
 @output_options
 @index_option
@@ -154,6 +175,7 @@ def similar(
     item: str,
     limit: int,
     project: str | None,
+    metadata: Mapping[str, str],
     min_confidence: float,
     output: Output,
 ) -> None:
@@ -161,7 +183,9 @@ def similar(
     path = _existing(item)
     item_id = uri_of(path) if path else item
     with Index.open(config=config) as index:
-        hits = index.search(item=item_id, project=project, limit=limit, min_confidence=min_confidence)
+        hits = index.search(
+            item=item_id, project=project, metadata=metadata, limit=limit, min_confidence=min_confidence
+        )
     _page(Path(item).name, path, hits, output)
     print_hits({"item": item_id}, hits, as_json=output.as_json, terminal=config.terminal)
 

@@ -2,7 +2,7 @@
 
 import { Problem, forgetKey, getJson, hasKey, itemPath, itemsPath, postJson, useKey } from "./api.js";
 import { byId, el, redraw, roundButton } from "./dom.js";
-import { Grid, asHit, keyOf } from "./grid.js";
+import { Grid, asHit, factName, keyOf } from "./grid.js";
 import { askedWith, drawParts, pictureOf } from "./parts.js";
 import { VIEWS, blank, format, parse, sameItem } from "./state.js";
 import { otherLanguage, percent, speak, t } from "./strings.js";
@@ -104,7 +104,7 @@ function drawViews() {
 }
 
 function filterChip([key, value]) {
-  const name = `${key}: ${value}`;
+  const name = `${factName(key)}: ${value}`;
   const { [key]: _, ...rest } = state.where;
   const remove = roundButton("close", t("remove", { what: name }), () => change({ where: rest }));
   return el("li", { className: "chip" }, el("span", { className: "words", textContent: name, dir: "auto" }), remove);
@@ -444,6 +444,11 @@ function wireSearch() {
   byId("least").onchange = () => change({});
   byId("project").onchange = ({ target }) => change({ project: target.value });
   byId("copy").onclick = copyLink;
+  byId("facets").onbeforetoggle = async ({ newState, target }) => {
+    if (newState !== "open") return;
+    const { narrow } = await import("./views/facets.js");
+    narrow(target, byId("narrow"), answer.hits.map(({ item }) => item), state.where, (where) => change({ where }));
+  };
 }
 
 function wireSelection() {

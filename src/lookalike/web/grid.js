@@ -7,9 +7,11 @@ import { percent, t } from "./strings.js";
 
 const BEYOND = 1.5; // windows above and below, of which tiles are made
 const SCORE_PX = 28;
+const FACTS = { file_type: "factType", taken_on: "factDay", taken_month: "factMonth", taken_year: "factYear" };
 
 /** An item as what is not an answer to a search. */
 export const asHit = (item) => ({ item, similarity: null, confidence: null });
+export const factName = (name) => (name in FACTS ? t(FACTS[name]) : name); // what its owner says is called as they call it
 export const keyOf = ({ id, project }) => `${project}\n${id}`;
 export const nameOf = (item) => item.caption || (item.uri || item.id).split("/").filter(Boolean).pop() || item.id;
 

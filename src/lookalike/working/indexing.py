@@ -7,14 +7,15 @@ keeps its vector, an item is replaced by itself. An item is written before its o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 from lookalike.errors import InputError, ItemNotFound, NotReady, StoreError, StoreSwitched
+from lookalike.facts import facts_of
 from lookalike.orders import Order
 from lookalike.ports import Ledger, VectorReader, VectorWriter
 from lookalike.spaces import Space
@@ -58,12 +59,13 @@ class Workplace:
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """What an order is of: where it lies, what changes when it does; the sha256 of its bytes once they are read."""
+    """What an order is of: where it lies, what changes when it does; of its bytes, once read, sha256 and facts."""
 
     order: Order
     uri: str
     stamp: str
     content: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
     vector: Rows | None = field(default=None, repr=False)
 
 
@@ -84,7 +86,7 @@ class Indexer:
         picture = self._located(order)
         try:
             data = self._place.pictures.read(order.uri, max_bytes=self._place.max_bytes)
-            picture = _Picture(order, picture.uri, picture.stamp, hashlib.sha256(data).hexdigest())
+            picture = replace(picture, content=hashlib.sha256(data).hexdigest(), facts=facts_of(data))
             with _patiently(), self._place.lend() as store:
                 self._write(self._with_vector(picture, data, store))
         except InputError as error:
@@ -105,7 +107,7 @@ class Indexer:
             raise NotReady(
                 f"This worker makes vectors of {space.id}, and the index holds {store.space.id}: start it again."
             )
-        return _Picture(picture.order, picture.uri, picture.stamp, picture.content, vector)
+        return replace(picture, vector=vector)
 
     def _write_some(self, pictures: Sequence[_Picture]) -> list[None]:
         # Of one content the first vector; of one item, of which there never are two at a time, the last picture.
@@ -139,7 +141,7 @@ def _item(picture: _Picture) -> Item:
         project=order.project,
         uri=picture.uri,
         caption=order.caption,
-        metadata=order.metadata,
+        metadata={**picture.facts, **order.metadata},
     )
 
 

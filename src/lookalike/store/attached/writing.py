@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import InputError
+from lookalike.facts import NAMES as FILE_FACTS
 from lookalike.sql import statements
 from lookalike.store.attached.catalog import Column
 from lookalike.store.attached.shape import DEFAULT_PROJECT, TEXTS, Shape, named
@@ -95,6 +96,8 @@ def _row(shape: Shape, item: Item, vectors: Mapping[str, Rows]) -> _Values:
         )
     own = [column.name for column in shape.facts]
     others = {name: str(value) for name, value in item.metadata.items() if name not in own}
+    if shape.document is None:  # what a file says of itself, nobody has asked to be kept
+        others = {name: value for name, value in others.items() if name not in FILE_FACTS}
     if others and shape.document is None:
         raise InputError(f"No column of {shape.mapping.table} is for its {min(others)!r}.", item=item.id)
     for name, column in (("uri", shape.mapping.uri), ("caption", shape.mapping.caption)):

@@ -2,9 +2,11 @@
 
 import { getBlob, showPicture, thumbnailPath } from "../api.js";
 import { byId, el } from "../dom.js";
-import { nameOf } from "../grid.js";
+import { factName, nameOf } from "../grid.js";
 import { percent, t } from "../strings.js";
 import { load } from "../views.js";
+
+const COARSE = ["taken_month", "taken_year"]; // said by the day as well
 
 const box = byId("lightbox");
 const large = byId("large");
@@ -99,7 +101,9 @@ function facts({ item, similarity, confidence }, { space, twins, filter }) {
     rows.push([t("confidence"), text(percent(confidence))], [t("similarity"), text(similarity.toFixed(3))]);
   }
   rows.push([t("path"), text(item.uri || item.id, "ltr")], [t("project"), fact(item.project, () => filter("project", item.project))]);
-  for (const [key, value] of Object.entries(item.metadata)) rows.push([key, fact(value, () => filter(key, value))]);
+  for (const [key, value] of Object.entries(item.metadata)) {
+    if (!COARSE.includes(key)) rows.push([factName(key), fact(value, () => filter(key, value))]);
+  }
   if (twins.length) rows.push([t("twins"), ...twins.map((path) => text(path, "ltr"))]);
   rows.push([t("space"), text(space, "ltr")], [t("content"), text(item.content, "ltr")]);
   if (item.picture) rows.push([t("original"), original(item)]);

@@ -1,21 +1,20 @@
 // Every picture, what came last first: more of them come as one scrolls.
 
 import { getJson, itemsPath } from "../api.js";
-import { el, redraw } from "../dom.js";
+import { el } from "../dom.js";
 import { Grid, asHit } from "../grid.js";
 import { t } from "../strings.js";
+import { Facets } from "./facets.js";
 
 const PAGE = 300;
 const AHEAD = 3; // windows below, from which the next page is asked for
-const MOST_FACETS = 4;
-const MOST_VALUES = 30;
 
 export function newest(root, page, { count, facets }) {
   const list = el("ul", { className: "grid", role: "list", "aria-label": t("results") });
   const empty = el("p", { className: "empty quiet", textContent: t("noPictures"), hidden: true });
   root.append(list, empty);
   const grid = new Grid(list, { ...page, open: (n) => page.open(hits[n].item) });
-  const known = new Map(); // values of metadata that were seen, by name
+  const choices = new Facets(facets, (where) => page.change({ where }));
   let total = 0; // how many there are, as far as is known
   let hits = [];
   let next = null;
@@ -55,34 +54,9 @@ export function newest(root, page, { count, facets }) {
     const isAll = !next || (total >= hits.length && !Object.keys(state.where).length);
     count.textContent = t(isAll ? "holds" : "atLeast", { n: next && isAll ? total : hits.length });
     empty.hidden = hits.length > 0;
-    drawFacets();
+    choices.show(hits.map(({ item }) => item), state.where);
     grid.show(hits);
     page.show(hits, grid);
-  }
-
-  /** A choice for each fact that has a few values among the pictures that were seen. */
-  function drawFacets() {
-    for (const { item } of hits) for (const [name, value] of Object.entries(item.metadata)) see(name, value);
-    for (const [name, value] of Object.entries(state.where)) see(name, value);
-    const few = [...known].filter(([name, { size }]) => name in state.where || (size > 1 && size <= MOST_VALUES));
-    redraw(facets, few.slice(0, MOST_FACETS).map(([name, values]) => facet(name, [...values].sort())));
-  }
-
-  function see(name, value) {
-    if (!known.has(name)) known.set(name, new Set());
-    if (known.get(name).size <= MOST_VALUES || name in state.where) known.get(name).add(value);
-  }
-
-  function facet(name, values) {
-    const any = el("option", { value: "", textContent: t("anyOf", { name }) });
-    const options = values.map((value) => el("option", { value: `=${value}`, textContent: value }));
-    const select = el("select", { "aria-label": name }, any, ...options);
-    select.value = name in state.where ? `=${state.where[name]}` : "";
-    select.onchange = () => {
-      const { [name]: _, ...rest } = state.where;
-      page.change({ where: select.value ? { ...rest, [name]: select.value.slice(1) } : rest });
-    };
-    return select;
   }
 
   return {

@@ -129,7 +129,6 @@ function send(row) {
   const words = new URLSearchParams(facts);
   const folder = row.name.split("/").slice(0, -1).join("/");
   if (folder) words.append("metadata", `folder:${folder}`);
-  words.append("metadata", `month:${new Date(row.file.lastModified).toISOString().slice(0, 7)}`);
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", `items?${words}`);
