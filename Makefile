@@ -70,6 +70,7 @@ bench: .venv/.dev .venv-parity/.peers .venv-infinity/.ready .bench/vit-b-32/.rea
 	@$(PEER_PY) benchmarks/importing.py
 	@$(PY) benchmarks/postgres.py --work-dir .bench/store
 	@$(PY) benchmarks/jobs.py
+	@$(PY) benchmarks/page.py --work-dir .bench/page
 	@$(PEER_PY) benchmarks/report.py
 
 report: .venv/.runtime ## Write docs/benchmarks.md from benchmarks/results

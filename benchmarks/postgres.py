@@ -1,10 +1,10 @@
 """The production store on a PostgreSQL of its own: durable writes, the index on vectors, searches, filters, recall.
 
-    python benchmarks/postgres.py --work-dir scratch [--rows 624000] [--no-peer] [--out results/postgres.json]
+    python benchmarks/postgres.py --work-dir scratch [--rows 3000000 --no-peer --no-index] [--out results/postgres.json]
 
 The peer is what most design notes show, in the same server: a table with a column `vector`, an HNSW index with its
 default settings, and `WHERE 1 - (embedding <=> q) >= threshold ORDER BY embedding <=> q LIMIT 10`, filled row by row.
-Without it (--no-peer) three million rows need 12 GB of disk and an hour for the index on vectors.
+Without it (--no-peer) three million rows need 12 GB of disk, and an hour for the index on vectors, if one is made.
 Recall is against float32 cosines of all rows. "In memory" is a reader that keeps the vectors (LOOKALIKE_MIRROR).
 """
 
@@ -26,6 +26,7 @@ from store import (
     ALL,
     BATCH,
     FILTERS,
+    ROWS,
     SPACE,
     K,
     Keep,
@@ -34,11 +35,12 @@ from store import (
     collection,
     crowd,
     item,
-    machine,
     project_of,
     recall,
     row,
     search,
+    sized,
+    write,
 )
 
 from lookalike.secret import Secret
@@ -72,10 +74,11 @@ Peer = psycopg.Connection | None
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work-dir", type=Path, required=True, help="scratch; the server's data go to the usual one")
-    parser.add_argument("--rows", type=int, default=624_000)
+    parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--shared-buffers", default="2GB")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "postgres.json")
     parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--no-index", action="store_true", help="without one on vectors, every search is exact")
     options = parser.parse_args()
     options.work_dir.mkdir(parents=True, exist_ok=True)
     vectors, queries = collection(options.work_dir, options.rows)
@@ -88,16 +91,11 @@ def main() -> None:
         store = stack.enter_context(create(Secret(server.url), SPACE))
         naive = None if options.no_peer else stack.enter_context(psycopg.connect(server.url, autocommit=True))
         rows = loads(store, naive, vectors)
-        rows += indexes(store, naive, queries, len(vectors))
+        rows += [] if options.no_index else indexes(store, naive, queries, len(vectors))
         rows += searches(store, naive, vectors, queries)
         rows.append(row("memory of the server, its 2 GB of buffers among it", server_memory(server.pid), "MB"))
         rows += in_memory(Secret(server.url), vectors, queries)
-    rows = [{**entry, "what": f"{len(vectors):,} rows: {entry['what']}"} for entry in rows]
-    options.out.write_text(
-        json.dumps({"name": "PostgreSQL store", "machine": machine(), "rows": rows}, indent=1) + "\n"
-    )
-    for entry in rows:
-        print(json.dumps(entry))
+    write(options.out, "PostgreSQL store", sized(rows, len(vectors)))
 
 
 def loads(store: PostgresStore, naive: Peer, vectors: np.ndarray) -> list[Row]:

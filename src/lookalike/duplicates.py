@@ -16,6 +16,9 @@ from lookalike.types import Filter, Item, Rows
 BLOCK_ROWS = 4096
 """Rows that are compared with rows at once: 64 MiB of cosines."""
 
+NEAR = 0.98
+"""The cosine from which two pictures count as the same one, saved again, where nothing else is asked for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateGroup:

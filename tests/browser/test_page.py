@@ -313,6 +313,78 @@ def test_more_answers_follow_the_first(new_page: NewPage, tmp_path: Path, expect
     behind.close(drain_s=0)
 
 
+def test_more_answers_follow_whatever_is_done_meanwhile(new_page: NewPage, expect: Any) -> None:
+    """Enter, or a look at a picture, while the rest of the answers is on its way does not cut them off."""
+    page = new_page()
+    page.evaluate(
+        """() => {
+          const none = { uri: "", content: "", caption: "", metadata: {}, picture: null, thumbnail: null };
+          const hit = (_, n) => ({ item: { ...none, project: "p", id: `p${n}` }, similarity: 0.3, confidence: 0.9 });
+          const released = new Promise((go) => (window.release = go));
+          window.fetch = async (_, { body, signal }) => {
+            const { limit } = JSON.parse(body);
+            if (limit > 100) {
+              await Promise.race([released, new Promise((_, stop) => (signal.onabort = () => stop(signal.reason)))]);
+            }
+            const hits = Array.from({ length: limit }, hit);
+            return { ok: true, json: async () => ({ hits, considered: 5000, space: "" }) };
+          };
+        }"""
+    )
+    page.fill("#box", "everything")
+    expect(page.locator("#count")).to_have_text("100 of 5,000 pictures")
+    page.keyboard.press("Enter")
+    page.evaluate("release()")
+    expect(page.locator("#count")).to_have_text("1,000 of the 1,000 nearest pictures of 5,000")
+
+
+def test_what_fails_hides_nothing_and_leaves_nothing(new_page: NewPage, expect: Any) -> None:
+    """A refused search says why, in place of "Searching"; a large picture gives way to the message."""
+    refusal = {"error": {"message": "Not today.", "type": "InputError", "item": "", "retryable": False}}
+    page = new_page("#q=red&least=0")
+    expect(page.locator(".score")).to_have_count(8)
+    page.route("**/search/images", lambda route: route.fulfill(status=422, json=refusal))
+    page.locator(".picture").first.click()
+    page.locator("#similar").click()
+    expect(page.locator("#notice")).to_have_text("That did not work: Not today.")
+    expect(page.locator("#lightbox")).to_be_hidden()
+    page.reload()
+    expect(page.locator("#notice")).to_have_text("That did not work: Not today.")
+    expect(page.locator("#count")).to_have_text("")
+    page.unroute("**/search/images")
+    page.fill("#box", "green")
+    expect(page.locator(".score")).to_have_count(7)  # beside the picture that is searched by
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_a_key_can_be_typed_while_others_ask_for_it(new_page: NewPage, expect: Any) -> None:
+    """What else is refused meanwhile does not empty the box."""
+    refusal = {"error": {"message": "A key, please.", "type": "Unauthorized", "item": "", "retryable": False}}
+    page = new_page()
+    page.route("**/items?*", lambda route: route.fulfill(status=401, json=refusal))
+    page.route("**/projects", lambda route: route.fulfill(status=401, json=refusal))
+    page.reload()
+    page.fill("#key", "half a k")
+    with page.expect_response("**/items?*"):
+        page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+    expect(page.locator("#ask")).to_be_visible()
+    expect(page.locator("#key")).to_have_value("half a k")
+
+
+def test_a_part_keeps_the_focus(new_page: NewPage, expect: Any) -> None:
+    """By keyboard a part is turned around twice, and weighed twice, without a walk from the top."""
+    page = new_page("#least=0&part=1,text,red&part=1,text,green")
+    turn = page.locator(".chip").nth(1).get_by_label("Toward or away")
+    turn.focus()
+    for is_away in ("true", "false"):
+        page.keyboard.press("Enter")
+        expect(turn).to_have_attribute("aria-pressed", is_away)
+        expect(turn).to_be_focused()
+    page.get_by_label("Remove green").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Remove red")).to_be_focused()
+
+
 def test_a_hundred_thousand_results_are_a_few_elements(new_page: NewPage, expect: Any) -> None:
     """Only what is near the window is in the document; the last picture is a key away. No service gives so many yet."""
     page = new_page()

@@ -30,7 +30,9 @@ from tests.pictures import noise, picture
 from tests.serving import InlineService, Running, serving
 
 MANY = 700
-KEYS = "looks search key-that-only-looks-here;warm search,write key-of-the-warm-project warm"
+KEYS = (
+    "looks search key-that-only-looks-here;adds write key-that-only-adds;warm search,write key-of-the-warm-project warm"
+)
 VIEWS = ("browse", "browse&at=projects", "browse&at=duplicates", "add", "status")
 
 
@@ -215,10 +217,14 @@ def test_a_folder_is_added_the_broken_among_the_good(
         expect(page.locator(".file", has_text="red.png").locator(".why")).to_contain_text(own.path("red"))
         page.locator("input[webkitdirectory]").set_input_files(album)  # once more: what is there is not sent again
         expect(page.locator("#view-add .count")).to_have_text("Failed: 3 · Duplicate: 1 · Added: 2")
+        page.get_by_label("To project").fill("another")  # which has none of them
+        with page.expect_request(lambda sent: sent.method == "POST" and "project=another" in sent.url):
+            page.locator("input[webkitdirectory]").set_input_files(album)
+        expect(page.locator("#view-add .count")).to_have_text("Failed: 3 · Duplicate: 1 · Added: 2")
         page.reload()
         expect(page.locator("#view-add .count")).to_have_text("Failed: 3 · Duplicate: 1 · Added: 2")
         page.get_by_role("link", name="Browse").click()
-        expect(page.locator("#view-browse .count")).to_have_text("9 pictures")
+        expect(page.locator("#view-browse .count")).to_have_text("12 pictures")
         assert set(names(page)[:3]) == {"noise", "pink", "red"}
         page.get_by_role("link", name="Add").click()
         page.get_by_role("button", name="Clear the list").click()
@@ -251,6 +257,10 @@ def test_who_may_not_add_is_told(new_page: NewPage, own: Catalogue, expect: Any)
         expect(page.locator("#view-add .empty")).to_contain_text("does not have the scope 'write'")
         expect(page.get_by_role("button", name="Choose files")).to_be_hidden()
         page = new_page("#view=add", at=running.url)
+        page.fill("#key", "key-that-only-adds")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button", name="Choose files")).to_be_visible()
+        page = new_page("#view=add", at=running.url)
         page.fill("#key", "key-of-the-warm-project")
         page.keyboard.press("Enter")
         expect(page.get_by_role("button", name="Choose files")).to_be_visible()
@@ -279,7 +289,13 @@ def test_a_search_is_narrowed_by_what_its_pictures_differ_in(new_page: NewPage, 
         expect(page.get_by_label("Year")).to_be_visible()
         assert sorted(choices.evaluate_all("all => all.map((one) => one.ariaLabel)")) == ["Type", "Year", "colour"]
         page.keyboard.press("Escape")
+        page.locator(".picture").first.focus()
+        page.keyboard.press("x")
+        page.get_by_role("button", name="Filter").click()
+        expect(page.get_by_label("Year")).to_be_visible()
+        page.keyboard.press("Escape")
         expect(page.locator("#facets")).to_be_hidden()
+        expect(page.locator("#selected")).to_have_text("1 selected")  # that was not meant
         page.get_by_role("button", name="Filter").click()
         page.get_by_label("Year").select_option("2026")
         expect(page.locator("#count")).to_have_text("2 of 2 pictures")

@@ -59,8 +59,8 @@ def attach_(
     database keeps them, without quotes. Nothing in TABLE is changed.
 
     \b
-      lookalike db attach customer_photos --id id --vector embedding --uri storage_path --project shop_id --model clip
-      lookalike db attach photos --id id --vector-table image_embeddings --vector-key photo_id --vector embedding
+      lookalike db attach customer_photos --id id --vector embedding --uri path --root s3://photos/ --model clip
+      lookalike db attach photos --id id --uri path --vector-table image_embeddings --vector-key photo_id --vector v
     """
     if bool(columns["vector_table"]) != bool(columns["vector_key"]):
         raise click.UsageError("--vector-table and --vector-key go together.")

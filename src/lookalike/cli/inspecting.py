@@ -10,10 +10,8 @@ import click
 from lookalike.cli.options import index_option, json_option, project_option
 from lookalike.cli.output import amount, shown
 from lookalike.config import Config
-from lookalike.duplicates import DuplicateGroup
+from lookalike.duplicates import NEAR, DuplicateGroup
 from lookalike.index import Index
-
-NEAR_SIMILARITY = 0.97
 
 
 @click.command()
@@ -52,7 +50,7 @@ def stats(config: Config, failures: bool, as_json: bool) -> None:
 @click.option(
     "--min-similarity",
     type=click.FloatRange(0, 1, min_open=True),
-    default=NEAR_SIMILARITY,
+    default=NEAR,
     show_default=True,
     help="With --near: cosine from which two pictures count as the same.",
 )

@@ -86,7 +86,7 @@ def pull(config: Config, names: tuple[str, ...]) -> None:
 def verify_models(ctx: click.Context, names: tuple[str, ...]) -> None:
     """Hash every file again and compare.
 
-    Without a NAME: of all models that are here.
+    Without a NAME: of all known models that are here.
 
     Exits with 1 if a file is missing or not the one that was published.
     """

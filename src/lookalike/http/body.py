@@ -20,8 +20,9 @@ BODY_START_S, BODY_BYTES_PER_S = 10.0, 1_000
 BODIES_IN_MEMORY = 8
 """Bodies of the largest size that are held at the same time, by all requests together."""
 
-TRIM_AFTER_BYTES, TRIM_AFTER_S = 8 << 20, 1.0
-"""When so many bytes of bodies came and went, and none is held, freed memory is given back so many seconds later."""
+TRIM_AFTER_BYTES, TRIM_AFTER_S = 2 << 20, 1.0
+"""When so many bytes of bodies came and went, and none is held, freed memory is given back so many seconds later. Of a
+list of short texts, a byte takes twenty of memory until it is refused."""
 
 
 class Load:

@@ -14,16 +14,13 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from lookalike.duplicates import DuplicateGroup
+from lookalike.duplicates import NEAR, DuplicateGroup
 from lookalike.errors import LookalikeError, ServiceError, TooLarge
 from lookalike.http.context import Shared
 from lookalike.http.deadlines import Deadline
 from lookalike.http.items import ItemFacts, Searching, item_facts
 from lookalike.http.view import View
 from lookalike.types import StoreStats
-
-NEAR = 0.98
-"""The cosine from which two pictures count as the same one, saved again."""
 
 MAX_ITEMS = 100_000
 """More are not compared here: every pair of so many vectors of 512 numbers takes two cores some three minutes."""

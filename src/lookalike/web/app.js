@@ -10,7 +10,9 @@ import { forgetViews, load, showView, shownView } from "./views.js";
 
 const MOST_HITS = 1000; // what the service gives for one search
 const FIRST_HITS = 100; // more than a window shows, and quick
-const TYPING_MS = 40;
+const TYPING_MS = 10;
+const PICTURES_MS = 120; // later than their names, while somebody types
+const REST_MS = 300; // whoever goes on typing does not want the rest
 const WORDS_BESIDE_PICTURES = 2; // words part pictures less than pictures do
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 
@@ -22,6 +24,7 @@ let running = new AbortController();
 let timer = 0;
 let failures = 0;
 let wasTyping = false;
+let drawn = ""; // what the links to the views are of
 const picked = new Map();
 const originals = new Map(); // pictures as they came, by their small copies
 
@@ -77,25 +80,33 @@ function render(delay = 0) {
   byId("least").value = String(Math.round(state.least * 100));
   byId("least-value").textContent = percent(state.least);
   byId("join").hidden = !state.q.trim();
+  byId("threshold").hidden = !question(); // or it would move what is there
   byId("clear").hidden = !state.q && !state.parts.length;
   byId("project").value = state.project;
   document.title = state.q ? `${state.q} · lookalike` : "lookalike";
   drawParts(byId("parts"), state.parts, (parts) => change({ parts }));
-  byId("filters").replaceChildren(...Object.entries(state.where).map(filterChip));
+  redraw(byId("filters"), Object.entries(state.where).map(filterChip));
   const wanted = JSON.stringify([question(), state.project, state.where]);
   clearTimeout(timer);
-  running.abort(); // whatever it would bring is not asked for any more
-  busy(false);
+  if (state.view || wanted !== asked) {
+    running.abort(); // whatever it would bring is not asked for any more
+    busy(false);
+  }
   drawViews();
   byId("finder").hidden = Boolean(state.view);
   showView(state.view, byId("main"), page, state).catch(failed);
   if (state.view) return;
   front = grid;
-  if (wanted === asked) showHits();
-  else timer = setTimeout(() => run(wanted), delay);
+  if (wanted === asked) {
+    page.worked();
+    showHits();
+  } else timer = setTimeout(() => run(wanted), delay);
 }
 
 function drawViews() {
+  const now = JSON.stringify([state.view, state.project, t("find")]);
+  if (now === drawn) return; // as with every letter that is typed
+  drawn = now;
   const link = (view) => el("a", { href: `#${format({ ...blank(), view, project: state.project })}`, textContent: t(view || "find") });
   redraw(byId("views"), ["", ...VIEWS].map(link));
   const current = byId("views").children[VIEWS.indexOf(state.view) + 1];
@@ -144,20 +155,24 @@ async function run(wanted) {
     if (signal.aborted) return;
     answer = found;
     asked = wanted;
-    failures = 0;
-    notice("");
+    page.worked();
     scrollTo(0, 0);
     grid.hits = [];
-    showHits();
+    showHits(wasTyping ? PICTURES_MS : 0);
     busy(false);
     if (!byId("project").options.length) loadProjects();
     if (question() && answer.hits.length === FIRST_HITS) {
+      await new Promise((done) => setTimeout(done, REST_MS));
+      if (signal.aborted) return;
       const { hits } = await search(signal, MOST_HITS);
       answer.hits.push(...hits.slice(FIRST_HITS));
       showHits();
     }
   } catch (problem) {
-    if (!signal.aborted) failed(problem);
+    if (asked === wanted) asked = ""; // it is shown in part
+    if (signal.aborted) return;
+    if (!answer.hits.length) byId("count").textContent = "";
+    failed(problem);
   } finally {
     if (!signal.aborted) busy(false);
   }
@@ -180,6 +195,7 @@ async function browse(signal) {
 
 function failed(problem) {
   if (!(problem instanceof Problem)) throw problem;
+  if (!state.open) showOpen(); // it would hide the message
   if (problem.status === 401) return askForKey(problem.message);
   if (problem.item === "project" && !state.project) return chooseProject().catch(failed);
   const isMissing = problem.type === "StoreNotFound";
@@ -192,13 +208,13 @@ function failed(problem) {
 
 // --- showing
 
-function showHits() {
+function showHits(pause = 0) {
   const isSearch = answer.hits.some((hit) => hit.confidence !== null) || question() !== null;
   const hits = isSearch ? answer.hits.filter((hit) => hit.confidence >= state.least) : answer.hits;
   byId("threshold").hidden = !isSearch;
   byId("count").textContent = isSearch ? countOf(hits.length) : t("holds", { n: answer.considered });
   shown = hits;
-  grid.show(hits);
+  grid.show(hits, pause);
   if (hits.length) byId("empty").hidden = true;
   else if (answer.hits.length) {
     const best = answer.hits.reduce((most, { confidence }) => Math.max(most, confidence), 0);
@@ -302,7 +318,10 @@ async function showOpen() {
 
 const lightboxActions = {
   turn,
-  close: () => change({ open: null }),
+  close: () => {
+    change({ open: null });
+    showOpen(); // at once: what lies below may be long in coming
+  },
   similar: () => similar(opened.item),
   toward: () => join({ kind: "item", ...itemOf(opened.item), weight: 1 }),
   away: () => join({ kind: "item", ...itemOf(opened.item), weight: -1 }),
@@ -379,6 +398,7 @@ function wireFiles() {
 // --- the API key
 
 function askForKey(why) {
+  if (byId("ask").open) return; // somebody is typing it
   byId("ask-why").textContent = hasKey() ? why : t("keyKept");
   forgetKey();
   byId("key").value = "";
@@ -405,13 +425,20 @@ async function copyLink() {
   }
 }
 
+/** A module that is not needed at first. */
+const loadPart = (name) =>
+  import(`./views/${name}.js`).catch((error) => {
+    notice(t("reload"));
+    throw error;
+  });
+
 async function saveAs(kind) {
-  const { asCsv, asJson, save } = await import("./views/export.js");
+  const { asCsv, asJson, save } = await loadPart("export");
   save((kind === "csv" ? asCsv : asJson)([...picked.values()]), `lookalike.${kind}`);
 }
 
 async function saveZip() {
-  const { MOST_IN_ZIP, asZip, save } = await import("./views/export.js");
+  const { MOST_IN_ZIP, asZip, save } = await loadPart("export");
   if (picked.size > MOST_IN_ZIP) return notice(t("zipMost", { n: MOST_IN_ZIP }), { passes: true });
   notice(t("zipping", { n: picked.size }));
   const { blob, missing } = await asZip([...picked.values()]);
@@ -446,7 +473,7 @@ function wireSearch() {
   byId("copy").onclick = copyLink;
   byId("facets").onbeforetoggle = async ({ newState, target }) => {
     if (newState !== "open") return;
-    const { narrow } = await import("./views/facets.js");
+    const { narrow } = await loadPart("facets");
     narrow(target, byId("narrow"), answer.hits.map(({ item }) => item), state.where, (where) => change({ where }));
   };
 }
@@ -466,7 +493,7 @@ function wireSelection() {
 
 function wireKeyboard() {
   addEventListener("keydown", (event) => {
-    if (document.querySelector("dialog[open]")) return;
+    if (document.querySelector("dialog[open], :popover-open")) return;
     const inBox = event.target === box;
     if (event.key === "/" && !event.target.matches("input, select")) box.focus();
     else if (inBox && event.key === "ArrowDown") front.focus(front.current);
@@ -502,4 +529,4 @@ byId("language").onclick = () => {
 addEventListener("popstate", () => goTo(location.hash));
 say();
 render();
-requestIdleCallback(() => theLightbox().catch(() => {})); // so that the first picture opens at once
+byId("main").addEventListener("pointerover", () => theLightbox().catch(() => {}), { once: true }); // before a picture is opened

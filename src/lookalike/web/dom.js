@@ -15,11 +15,15 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
-/** Put other children in the place of these; the focus stays on the one at its place. */
+/** Put other children in the place of these; the focus stays at its place, on one of them or on what is in it. */
 export function redraw(root, children) {
-  const at = [...root.children].indexOf(document.activeElement);
+  const parts = (child) => [child, ...child.querySelectorAll("button, input")];
+  const before = [...root.children];
+  const at = before.findIndex((child) => child.contains(document.activeElement));
+  const within = at < 0 ? 0 : parts(before[at]).indexOf(document.activeElement);
   root.replaceChildren(...children);
-  root.children[at]?.focus();
+  const after = at < 0 ? null : root.children[Math.min(at, root.children.length - 1)];
+  if (after) parts(after)[within]?.focus();
 }
 
 export function icon(name) {

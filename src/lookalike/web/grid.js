@@ -31,21 +31,35 @@ export class Grid {
     this.hits = [];
     this.current = 0;
     this.tiles = new Map();
+    this.near = BEYOND;
+    this.waiting = 0; // the timer of pictures that are loaded later
     new ResizeObserver(() => this.layOut()).observe(root.parentElement);
     addEventListener("scroll", () => this.#soon(), { passive: true });
     root.addEventListener("keydown", (event) => this.#onKey(event));
   }
 
-  /** Show these hits: {item, similarity, confidence}, the last two null without a search. What is there already stays. */
-  show(hits) {
+  /**
+   * Show these hits: {item, similarity, confidence}, the last two null without a search. What is there already stays.
+   * The pictures are loaded so many milliseconds later, unless others are to be shown by then.
+   */
+  show(hits, pause = 0) {
     const isMore = this.hits.length > 0 && this.hits.every((hit, n) => hit === hits[n]);
     this.hits = hits;
     if (!isMore) {
       this.current = 0;
       this.#clear();
+      clearTimeout(this.waiting);
+      this.waiting = pause && setTimeout(() => this.#loadAll(), pause);
+      this.near = 0; // what is seen comes first
+      requestIdleCallback(() => this.#soon());
     }
     for (const { node } of this.tiles.values()) node.ariaSetSize = hits.length;
     this.layOut();
+  }
+
+  #loadAll() {
+    this.waiting = 0;
+    for (const tile of this.tiles.values()) tile.load();
   }
 
   layOut() {
@@ -82,6 +96,7 @@ export class Grid {
   #soon() {
     this.pending ??= requestAnimationFrame(() => {
       this.pending = null;
+      this.near = BEYOND;
       this.#draw();
     });
   }
@@ -89,8 +104,8 @@ export class Grid {
   #draw() {
     if (!this.size || !this.root.offsetParent) return; // in a view that is not shown
     const top = this.root.getBoundingClientRect().top;
-    const first = Math.max(0, Math.floor((-top - BEYOND * innerHeight) / this.step)) * this.size.columns;
-    const last = Math.min(this.hits.length, Math.ceil((-top + (1 + BEYOND) * innerHeight) / this.step) * this.size.columns);
+    const first = Math.max(0, Math.floor((-top - this.near * innerHeight) / this.step)) * this.size.columns;
+    const last = Math.min(this.hits.length, Math.ceil((-top + (1 + this.near) * innerHeight) / this.step) * this.size.columns);
     const focused = this.root.contains(document.activeElement);
     for (const [n, tile] of this.tiles) {
       if ((n < first || n >= last) && !(focused && n === this.current)) this.#remove(n, tile);
@@ -109,7 +124,9 @@ export class Grid {
       pick: () => this.actions.pick(hit.item),
       focus: () => (this.current = n),
     });
-    tile.end = this.#load(tile, hit.item);
+    tile.end = () => {};
+    tile.load = () => (tile.end = this.#load(tile, hit.item));
+    if (!this.waiting) tile.load();
     this.#mark(tile, hit.item);
     this.#place(tile.node, n);
     this.tiles.set(n, tile);

@@ -1,7 +1,7 @@
 // The parts of a search as chips: words, pictures of the index, and pictures of one's own, each with a weight.
 
 import { itemPath, showPicture } from "./api.js";
-import { el, icon, roundButton } from "./dom.js";
+import { el, icon, redraw, roundButton } from "./dom.js";
 import { nameOf } from "./grid.js";
 import { t } from "./strings.js";
 
@@ -27,7 +27,7 @@ let shown = []; // what ends the pictures of the chips
 export function drawParts(root, parts, change) {
   for (const end of shown) end();
   shown = [];
-  root.replaceChildren(...parts.map((part, n) => chip(part, (part) => change(parts.toSpliced(n, 1, ...(part ? [part] : []))))));
+  redraw(root, parts.map((part, n) => chip(part, (part) => change(parts.toSpliced(n, 1, ...(part ? [part] : []))))));
 }
 
 function chip(part, replace) {

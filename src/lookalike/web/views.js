@@ -62,6 +62,7 @@ export const shownView = () => opened.get(front)?.view;
 export function forgetViews() {
   for (const { root, view } of opened.values()) {
     view.hide?.();
+    root.hidden = true; // it may still hear of things
     root.remove();
   }
   opened.clear();

@@ -23,10 +23,10 @@ from lookalike.types import Filter, Rows
 Kind = Literal["near", "far"]
 """Of a query: within the cone that the collection fills, as pictures are, or outside, as words are."""
 
-WANTED_RECALL: Mapping[Kind, float] = {"near": 0.995, "far": 0.99}
+WANTED_RECALL: Mapping[Kind, float] = {"near": 0.992, "far": 0.99}
 """Of the ten best that an exact search finds, on average over what it is measured with, so that 0.98 of what float32
 would find is kept for what it is asked for. A hundred queries of ten answers leave it uncertain by 0.005, and rounding
-to half precision, which exact searches share, takes 0.012 among pictures that lie close together, 0.001 of words'."""
+to half precision, which exact searches share, takes 0.01 among pictures that lie close together, 0.001 of words'."""
 
 WANTED_RECALL_IN_PROJECT = 0.998
 """The same for searches of one project, where 0.99 is to be kept."""

@@ -22,7 +22,7 @@ from lookalike.vectors import normalise
 if TYPE_CHECKING:
     from lookalike.postgres import Connection
 
-EF_SEARCHES = (40, 100, 200, 400, 700, 1000)
+EF_SEARCHES = (40, 100, 200, 400, 550, 700, 850, 1000)
 """Settings that are tried, the quickest first."""
 
 SHIFT = 0.2
@@ -107,7 +107,7 @@ def build(
     state = _first(store, _SQL["index_state"].format(**names))
     if state is not None and state[0]:
         return False
-    needed = store.n_items * (2 * store.space.dim + 700) + 2**26
+    needed = store.n_items * (2 * store.space.dim + 800) + 2**26
     memory = memory_bytes or min(needed, MAX_MEMORY_BYTES)
 
     def work(connection: Connection) -> None:

@@ -40,11 +40,13 @@ export function wire(on) {
 /** Show a hit. `about` it: twins are paths of other items with the same picture; filter(key, value) is called by a click. */
 export function open(hit, about) {
   const { item } = hit;
-  byId("name").textContent = fileName(item);
-  byId("caption").textContent = item.caption;
+  const isThere = box.open && openNow?.id === item.id && openNow.project === item.project;
   byId("previous").disabled = !about.hasPrevious;
   byId("next").disabled = !about.hasNext;
   mark(about.isPicked);
+  if (isThere) return; // what lies below was drawn anew, and whoever looks at it is left alone
+  byId("name").textContent = fileName(item);
+  byId("caption").textContent = item.caption;
   byId("facts").replaceChildren(...facts(hit, about).flatMap(([name, ...values]) => [el("dt", { textContent: name }), ...values]));
   showLarge(item);
   load("explain").then(({ explain }) => openNow === item && explain(why, item, about.asked), () => {});

@@ -34,7 +34,8 @@ export function open(root, page) {
   let found = null; // the map that is shown, and of which project
   let hits = [];
   let buttons = [];
-  let ends = [];
+  let ends = []; // what ends the pictures of the list
+  let thumbEnds = []; // and those on the map
   let stop = new AbortController();
   let timer = 0;
   const items = new Map(); // of this map, by number
@@ -62,6 +63,8 @@ export function open(root, page) {
   function adopt(answer, wanted) {
     items.clear();
     asked.clear();
+    for (const end of thumbEnds) end();
+    thumbEnds = [];
     const isNew = found?.project !== wanted;
     found = { ...answer, project: wanted };
     kinds.replaceChildren();
@@ -190,6 +193,7 @@ export function open(root, page) {
     try {
       await itemsOf(wanted);
     } catch (problem) {
+      for (const n of wanted) asked.delete(n);
       return again(problem);
     }
     for (const n of wanted) {
@@ -198,13 +202,13 @@ export function open(root, page) {
       if (!path || found.version !== version) continue;
       const img = new Image();
       img.onload = () => found.version === version && chart.addThumb(n, img);
-      ends.push(showPicture(img, path));
+      thumbEnds.push(showPicture(img, path));
     }
   }
 
   /** A map that was made anew has other numbers. */
   function again(problem) {
-    if (stop.signal.aborted) return;
+    if (stop.signal.aborted || problem.name === "AbortError") return;
     if (problem.status === 410) load().catch(fail);
     else page.failed(problem);
   }

@@ -63,7 +63,11 @@ export function newest(root, page, { count, facets }) {
     async show(now) {
       state = now;
       if (JSON.stringify([state.project, state.where]) !== shown) await more();
-      else draw();
+      else {
+        draw();
+        page.worked();
+        if (isNearEnd()) await more();
+      }
     },
     holds(n) {
       total = n;

@@ -9,6 +9,7 @@ import { reasonOf } from "./uploads.js";
 const EVERY_MS = 2000;
 const N = 90; // three minutes
 const MOST_JOBS = 50;
+const MOST_COUNTED = 1000;
 const STAGES = { queue: "stageQueue", decode: "stageDecode", inference: "stageModel", search: "stageSearch" };
 const KINDS = { image: "ofPictures", text: "ofWords" };
 /** What is counted as done, by its name in the page. */
@@ -104,9 +105,11 @@ export function open(root, page) {
     return panel("latency", scroll);
   }
 
+  const jobsThatAre = (is, limit, signal) =>
+    getJson(`jobs?${new URLSearchParams({ state: is, limit, ...(state.project && { project: state.project }) })}`, signal);
+
   async function drawFailures(signal) {
-    const words = new URLSearchParams({ state: "dead", limit: MOST_JOBS, ...(state.project && { project: state.project }) });
-    const [{ jobs, next }, waiting] = await Promise.all([getJson(`jobs?${words}`, signal), getJson("jobs?state=waiting&limit=1000", signal)]);
+    const [{ jobs, next }, waiting] = await Promise.all([jobsThatAre("dead", MOST_JOBS, signal), jobsThatAre("waiting", MOST_COUNTED, signal)]);
     const key = JSON.stringify(jobs);
     if (failures.key !== key) {
       failures.key = key;

@@ -69,7 +69,8 @@ export function add(files, project) {
     // Files of one name from two cameras are two pictures.
     const id = `${path}@${file.lastModified.toString(36)}-${file.size.toString(36)}`;
     const before = rows.get(id);
-    if (before?.file || ["waiting", "working", "stored", "duplicate"].includes(before?.state)) continue;
+    const isHere = before?.project === project;
+    if (isHere && (before.file || ["waiting", "working", "stored", "duplicate"].includes(before.state))) continue;
     rows.delete(id);
     rows.set(id, { id, name: path, size: file.size, project, state: "queued", file });
   }
@@ -81,7 +82,8 @@ export function again(row) {
   Object.assign(row, { state: row.job ? "waiting" : "queued", reason: "" });
   touch();
   if (!row.job) return sendMore();
-  postJson("jobs/replay", { jobs: [row.job] }).then(askForJobs, problem);
+  const asked = postJson("jobs/replay", { jobs: [row.job] });
+  asked.catch(problem).finally(askForJobs);
 }
 
 function sendMore() {
@@ -118,7 +120,7 @@ function refused(row, error) {
     problem(error);
   } else {
     Object.assign(row, { state: "failed", reason: error.message });
-    if (error.status === 403) problem(error);
+    if (error.status === 403 && !row.project) problem(error); // of a project the row says it, where another can be named
   }
 }
 
