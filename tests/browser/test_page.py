@@ -297,6 +297,26 @@ def test_without_an_index_the_page_says_what_to_do(new_page: NewPage, tmp_path: 
     behind.close(drain_s=0)
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_moves_on_a_first_visit(new_page: NewPage, service: Running, width: int, expect: Any) -> None:
+    """What is painted once stays where it is, while words, projects, answers and pictures come."""
+    page = new_page("#q=red&least=0", width=width)
+    page.add_init_script(
+        """window.moved = [];
+        new PerformanceObserver((list) => {
+          for (const { value, sources } of list.getEntries()) {
+            moved.push([value, ...sources.map(({ node }) => node?.id || node?.className || node?.nodeName)]);
+          }
+        }).observe({ type: "layout-shift", buffered: true });"""
+    )
+    page.goto("about:blank")
+    page.goto(f"{service.url}/#q=red&least=0")
+    expect(page.locator(".tile img.ready").first).to_be_visible()
+    expect(page.locator("#project")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("moved") == []
+
+
 def test_more_answers_follow_the_first(new_page: NewPage, tmp_path: Path, expect: Any) -> None:
     """The first hundred are shown at once, and the others come after them."""
     made = catalogue(tmp_path)

@@ -1,4 +1,4 @@
-// The service: requests, the API key, pictures. What fails is a Problem, whose message is the service's own sentence.
+// The service: requests, the API key, pictures. What fails is a Problem with the service's own sentence.
 
 const KEY = "lookalike-key";
 const TIMEOUT_MS = 30_000;

@@ -1,4 +1,4 @@
-// The page: what is done changes the state, the state is written into the address, and what it asks for is shown.
+// The page: what is done changes the state, the state the address, and what it asks for is shown.
 
 import { Problem, forgetKey, getJson, hasKey, itemPath, itemsPath, postJson, useKey } from "./api.js";
 import { byId, el, redraw, roundButton } from "./dom.js";
@@ -51,12 +51,12 @@ const page = {
   open: (item) => change({ open: itemOf(item) }),
   projects: loadProjects,
   fillProjects,
-  /** What it asked for came, so that nothing is complained of any more; what was said of a deed stays its time. */
+  /** What it asked for came: nothing is complained of any more. What was said of a deed stays its time. */
   worked() {
     failures = 0;
     if (!passing) notice("");
   },
-  /** These hits are what the lightbox turns through; `at` shows them: it has `current`, `focus(n)` and `mark()`. */
+  /** The lightbox turns through these hits; `at` shows them: it has `current`, `focus(n)` and `mark()`. */
   show(hits, at) {
     shown = hits;
     front = at;
@@ -151,7 +151,9 @@ async function run(wanted) {
   busy(true);
   if (!answer.hits.length) byId("count").textContent = t("searching");
   try {
+    const projects = question() && !byId("project").options.length && loadProjects(signal).catch(() => {});
     const found = question() ? await search(signal) : await browse(signal);
+    await projects;
     if (signal.aborted) return;
     answer = found;
     asked = wanted;
@@ -160,7 +162,6 @@ async function run(wanted) {
     grid.hits = [];
     showHits(wasTyping ? PICTURES_MS : 0);
     busy(false);
-    if (!byId("project").options.length) loadProjects();
     if (question() && answer.hits.length === FIRST_HITS) {
       await new Promise((done) => setTimeout(done, REST_MS));
       if (signal.aborted) return;
@@ -247,10 +248,14 @@ function notice(text, { passes = false } = {}) {
 }
 
 async function loadProjects(signal) {
-  const found = await getJson("projects", signal);
-  answer.space ||= found.space;
-  drawProjects(found);
-  return found;
+  try {
+    const found = await getJson("projects", signal);
+    answer.space ||= found.space;
+    drawProjects(found);
+    return found;
+  } finally {
+    byId("finder").classList.remove("unsure");
+  }
 }
 
 /** A key for several projects opens them one at a time: the first, until somebody chooses. */
@@ -264,7 +269,7 @@ async function chooseProject() {
 
 const drawProjects = (found) => fillProjects(byId("project"), found);
 
-/** The projects as the options of an element; it is hidden where there is nothing to choose. */
+/** The projects as the options of an element, hidden where there is nothing to choose. */
 function fillProjects(select, { projects, together }) {
   const options = projects.map(({ name }) => el("option", { value: name, textContent: name }));
   if (together) options.unshift(el("option", { value: "", textContent: t("allProjects") }));
@@ -288,7 +293,7 @@ async function theLightbox() {
 async function showOpen() {
   if (!state.open) {
     const at = front.current;
-    lightbox?.close(); // gives the focus back to the picture that it was opened from
+    lightbox?.close(); // gives the focus back to where it was opened
     if (opened) front.focus(at);
     opened = null;
     return;
@@ -296,7 +301,7 @@ async function showOpen() {
   const n = place();
   const wanted = state.open;
   try {
-    // A link may be to a picture that is not among the hits.
+    // A link may be to a picture that is no hit.
     const [hit] = await Promise.all([shown[n] ?? getJson(itemPath(wanted)).then(asHit), theLightbox()]);
     if (state.open !== wanted) return;
     opened = hit;
@@ -421,7 +426,7 @@ async function copyLink() {
     await navigator.clipboard.writeText(location.href);
     notice(t(state.parts.some((part) => part.kind === "picture" && !part.small) ? "noLink" : "copied"), { passes: true });
   } catch {
-    notice(t("notCopied"), { passes: true }); // browsers give the clipboard to https and to this machine only
+    notice(t("notCopied"), { passes: true }); // only https and this machine are given the clipboard
   }
 }
 
@@ -510,6 +515,7 @@ function say(language) {
   speak(language);
   byId("language").textContent = t("language");
   byId("language").lang = otherLanguage();
+  document.body.classList.add("said");
 }
 
 wireSearch();
@@ -529,4 +535,4 @@ byId("language").onclick = () => {
 addEventListener("popstate", () => goTo(location.hash));
 say();
 render();
-byId("main").addEventListener("pointerover", () => theLightbox().catch(() => {}), { once: true }); // before a picture is opened
+byId("main").addEventListener("pointerover", () => theLightbox().catch(() => {}), { once: true }); // in time

@@ -4,7 +4,7 @@ const SVG = "http://www.w3.org/2000/svg";
 
 export const byId = (id) => document.getElementById(id);
 
-/** An element with these properties (attributes where the name has a dash, or is `role`) and children. */
+/** An element with these properties (attributes if named with a dash, or `role`) and children. */
 export function el(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -15,7 +15,7 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
-/** Put other children in the place of these; the focus stays at its place, on one of them or on what is in it. */
+/** Put other children in the place of these; the focus stays at its place, on one or within. */
 export function redraw(root, children) {
   const parts = (child) => [child, ...child.querySelectorAll("button, input")];
   const before = [...root.children];

@@ -11,11 +11,11 @@ const FACTS = { file_type: "factType", taken_on: "factDay", taken_month: "factMo
 
 /** An item as what is not an answer to a search. */
 export const asHit = (item) => ({ item, similarity: null, confidence: null });
-export const factName = (name) => (name in FACTS ? t(FACTS[name]) : name); // what its owner says is called as they call it
+export const factName = (name) => (name in FACTS ? t(FACTS[name]) : name);
 export const keyOf = ({ id, project }) => `${project}\n${id}`;
 export const nameOf = (item) => item.caption || (item.uri || item.id).split("/").filter(Boolean).pop() || item.id;
 
-/** Columns, side of a tile and gap for a width: three columns on a phone, ten or so on a wide screen. */
+/** Columns, side of a tile and gap for a width: three columns on a phone, ten on a wide screen. */
 function measure(width) {
   const gap = width < 600 ? 4 : width < 1400 ? 12 : 16;
   const wanted = width < 600 ? 120 : width < 1400 ? 184 : 224;
@@ -130,7 +130,7 @@ export class Grid {
     this.#mark(tile, hit.item);
     this.#place(tile.node, n);
     this.tiles.set(n, tile);
-    // In the order of the pictures, which is also that in which they are read aloud.
+    // In the order of the pictures, in which they are read aloud.
     const after = [...this.tiles.keys()].filter((other) => other > n).sort((a, b) => a - b)[0];
     this.root.insertBefore(tile.node, after === undefined ? null : this.tiles.get(after).node);
   }

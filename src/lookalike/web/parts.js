@@ -8,7 +8,7 @@ import { t } from "./strings.js";
 const SMALL_PX = 256; // the side of the copy of a picture that is in the address
 const MOST = 10;
 
-/** A picture from a file: whole for the search, and small for the address where the browser can draw it. */
+/** A picture from a file: whole for the search, small for the address if the browser can draw it. */
 export async function pictureOf(file) {
   const [data, small] = await Promise.all([dataUri(file), shrink(file)]);
   return { kind: "picture", data, small, weight: 1 };
@@ -70,7 +70,7 @@ function face(part, name) {
 const dataUri = (file) =>
   new Promise((resolve, reject) => {
     const reader = new FileReader();
-    // The service goes by the content alone; a type that the browser does not know would make it a URI without one.
+    // The service goes by the content; a type that the browser does not know would make it a URI without one.
     reader.onload = () => resolve(reader.result.replace(/^data:[^;,]*/, "data:image/jpeg"));
     reader.onerror = () => reject(reader.error);
     reader.readAsDataURL(file);

@@ -1,11 +1,11 @@
-// What is searched for and shown, and the same as the part of the address behind "#": it never leaves the browser.
+// What is searched for and shown, also as what is behind "#" in the address: it never leaves the browser.
 
 /** Beside the search, which has no name. */
 export const VIEWS = ["browse", "map", "add", "status"];
 
 export const RELATED = 0.5; // the confidence from which a hit counts as related
 
-/** `view` is empty for the search, and `at` is the view's own. A part is {kind: "text", text}, {kind: "item", id, project} or {kind: "picture", data, small}, each with a weight. */
+/** `view` is empty for the search, `at` the view's own. A part is {kind: "text", text}, {kind: "item", id, project} or {kind: "picture", data, small}, each with a weight. */
 export const blank = () => ({ view: "", at: "", q: "", parts: [], project: "", where: {}, least: RELATED, open: null });
 
 /** The state as an address. Pictures are in it as the small copies of them that `parts.js` makes. */

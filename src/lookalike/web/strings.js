@@ -1,4 +1,4 @@
-// Every word of the page, in each language. {name} is replaced; a value of two texts is [one, other].
+// Every word of the page. {name} is replaced; a value of two texts is [one, other].
 
 const en = {
   language: "עברית",

@@ -20,7 +20,7 @@ async function read(name) {
     return module;
   } catch (error) {
     loading.delete(name);
-    // Either the service is away, or it is of another version by now, whose files have another address.
+    // The service is away, or of another version by now, whose files have another address.
     throw new Problem(`${t("reload")} (${error.message ?? name})`, { retryable: true });
   }
 }
@@ -58,7 +58,7 @@ export async function showView(name, main, page, state) {
 /** The view that is shown, or undefined. Files that are dropped or pasted are its own if it has `take(transfer)`. */
 export const shownView = () => opened.get(front)?.view;
 
-/** Forget how views look, so that the next time they are made anew: in another language. */
+/** Forget how views look, so that they are made anew: in another language. */
 export function forgetViews() {
   for (const { root, view } of opened.values()) {
     view.hide?.();
