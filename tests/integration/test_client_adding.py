@@ -207,7 +207,8 @@ def test_what_is_handed_in_is_found(shop: Running, client_of_shop: Client) -> No
     (job,) = client.add_items([item])
     assert ended(client, job.number).state == JobState.DONE
     (hit,) = client.search(image=PINK, project="new")
-    assert (hit.item.id, hit.item.caption, hit.item.metadata) == ("pink", "a pink thing", {"colour": "pink"})
+    assert (hit.item.id, hit.item.caption) == ("pink", "a pink thing")
+    assert hit.item.metadata == {"file_type": "png", "colour": "pink"}
     assert hit.item.content == sha256(PINK).hexdigest()
     assert hit.similarity > 0.999
     assert client.picture("pink", project="new") == PINK

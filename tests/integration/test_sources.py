@@ -107,7 +107,7 @@ def test_rows_become_items_of_their_projects(shop: Shop) -> None:
     assert (item.uri, item.caption, dict(item.metadata)) == (
         f"{shop.bucket.place}ann/1.png",
         "a kitchen",
-        {"room": "kitchen"},
+        {"file_type": "png", "room": "kitchen"},
     )
     assert items["bob", second].uri == f"{shop.bucket.place}bob/1.png"
 
@@ -122,7 +122,7 @@ def test_rows_that_change_move_and_go(shop: Shop) -> None:
     assert shop.index() == {"unchanged": 1, "duplicate": 1, "removed": 2, "items": 2}
     items = shop.items()
     assert items.keys() == {("ann", first), ("eve", second)}
-    assert dict(items["ann", first].metadata) == {"room": "attic"}
+    assert dict(items["ann", first].metadata) == {"file_type": "png", "room": "attic"}
     assert shop.index() == {"unchanged": 2, "items": 2}
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from lookalike.chunks import chunked
 from lookalike.contents import content_of, is_unread, trust_in
 from lookalike.errors import InputError
+from lookalike.facts import NAMES as FILE_FACTS
 from lookalike.ingest import WritableStore
 from lookalike.ports import Ledger
 from lookalike.progress import Tally
@@ -106,7 +107,7 @@ class Writer:
             rows = []
             for n, (place, digest) in enumerate(zip(places, digests, strict=True)):
                 content = digest or content_of(raw[place].tobytes(), is_checked=self._is_checked)
-                item = replace(items[n], content=_better(content, before[n]))
+                item = _known_better(replace(items[n], content=content), before[n])
                 rows.append(_Row(place, item, files[place], problems.get(place, ""), before[n], known[n]))
             self._store(rows, values)
 
@@ -202,11 +203,14 @@ def _each(find: Callable[[str], Found], uris: Sequence[str]) -> list[Found]:
     return [find(uri) for uri in uris]
 
 
-def _better(content: str, before: Item | None) -> str:
-    """The content of an item: what is known better of it is not given up."""
-    if before is not None and trust_in(before.content) > trust_in(content):
-        return before.content
-    return content
+def _known_better(item: Item, before: Item | None) -> Item:
+    """The item with what is known better of it: its content, and what the file of that content says of itself."""
+    if before is None:
+        return item
+    content = before.content if trust_in(before.content) > trust_in(item.content) else item.content
+    facts = {name: value for name, value in before.metadata.items() if name in FILE_FACTS}
+    kept = facts if before.content == content else {}
+    return replace(item, content=content, metadata={**kept, **item.metadata})
 
 
 def _says_the_same(known: LedgerEntry | None, entry: LedgerEntry) -> bool:
