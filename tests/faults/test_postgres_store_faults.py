@@ -383,7 +383,7 @@ def test_an_index_that_was_left_half_made_is_noticed_and_made_again(new_database
     url = new_database()
     with create(url, SPACE) as store:
         add_batch(store, 0)
-        with psycopg.connect(url.reveal()) as writing, ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(1) as pool, psycopg.connect(url.reveal()) as writing:
             writing.execute("LOCK TABLE lookalike_vectors IN ROW EXCLUSIVE MODE")  # the index waits for who writes
             address = Secret(f"{url.reveal()}&application_name=indexing")
             with open_store(address) as other:
@@ -391,7 +391,7 @@ def test_an_index_that_was_left_half_made_is_noticed_and_made_again(new_database
                 with psycopg.connect(url.reveal(), autocommit=True) as owner:
                     waiting = (
                         "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'indexing' "
-                        "AND wait_event_type = 'Lock' AND query LIKE 'CREATE INDEX%'"
+                        "AND wait_event_type = 'Lock' AND query LIKE '%CREATE INDEX%'"
                     )
                     wait_until(lambda: owner.execute(waiting).fetchall() != [])
                 with pytest.raises(StoreError, match="canceling"):
