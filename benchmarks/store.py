@@ -83,9 +83,8 @@ def write(out: Path, name: str, rows: list[Row]) -> None:
     """Write a results file; what it has from this machine of collections of other sizes stays."""
     before = json.loads(out.read_text()) if out.exists() else {}
     measured = {size_of(entry) for entry in rows}
-    kept = [entry for entry in before.get("rows", ()) if size_of(entry) not in measured]
-    if before.get("machine") != machine():
-        kept = []
+    is_here = all(before.get("machine", {}).get(key) == machine()[key] for key in ("cpu", "cores"))
+    kept = [entry for entry in before.get("rows", ()) if is_here and size_of(entry) not in measured]
     everything = sorted([*rows, *kept], key=lambda entry: (size_of(entry) != ROWS, -size_of(entry)))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"name": name, "machine": machine(), "rows": everything}, indent=1) + "\n")
