@@ -105,7 +105,7 @@ function render(delay = 0) {
 
 function drawViews() {
   const now = JSON.stringify([state.view, state.project, t("find")]);
-  if (now === drawn) return; // as with every letter that is typed
+  if (now === drawn) return; // as at every letter
   drawn = now;
   const link = (view) => el("a", { href: `#${format({ ...blank(), view, project: state.project })}`, textContent: t(view || "find") });
   redraw(byId("views"), ["", ...VIEWS].map(link));
