@@ -18,7 +18,7 @@ from lookalike.secret import Secret
 from lookalike.spaces import Space
 from lookalike.store.memory import MemoryStore
 from lookalike.store.postgres.mirror import GROWTH
-from lookalike.store.postgres.passing import Passing
+from lookalike.store.postgres.passing import KEPT_FILTERS, Passing
 from lookalike.store.postgres.rows import escaped, plain
 from lookalike.store.postgres.store import PostgresStore, create, open_store
 from lookalike.types import Filter, Item, Rows
@@ -222,6 +222,9 @@ def test_memory_keeps_the_filters_that_were_used_last(url: Secret) -> None:
         assert tight.of(view, filters[0], asked[0]) is tight.of(view, filters[0], asked[0])
         tight.of(view, filters[1], asked[1])
         assert list(tight._kept) == [("none", frozenset())]
+        for n in range(KEPT_FILTERS + 10):
+            tight.of(view, Filter(project=f"none {n}"), asked[1])
+        assert len(tight._kept) == KEPT_FILTERS
 
 
 def test_memory_holds_each_picture_once_after_a_failure(url: Secret, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,9 @@ from lookalike.vectors import Slots
 KEPT_BYTES = 64 << 20
 """Of slots, 8 bytes each, of the filters that were used last: eight million."""
 
+KEPT_FILTERS = 256
+"""At most so many: what nothing passes takes no slots, and anybody may ask for it under ever new values."""
+
 _SQL = statements("lookalike.store.postgres", "mirror.sql")
 
 Key = tuple[str | None, frozenset[tuple[str, str]]]
@@ -79,5 +82,9 @@ class Passing:
                 self._kept.clear()
             if version == self._version:
                 self._kept[key] = found
-            while len(self._kept) > 1 and sum(each.slots.nbytes for each in self._kept.values()) > self._kept_bytes:
+            while len(self._kept) > 1 and self._is_full():
                 self._kept.popitem(last=False)
+
+    def _is_full(self) -> bool:
+        n_bytes = sum(each.slots.nbytes for each in self._kept.values())
+        return len(self._kept) > KEPT_FILTERS or n_bytes > self._kept_bytes
