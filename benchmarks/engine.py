@@ -2,9 +2,9 @@
 
     python benchmarks/engine.py [--peer-python PYTHON] [--shared FOLDER] [--rounds 5] [--out FILE]
 
-`--peer-python` runs torch and transformers (parity/requirements.txt). Each stack has a process of its own; a round asks
-them for every task in turn while the others wait, and a ratio is the median of the rounds' ratios, so that what else
-the machine does falls on all alike.
+`--peer-python` runs torch, transformers and OpenVINO (parity/requirements.txt). Each stack has a process of its own; a
+round asks them for every task in turn while the others wait, and a ratio is the median of the rounds' ratios, so that
+what else the machine does falls on all alike.
 """
 
 from __future__ import annotations
@@ -80,18 +80,21 @@ print(flush=True)
 """
 """From nothing to the first vector of a text, as a program of one's own would; then a line."""
 
+STACKS = ("exact", "int8", "OpenVINO, exact", "OpenVINO, bf16", "OpenVINO, int8")
+"""Ours: ONNX Runtime unless another is named, and the precision."""
+
 REPEATS = {"image b1": 5, "image b32": 1, "text 8": 10, "text 8 at 77": 10, "texts mixed": 2}
 
 Task = Callable[[], object]
 
 
-def ours(folder: Path, cache: Path, precision: str) -> dict[str, Task]:
+def ours(folder: Path, cache: Path, stack: str) -> dict[str, Task]:
     """What lookalike does for each task."""
     import numpy as np
 
     from lookalike.types import Tokens
 
-    encoder = open_ours(folder, cache, precision)
+    encoder = open_ours(folder, cache, stack)
     pixels = np.random.default_rng(0).standard_normal((32, 3, 224, 224), dtype=np.float32)
     query = [encoder.prepare_text(QUERY)]
     mixed = [Tokens(np.array(ids)) for ids in mixed_ids()]
@@ -132,10 +135,17 @@ def peer(folder: Path) -> dict[str, Task]:
     }
 
 
-def open_ours(folder: Path, cache: Path, precision: str) -> Any:
+def settings_of(stack: str) -> tuple[str, str]:
+    """The runtime and the precision of one of ours."""
+    runtime, _, precision = stack.rpartition(", ")
+    return runtime.lower() or "onnxruntime", precision
+
+
+def open_ours(folder: Path, cache: Path, stack: str) -> Any:
     from lookalike.encoders.local import EngineOptions, open_encoder
 
-    options = EngineOptions(precision=precision)  # type: ignore[arg-type]
+    runtime, precision = settings_of(stack)
+    options = EngineOptions(runtime=runtime, precision=precision)  # type: ignore[arg-type]
     return open_encoder(folder, name="benchmark", weights_sha256="0" * 64, cache_dir=cache, options=options)
 
 
@@ -184,7 +194,9 @@ class Stack:
 
 def cold_seconds(stack: str, python: str, folder: Path, cache: Path) -> float:
     """From the start of a process to its first vector of a text; how it ends is not counted."""
-    settings = {"LOOKALIKE_CACHE_DIR": str(cache), "LOOKALIKE_PRECISION": stack, "PYTHONPATH": str(ROOT / "src")}
+    runtime, precision = settings_of(stack)
+    settings = {"LOOKALIKE_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT / "src")}
+    settings |= {"LOOKALIKE_RUNTIME": runtime, "LOOKALIKE_PRECISION": precision}
     command = [python, "-c", COLD_PEER if stack == "peer" else COLD, str(folder), QUERY]
     # As installed: with the bytecode of the first start, whatever the caller's environment says.
     environ = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
@@ -215,16 +227,19 @@ def measure(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
     """Everything, as benchmarks/report.py reads it."""
     folder, cache = work / "model", work / "cache"
     script = str(Path(__file__).resolve())
-    pythons = {"exact": sys.executable, "int8": sys.executable, "peer": arguments.peer_python}
+    pythons = {s: arguments.peer_python if "OpenVINO" in s else sys.executable for s in STACKS}
+    pythons["peer"] = arguments.peer_python
     subprocess.run([pythons["peer"], script, "--make", str(folder), str(arguments.shared)], check=True)
     commands = {s: [python, script, "--serve", s, str(folder), str(cache)] for s, python in pythons.items()}
     stacks = {name: Stack(command) for name, command in commands.items()}
+    for each in stacks.values():  # all have compiled, and are warm, before the first is timed
+        each.ask("text 8")
     times: dict[tuple[str, str], list[float]] = {(t, s): [] for t in REPEATS for s in stacks}
     for _ in range(arguments.rounds):
         for task, stack in times:
             times[task, stack].append(stacks[stack].ask(task))
-    for stack in stacks.values():
-        stack.stop()
+    for each in stacks.values():
+        each.stop()
     starts: dict[tuple[str, str], list[float]] = {("cold", s): [] for s in pythons}
     for stack, python in pythons.items():  # compiles code and model, and fills the page cache
         cold_seconds(stack, python, folder, cache)
@@ -260,18 +275,19 @@ def task_rows(task: str, times: Mapping[tuple[str, str], list[float]]) -> list[d
     what, n, unit = NAMES[task]
     show = {"ms": lambda s: round(s * 1e3, 1), "/s": lambda s: round(n / s, 1), "s": lambda s: round(s, 2)}[unit]
     rows = []
-    for precision in ("exact", "int8"):
-        own, other = times[task, precision], times[task, "peer"]
+    for stack in STACKS:
+        own, other = times[task, stack], times[task, "peer"]
         ratio = statistics.median(b / a for a, b in zip(own, other, strict=True))
+        precision = settings_of(stack)[1]
         factor = TARGETS.get((task, precision))
         rows.append(
             {
-                "what": f"{what}, {precision}",
+                "what": f"{what}, {stack}",
                 "ours": show(statistics.median(own)),
                 "peer": show(statistics.median(other)),
                 "unit": unit,
                 "ratio": round(ratio, 2),
-                "target": START_TARGETS[precision] if task == "cold" else f">= {factor:g} x" if factor else None,
+                "target": START_TARGETS.get(stack) if task == "cold" else f">= {factor:g} x" if factor else None,
             }
         )
     return rows

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 
+from lookalike.errors import InputError
+
 CHECKED = b"v"
 """A sample of its table was checked, but this row's picture was not here to be read."""
 
@@ -18,10 +20,24 @@ UNCHECKED = b"u"
 N_BYTES = 33
 """So many bytes has the content of a vector."""
 
+SHA256_BYTES = 32
+"""So many has that of a picture."""
+
 
 def content_of(row: bytes, *, is_checked: bool) -> str:
     """The content (hex) of a vector's bytes, as they came."""
     return (CHECKED if is_checked else UNCHECKED).hex() + hashlib.sha256(row).hexdigest()
+
+
+def digest_of(content: str) -> bytes:
+    """The bytes of a content (hex). InputError if it is neither a sha256 nor what `content_of` makes."""
+    try:
+        digest = bytes.fromhex(content)
+    except ValueError:
+        digest = b""
+    if len(digest) not in (SHA256_BYTES, N_BYTES):
+        raise InputError("A content is named by its sha256, in hexadecimal digits.", item=content)
+    return digest
 
 
 def is_unread(content: str) -> bool:

@@ -84,6 +84,7 @@ class Database:
         self._timeout_s = timeout_s
         self._patience_s = patience_s
         self._was_reached = False
+        self._n_closed = 0
         self._lock = threading.Lock()
         self._idle: InEachProcess[list[Connection]] = InEachProcess(list)
         try:
@@ -105,17 +106,17 @@ class Database:
         Raises:
             LookalikeError: What `failed` makes: the database cannot be reached, was too slow or refused.
         """
-        limit_s = timeout_s or self._timeout_s
+        limit_s, n_closed = timeout_s or self._timeout_s, self._n_closed
         try:
             with self._lock:
                 connection = idle.pop() if (idle := self._idle()) else None
             if connection is not None:
                 with suppress(_ClosedMeanwhile):
-                    return self._attempt(connection, work, limit_s)
+                    return self._attempt(connection, work, limit_s, n_closed)
             if self._patience_s:
                 with suppress(_ClosedMeanwhile):
-                    return self._attempt(self._connect(), work, limit_s)
-            return self._attempt(self._connect(), work, limit_s)
+                    return self._attempt(self._connect(), work, limit_s, n_closed)
+            return self._attempt(self._connect(), work, limit_s, n_closed)
         except _ClosedMeanwhile as error:
             raise self.failure(str(error), code=LOST) from error
         except self._psycopg.Error as error:
@@ -164,9 +165,10 @@ class Database:
             raise self.failure(str(error), code=error.sqlstate or "") from error
 
     def close(self) -> None:
-        """Close the connections that are not lent; others may be opened again."""
+        """Close the connections, those that are lent when they come back; others may be opened again."""
         idle = self._idle()
         with self._lock:
+            self._n_closed += 1
             closing = [idle.pop() for _ in range(len(idle))]
         for connection in closing:
             connection.close()
@@ -175,7 +177,9 @@ class Database:
         """The owner's error with this reason, in one line."""
         return self._make_failed(self.place, re.sub(r"\s+", " ", reason).strip().rstrip("."), code)
 
-    def _attempt(self, connection: Connection, work: Callable[[Connection], Answer], limit_s: float) -> Answer:
+    def _attempt(
+        self, connection: Connection, work: Callable[[Connection], Answer], limit_s: float, n_closed: int
+    ) -> Answer:
         began = time.monotonic()
         try:
             with _cut_after(connection, limit_s):
@@ -189,7 +193,10 @@ class Database:
                 raise _ClosedMeanwhile(str(error)) from error
             raise
         with self._lock:
-            self._idle().append(connection)
+            if self._n_closed == n_closed:  # or nobody would ever close this one
+                self._idle().append(connection)
+                return answer
+        connection.close()
         return answer
 
     def _connect(self) -> Connection:

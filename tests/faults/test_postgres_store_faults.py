@@ -481,3 +481,11 @@ def wait_until_open(url: Secret) -> None:
             assert time.monotonic() < until
         else:
             return
+
+
+def test_a_connection_that_is_lent_while_the_store_is_closed_is_not_left_open(url: Secret) -> None:
+    """It is closed when it comes back: a sample in the background may outlast the store that it is taken for."""
+    with create(url, SPACE) as store:
+        lent = store.database.run(lambda connection: (store.close(), connection)[1])
+        assert lent.closed
+        assert store.n_items == 0, "and another is opened when it is needed"

@@ -251,12 +251,42 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     """A store of a later version is neither read nor written; the error says to upgrade."""
     create(tmp_path / "s", SPACE).close()
     connection = sqlite3.connect(tmp_path / "s" / "items.sqlite")
-    connection.execute("UPDATE meta SET format = 2")
+    connection.execute("UPDATE meta SET format = 3")
     connection.commit()
     connection.close()
     for write in (False, True):
         with pytest.raises(StoreTooNew, match="Upgrade"):
             open_store(tmp_path / "s", write=write)
+
+
+def test_an_older_format_is_read_and_made_new_by_the_next_writer(pristine: Path, tmp_path: Path) -> None:
+    """A store of format 1, which had an index of digests: nothing is lost, and the index goes."""
+    folder = shutil.copytree(pristine, tmp_path / "s")
+    connection = sqlite3.connect(folder / "items.sqlite")
+    connection.execute("CREATE UNIQUE INDEX contents_digest ON contents (digest)")
+    connection.execute("UPDATE meta SET format = 1")
+    connection.commit()
+    with open_store(folder) as store:
+        before = answers(store)
+        contents, _ = store.sample(10, seed=0)
+        assert store.vectors(contents)[1] == contents
+    with open_store(folder, write=True) as store:
+        assert answers(store) == before
+        store.check()
+    assert connection.execute("SELECT format FROM meta").fetchone() == (2,)
+    assert connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'contents_digest'").fetchone() is None
+    connection.close()
+
+
+def test_a_content_that_is_there_twice_is_found(pristine: Path, tmp_path: Path) -> None:
+    """No index keeps digests apart, so `check` looks."""
+    folder = shutil.copytree(pristine, tmp_path / "s")
+    connection = sqlite3.connect(folder / "items.sqlite")
+    connection.execute("UPDATE contents SET digest = (SELECT digest FROM contents WHERE slot = 0) WHERE slot = 1")
+    connection.commit()
+    connection.close()
+    with open_store(folder) as store, pytest.raises(StoreCorrupt, match="1 contents twice"):
+        store.check()
 
 
 def test_no_store_and_one_store_too_many(tmp_path: Path) -> None:

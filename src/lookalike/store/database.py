@@ -18,12 +18,12 @@ from lookalike.store.faults import writing as writing_files
 from lookalike.store.pointer import Watch
 
 FILE = "items.sqlite"
-FORMAT = 1
-"""The layout that this version writes; a store with a greater one is refused."""
+FORMAT = 2
+"""The layout that this version writes; a store with a greater one is refused. 1 had an index of digests."""
 
 BUSY_TIMEOUT_S = 10.0
 WRITER_CACHE_KIB = 131_072
-"""Digests arrive in random order: their tree must stay in memory, or every row costs a read from the disk."""
+"""Ids may arrive in any order: their tree must stay in memory, or every row costs a read from the disk."""
 
 PAGE_BYTES = 8192
 CHECKPOINT_PAGES = 8192
@@ -115,6 +115,16 @@ class Database:
                 store=str(self.folder),
             )
         return Space.from_json(space)
+
+    def upgrade(self) -> None:
+        """Bring what an earlier version wrote into this one's layout."""
+        sql = statements("lookalike.store", "items.sql")
+        with self.reading() as connection:
+            written, _ = connection.execute(sql["read_meta"]).fetchone()
+        if written < FORMAT:
+            with self.writing() as connection:
+                connection.execute(sql["without_digest_index"])
+                connection.execute(sql["write_format"], (FORMAT,))
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

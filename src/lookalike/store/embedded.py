@@ -28,6 +28,7 @@ from lookalike.spaces import Space
 from lookalike.store import items as item_rows
 from lookalike.store import lock, pointer
 from lookalike.store.database import Database, State
+from lookalike.store.digests import Digests
 from lookalike.store.faults import damaged, writing
 from lookalike.store.ledger import SqliteLedger
 from lookalike.store.nearest import Table, nearest
@@ -110,6 +111,8 @@ def _opened(database: Database, locked: tuple[Path, str] | None = None) -> Embed
     database.require_file()
     handle = lock.acquire(*locked) if locked else None
     try:
+        if locked:
+            database.upgrade()
         store = EmbeddedStore(database, database.space(), handle)
         store.verify()
     except BaseException:
@@ -137,6 +140,7 @@ class EmbeddedStore:
         self._handle = handle
         self._files = VectorFiles(database.folder, space.dim)
         self._postings = Postings()
+        self._digests = Digests()
         self._view: tuple[State, Table] | None = None
         self._view_lock = threading.Lock()
 
@@ -185,8 +189,8 @@ class EmbeddedStore:
 
     def vectors(self, contents: Sequence[str]) -> tuple[Rows, list[str]]:
         """The stored vectors of these contents, (m, dim) unit rows, and the m contents that were found, in order."""
-        with self._snapshot() as (connection, _, table):
-            known = item_rows.slots_of(connection, contents)
+        with self._snapshot() as (connection, state, table):
+            known = self._digests.slots_of(connection, state, contents)
             found = [content for content in contents if content in known]
             slots = np.array([known[content] for content in found], dtype=np.int64)
             return normalise(table.rows(slots)), found
@@ -238,13 +242,14 @@ class EmbeddedStore:
             StoreFull: The disk is full; the store is as it was.
         """
         require_unit_rows(vectors, dim=self.space.dim, names=contents)
-        if len(set(contents)) != len(contents):
+        if len({content.lower() for content in contents}) != len(contents):
             raise InputError("The contents of one call must be distinct.")
         # Vectors are encoded and go to the disk in a thread of their own, while SQLite takes contents and items.
         with self._database.writing() as connection, ThreadPoolExecutor(1) as aside:
             state = item_rows.read_state(connection)
             encoding = aside.submit(self._files.encoder(connection, state), vectors)
-            slots, new = item_rows.insert_contents(connection, contents, first=state.slots)
+            known = self._digests.slots_of(connection, state, {*contents, *(item.content for item in items)})
+            slots, new = item_rows.insert_contents(connection, contents, known, first=state.slots)
             if new:
                 writing_rows = aside.submit(lambda: self._files.append(state, encoding.result(), new))
             item_rows.insert_items(connection, items, slots)

@@ -15,8 +15,7 @@ CREATE TABLE state (                -- changes with every commit: readers look h
 );
 CREATE TABLE screen (one INTEGER PRIMARY KEY CHECK (one = 1), parameters BLOB NOT NULL);
 CREATE TABLE batches (first_slot INTEGER PRIMARY KEY, n_slots INTEGER NOT NULL, crc32 INTEGER NOT NULL);
-CREATE TABLE contents (slot INTEGER PRIMARY KEY, digest BLOB NOT NULL);
-CREATE UNIQUE INDEX contents_digest ON contents (digest);
+CREATE TABLE contents (slot INTEGER PRIMARY KEY, digest BLOB NOT NULL);  -- each digest once; how to find one: digests.py
 CREATE TABLE dead (slot INTEGER PRIMARY KEY);   -- contents that no item uses
 CREATE TABLE projects (project INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, n_items INTEGER NOT NULL);
 CREATE TABLE items (
@@ -53,6 +52,12 @@ INSERT INTO state VALUES (1, 0, 1, 0, 0, 0, 0)
 -- read_meta --
 SELECT format, space FROM meta
 
+-- without_digest_index --
+DROP INDEX IF EXISTS contents_digest
+
+-- write_format --
+UPDATE meta SET format = ?
+
 -- read_state --
 SELECT version, generation, slots, screened, items FROM state
 
@@ -76,13 +81,16 @@ SELECT first_slot, n_slots, crc32 FROM batches ORDER BY first_slot
 DELETE FROM batches
 
 -- insert_content --
-INSERT OR IGNORE INTO contents VALUES (?, ?)
+INSERT INTO contents VALUES (?, ?)
 
--- drop_contents_from --
-DELETE FROM contents WHERE slot >= ?
+-- beginnings --
+SELECT coalesce(group_concat(begin, ''), '') FROM (
+    SELECT substr(hex(digest), 1, 2 * :n) AS begin FROM contents
+    WHERE slot >= :first AND slot < :end ORDER BY slot
+)
 
--- slot_of_content --
-SELECT slot FROM contents WHERE digest = ?
+-- count_twice --
+SELECT count(*) - count(DISTINCT digest) FROM contents
 
 -- content_of_slot --
 SELECT digest FROM contents WHERE slot = ?

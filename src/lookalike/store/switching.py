@@ -16,6 +16,7 @@ from lookalike.spaces import Space
 from lookalike.store import items as item_rows
 from lookalike.store import lock, pointer
 from lookalike.store.database import Database
+from lookalike.store.digests import Digests
 from lookalike.store.embedded import FILLING, EmbeddedStore, create, open_beside, open_store
 from lookalike.store.items import PAGE
 from lookalike.store.pointer import Pointer
@@ -153,11 +154,11 @@ class EmbeddedFilling:
 
     def missing(self) -> Iterator[Missing]:
         """Each of them, with the places where it may be."""
-        database = _database(self._folder, self._source_number)
+        database, digests = _database(self._folder, self._source_number), Digests()
         try:
             for page in self._pages():
                 with database.reading() as connection:
-                    slots = item_rows.slots_of(connection, page)
+                    slots = digests.slots_of(connection, item_rows.read_state(connection), page)
                     found = [(content, item_rows.items_of_slot(connection, slots[content])) for content in slots]
                 for content, items in found:
                     if items:  # or it was deleted meanwhile

@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lookalike.contents import digest_of
 from lookalike.errors import InputError
 from lookalike.facts import NAMES as FILE_FACTS
 from lookalike.sql import statements
 from lookalike.store.attached.catalog import Column
 from lookalike.store.attached.shape import DEFAULT_PROJECT, TEXTS, Shape, named
-from lookalike.store.postgres.rows import digest_of, text_of
+from lookalike.store.postgres.rows import text_of
 from lookalike.types import Item, Rows
 
 if TYPE_CHECKING:

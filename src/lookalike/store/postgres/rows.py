@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lookalike.contents import N_BYTES
 from lookalike.errors import InputError
 from lookalike.types import Filter, Item, Rows
 
@@ -18,8 +18,8 @@ MAX_NAME_BYTES = 2600
 MAX_DIM = 4000
 """A vector has to fit into a page of 8,192 bytes, and an index on vectors takes no more either."""
 
-DIGEST_BYTES = (32, N_BYTES)
-"""Of a picture, and of a vector whose picture was not read."""
+Halves = NDArray[np.float16]
+"""(n, dim) rows in half precision, big-endian."""
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
@@ -44,17 +44,6 @@ def name_of(text: str, *, item: str) -> str:
             item=f"{item[:60]}...",
         )
     return kept
-
-
-def digest_of(content: str) -> bytes:
-    """The bytes of a sha256 in hexadecimal digits, or of what contents.py makes. InputError if it is neither."""
-    try:
-        digest = bytes.fromhex(content)
-    except ValueError:
-        digest = b""
-    if len(digest) not in DIGEST_BYTES:
-        raise InputError("A content is named by its sha256, in hexadecimal digits.", item=content)
-    return digest
 
 
 def metadata_of(facts: Mapping[str, str]) -> str:
@@ -94,11 +83,16 @@ def text_of(query: Rows) -> str:
     return f"[{','.join([f'{value:.9g}' for value in query.tolist()])}]"
 
 
-def copied(space: int, numbers: Sequence[int], rows: Rows) -> tuple[bytes, memoryview, bytes]:
+def halved(rows: Rows) -> Halves:
+    """(n, dim) float32 rounded to half precision, in the order of bytes that goes over the line."""
+    return rows.astype(">f2")
+
+
+def copied(space: int, numbers: Sequence[int], rows: Halves) -> tuple[bytes, memoryview, bytes]:
     """The (n, dim) vectors of these contents as binary COPY takes them for columns space, content and vector.
 
-    Rows are rounded to half precision. The format: postgresql.org/docs/current/sql-copy.html, "Binary Format"; that of
-    halfvec: github.com/pgvector/pgvector/blob/v0.8.1/src/halfvec.c, halfvec_recv.
+    The format: postgresql.org/docs/current/sql-copy.html, "Binary Format"; that of halfvec:
+    github.com/pgvector/pgvector/blob/v0.8.1/src/halfvec.c, halfvec_recv.
     """
     dim = rows.shape[1]
     row = [("n", ">i2"), ("space_bytes", ">i4"), ("space", ">i2"), ("content_bytes", ">i4"), ("content", ">i8")]

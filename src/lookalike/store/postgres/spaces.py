@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lookalike.changeover import Missing, SpaceEntry
+from lookalike.contents import digest_of
 from lookalike.errors import StoreError
 from lookalike.postgres import Database
 from lookalike.secret import Secret
@@ -14,7 +15,7 @@ from lookalike.sql import statements
 from lookalike.store.faults import speaking
 from lookalike.store.postgres import schema, writing
 from lookalike.store.postgres.finding import TIMEOUT_S
-from lookalike.store.postgres.rows import digest_of, plain
+from lookalike.store.postgres.rows import plain
 from lookalike.store.postgres.store import LONG_TIMEOUT_S
 from lookalike.types import Rows
 from lookalike.vectors import require_unit_rows

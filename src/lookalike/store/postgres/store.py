@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.contents import N_BYTES, UNCHECKED
+from lookalike.contents import N_BYTES, UNCHECKED, digest_of
 from lookalike.errors import InputError, StoreCorrupt, StoreNotFound
 from lookalike.postgres import Database
 from lookalike.secret import Secret
@@ -23,7 +23,7 @@ from lookalike.store.postgres import schema, writing
 from lookalike.store.postgres.finding import TIMEOUT_S, Finder
 from lookalike.store.postgres.ledger import PostgresLedger
 from lookalike.store.postgres.newest import newest
-from lookalike.store.postgres.rows import asked_metadata, digest_of, escaped, item_of, plain, rows_of
+from lookalike.store.postgres.rows import asked_metadata, escaped, item_of, plain, rows_of
 from lookalike.store.postgres.sampling import sample_of_project
 from lookalike.store.postgres.watch import Watch, require_current
 from lookalike.types import Filter, Item, Rows, Scored, StoreStats

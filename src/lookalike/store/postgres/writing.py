@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from lookalike.contents import digest_of
 from lookalike.errors import InputError
 from lookalike.sql import statements
-from lookalike.store.postgres.rows import copied, digest_of, escaped, metadata_of, name_of, plain
+from lookalike.store.postgres.rows import Halves, copied, escaped, halved, metadata_of, name_of, plain
 from lookalike.types import Item, Rows
 
 if TYPE_CHECKING:
@@ -36,22 +38,25 @@ def add_contents(
     if not digests:
         return {}, []
     cursor = connection.cursor(binary=True)
-    new: dict[bytes, int] = dict(cursor.execute(_SQL["insert_contents"], {"contents": list(digests)}).fetchall())
-    added = _places(digests, new)
+    with ThreadPoolExecutor(1) as aside:  # while the database takes the contents
+        halving = aside.submit(halved, vectors)
+        new: dict[bytes, int] = dict(cursor.execute(_SQL["insert_contents"], {"contents": list(digests)}).fetchall())
+        added = _places(digests, new)
+        halves = halving.result()
     with cursor.copy(_SQL["copy_vectors"].format(space=space).encode()) as copy:
-        _write(copy, space, added, vectors)
+        _write(copy, space, added, halves)
     numbers = [number for number, _ in added]
     if len(new) == len(digests):
         return new, numbers
     asked = {"contents": [digest for digest in digests if digest not in new]}
     old: dict[bytes, int] = dict(cursor.execute(_SQL["content_numbers"], asked).fetchall())
-    return new | old, numbers + _add_vectors(connection, space, _places(digests, old), vectors)
+    return new | old, numbers + _add_vectors(connection, space, _places(digests, old), halves)
 
 
 def fill_contents(connection: Connection, space: int, digests: Sequence[bytes], vectors: Rows) -> list[int]:
     """Give a vector to those of these contents that are there and have none in this space; their numbers."""
     rows = connection.cursor(binary=True).execute(_SQL["content_numbers"], {"contents": list(digests)}).fetchall()
-    return _add_vectors(connection, space, _places(digests, dict(rows)), vectors)
+    return _add_vectors(connection, space, _places(digests, dict(rows)), halved(vectors))
 
 
 def _places(digests: Sequence[bytes], numbers: Mapping[bytes, int]) -> list[tuple[int, int]]:
@@ -59,16 +64,16 @@ def _places(digests: Sequence[bytes], numbers: Mapping[bytes, int]) -> list[tupl
     return sorted((numbers[digest], place) for place, digest in enumerate(digests) if digest in numbers)
 
 
-def _add_vectors(connection: Connection, space: int, contents: Sequence[tuple[int, int]], vectors: Rows) -> list[int]:
-    """Give a vector to those of these contents, (number, row of `vectors`), that have none; their numbers."""
+def _add_vectors(connection: Connection, space: int, contents: Sequence[tuple[int, int]], halves: Halves) -> list[int]:
+    """Give a vector to those of these contents, (number, row of `halves`), that have none; their numbers."""
     connection.execute(_SQL["make_staging"])
     with connection.cursor().copy(_SQL["copy_staging"]) as copy:
-        _write(copy, space, contents, vectors)
+        _write(copy, space, contents, halves)
     return [number for (number,) in connection.execute(_SQL["insert_vectors"]).fetchall()]
 
 
-def _write(copy: Copy, space: int, contents: Sequence[tuple[int, int]], vectors: Rows) -> None:
-    for part in copied(space, [number for number, _ in contents], vectors[[place for _, place in contents]]):
+def _write(copy: Copy, space: int, contents: Sequence[tuple[int, int]], halves: Halves) -> None:
+    for part in copied(space, [number for number, _ in contents], halves[[place for _, place in contents]]):
         copy.write(part)
 
 
