@@ -50,13 +50,15 @@ class Digests:
 
     def slots_of(self, connection: sqlite3.Connection, state: State, contents: Iterable[str]) -> dict[str, int]:
         """The slots of those contents that are stored, as the connection's transaction sees them."""
-        digests = [(content, digest_of(content)) for content in contents]
-        wanted = _begins(digest[:BEGIN_BYTES] for _, digest in digests)
+        digests = [(digest_of(content), content) for content in contents]
+        wanted = _begins(digest[:BEGIN_BYTES] for digest, _ in digests)
+        order = np.argsort(wanted)  # so that neighbours are looked for one after the other
+        wanted = wanted[order]
         found = {}
         for run in self._known(connection, state):
             first, last = (np.searchsorted(run.begins, wanted, side=side) for side in ("left", "right"))
             for place in np.flatnonzero(first < last).tolist():
-                content, digest = digests[place]
+                digest, content = digests[order[place]]
                 for slot in run.slots[first[place] : last[place]].tolist():
                     # Another thread may have seen a later state already.
                     if slot < state.slots and items.digest_at(connection, slot) == digest:
