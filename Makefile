@@ -69,6 +69,7 @@ bench: .venv/.dev .venv-parity/.peers .venv-infinity/.ready .bench/vit-b-32/.rea
 	@$(PEER_PY) benchmarks/cache.py
 	@$(PEER_PY) benchmarks/importing.py
 	@$(PY) benchmarks/postgres.py --work-dir .bench/store
+	@$(PY) benchmarks/copying.py --work-dir .bench/store --rows 624000
 	@$(PY) benchmarks/jobs.py
 	@$(PY) benchmarks/page.py --work-dir .bench/page
 	@$(PEER_PY) benchmarks/report.py
