@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from importing import own_bytes
+from memory import own_bytes
 from postgres import warm
 from store import BATCH, SPACE, Row, collection, item, machine, row
 

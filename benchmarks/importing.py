@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import store as stores
+from memory import own_bytes
 
 from lookalike.importing import Destination, Terms, take_in
 from lookalike.progress import Progress
@@ -132,12 +133,6 @@ def opened(path: Path) -> VectorTable:
     """The table, as the command opens it."""
     items = path.with_name(path.name.replace("vectors", "items")).with_suffix(".jsonl")
     return open_table(path, items=items if path.suffix == ".npy" else None)
-
-
-def own_bytes() -> int:
-    """Memory of the process itself: resident and not of a file (proc(5), RssAnon)."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
 
 
 if __name__ == "__main__":

@@ -33,3 +33,9 @@ def _anonymous_mb(pid: int) -> float:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
         return sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) * 1024 / 1e6
     return 0.0
+
+
+def own_bytes() -> int:
+    """Memory of this process itself: resident and not of a file (proc(5), RssAnon)."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))

@@ -25,7 +25,6 @@ from typing import Any
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
-import psutil
 import synthetic_clip
 
 from lookalike.ports import VectorReader
@@ -223,8 +222,6 @@ def own_rows(folder: Path, vectors: np.ndarray, queries: dict[str, np.ndarray]) 
             truth = best(vectors, queries["text"], keep)
             rows.append(row(f"text recall@10, filter {name}", recall(found, truth), "", target=">= 0.995"))
         rows += crowd(store, queries["text"])
-        private = psutil.Process().memory_full_info().uss / n
-        rows.append(row("private memory a row", private, "bytes", note="the vectors are mapped, and shared"))
     return sized(rows, n)
 
 

@@ -115,8 +115,6 @@ class Int8Product:
     def _peaks(self, x: str, least: float | None) -> str:
         """The greatest magnitude in each row, (tokens, 1); at least that of `least`."""
         graph, last = self.graph, self.graph.ints(-1)
-        highest = graph.node("ReduceMax", x, last, keepdims=1)
-        if least is not None:
-            return graph.node("Max", highest, graph.array(np.float32(-least)))
-        lowest = graph.node("ReduceMin", x, last, keepdims=1)
-        return graph.node("Max", highest, graph.node("Neg", lowest))
+        if least is None:
+            return graph.node("ReduceMax", graph.node("Abs", x), last, keepdims=1)
+        return graph.node("Max", graph.node("ReduceMax", x, last, keepdims=1), graph.array(np.float32(-least)))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lookalike.contents import N_BYTES, UNCHECKED, digest_of
+from lookalike.contents import N_BYTES, UNCHECKED
 from lookalike.errors import InputError
 from lookalike.sql import statements
 from lookalike.store.database import Database, State
@@ -147,7 +147,8 @@ def insert_contents(
     """
     new = [position for position, content in enumerate(contents) if content not in known]
     slots = {contents[position]: slot for slot, position in enumerate(new, first)}
-    _insert(connection, "insert_content", [(slot, digest_of(content)) for content, slot in slots.items()])
+    # They were looked for before, so they are digests.
+    _insert(connection, "insert_content", [(slot, bytes.fromhex(content)) for content, slot in slots.items()])
     return {**known, **slots}, new
 
 
