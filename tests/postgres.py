@@ -17,13 +17,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from lookalike.secret import Secret
+
+if TYPE_CHECKING:
+    import psycopg
 
 NewDatabase = Callable[[], Secret]
 """Makes a database without tables of lookalike's; its address."""
@@ -157,8 +160,21 @@ def new_databases(url: str) -> Iterator[NewDatabase]:
         other.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
         yield make
         for name in names:
-            other.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE".encode())
-            other.execute(f"DROP SCHEMA IF EXISTS {name}_jobs CASCADE".encode())
+            for schema in (name, f"{name}_jobs"):
+                drop(other, schema)
+
+
+def drop(connection: psycopg.Connection, schema: str) -> None:
+    """Drop a schema, in which a search that was begun in the background may still be reading."""
+    import psycopg
+
+    for attempt in range(5):
+        try:
+            connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE".encode())
+            return
+        except psycopg.errors.DeadlockDetected:
+            if attempt == 4:
+                raise
 
 
 def with_password(url: Secret, password: str) -> Secret:
