@@ -64,7 +64,7 @@ precision_option = _setting(
     "precision",
     "--precision",
     type=click.Choice(get_args(Precision)),
-    help="exact (default), or int8: two to three times as fast, cosine to exact at least 0.999; bf16 on OpenVINO.",
+    help="exact (default), or int8: two to four times as fast, cosine to exact at least 0.999; bf16 on OpenVINO.",
 )
 orientation_option = _setting(
     "orientation",
