@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from memory import own_bytes
 from postgres import warm
-from store import BATCH, SPACE, Row, collection, item, machine, row
+from store import BATCH, SPACE, Row, collection, item, row, sized, write
 
 from lookalike.copying import compare, copy
 from lookalike.progress import Progress
@@ -59,10 +59,7 @@ def main() -> None:
         warm(server.url)
         rows = list(case("folder to PostgreSQL", str(folders[0]), server.url, options.rows))
         rows += case("PostgreSQL to folder", server.url, str(folders[1]), options.rows)
-    document = {"name": "Copy of an index", "machine": machine(), "rows": rows}
-    options.out.write_text(json.dumps(document, indent=1) + "\n")
-    for entry in rows:
-        print(json.dumps(entry))
+    write(options.out, "Copy of an index", sized(rows, options.rows))
 
 
 def fill(folder: Path, work_dir: Path, n: int) -> None:
@@ -81,8 +78,8 @@ def case(what: str, source: str, target: str, n: int) -> Iterator[Row]:
     assert found["new"] == n
     assert found["is_equal"]
     note = f"then all was read back and compared in {found['compared_s']:.0f} s: equal"
-    yield row(f"{n:,} rows, {what}: rows copied a second", n / found["copied_s"], "rows/s", note=note)
-    yield row(f"{n:,} rows, {what}: memory", found["memory_bytes"] / 1e6, "MB")
+    yield row(f"{what}: rows copied a second", n / found["copied_s"], "rows/s", note=note)
+    yield row(f"{what}: memory", found["memory_bytes"] / 1e6, "MB")
 
 
 def take(source: str, target: str) -> dict[str, Any]:
