@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -16,6 +17,9 @@ from lookalike.types import Item, LedgerEntry, Outcome, SourceObject
 
 LOOKUP_SIZE = 512
 """Objects whose ledger entries are asked for together."""
+
+ASKING = 16
+"""Objects that the source is asked for at the same time, whether they are gone: those of a bucket are waited for."""
 
 Before = Sequence[tuple[str, Item | None]]
 """For each object the id of its item, and the item that there is."""
@@ -112,8 +116,14 @@ def decided(picture: Picture, before: Item | None, reason: str, new: set[str]) -
     return Outcome.DUPLICATE
 
 
-def gone(source: Source, known: Known, seen: set[int], warn: Callable[[str], None]) -> Iterator[LedgerEntry]:
-    """What the ledger knows below a source that its last listing did not show, except where that is unsure.
+def gone(
+    source: Source, known: Known, seen: set[int], warn: Callable[[str], None]
+) -> Iterator[tuple[LedgerEntry, Item | None]]:
+    """What the ledger knows below a source that is not there any more, and the item that goes with it.
+
+    A listing does not tell alone: others may have stored an object after it passed by, and it passes over what is there
+    but hidden, or promises no picture. So the source is asked again for each. An item that lies elsewhere by now stays,
+    and so does everything where the source is unsure.
 
     Args:
         source: Listed to its end.
@@ -123,8 +133,25 @@ def gone(source: Source, known: Known, seen: set[int], warn: Callable[[str], Non
     """
     if not source.prefix.endswith("/"):  # a single file: there is nothing below it
         return
-    unsure = tuple(source.unsure())
     kept: Counter[str] = Counter()
+    with ThreadPoolExecutor(ASKING, thread_name_prefix="asking") as pool:
+        for batch in chunked(_not_listed(source, known, seen, kept), LOOKUP_SIZE):
+            items = known.store.get([(entry.project, entry.item_id) for entry in batch])
+            pairs = [(entry, _lying_at(entry, item, source)) for entry, item in zip(batch, items, strict=True)]
+            yield from ((entry, None) for entry, item in pairs if item is None)
+            with_item = [pair for pair in pairs if pair[1] is not None]
+            is_there = pool.map(source.has, [entry for entry, _ in with_item])
+            yield from (pair for pair, still in zip(with_item, is_there, strict=True) if not still)
+    for place, count in kept.items():
+        warn(
+            f"{place} shows no pictures now, and {count} are indexed from it: kept them, in case its drive is not "
+            f"mounted, or it cannot be listed. If they are gone for good: lookalike forget {place}"
+        )
+
+
+def _not_listed(source: Source, known: Known, seen: set[int], kept: Counter[str]) -> Iterator[LedgerEntry]:
+    """The entries below a source that its listing did not show; counts those of places that it is unsure of."""
+    unsure = tuple(source.unsure())
     for entry in known.ledger.under(None if source.names_projects else known.project, source.prefix):
         if _hash(entry.project, entry.uri) in seen:
             continue
@@ -133,11 +160,11 @@ def gone(source: Source, known: Known, seen: set[int], warn: Callable[[str], Non
             yield entry
         else:
             kept[place] += 1
-    for place, count in kept.items():
-        warn(
-            f"{place} shows no pictures now, and {count} are indexed from it: kept them, in case its drive is not "
-            f"mounted, or it cannot be listed. If they are gone for good: lookalike forget {place}"
-        )
+
+
+def _lying_at(entry: LedgerEntry, item: Item | None, source: Source) -> Item | None:
+    """The item of an entry, unless it has come to lie elsewhere: its id was given to another picture since."""
+    return item if item is not None and (source.names_items or item.uri == entry.uri) else None
 
 
 def _entries(known: Known, objects: Sequence[SourceObject]) -> list[LedgerEntry | None]:

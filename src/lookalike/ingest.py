@@ -10,7 +10,7 @@ leaves at any kill a store and a ledger that the next run goes on from: an item 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,7 +31,7 @@ from lookalike.changes import (
 )
 from lookalike.chunks import chunked
 from lookalike.embed import Embedder
-from lookalike.errors import BudgetExceeded, ProviderError
+from lookalike.errors import BudgetExceeded, InputError, ProviderError
 from lookalike.facts import NAMES as FACTS
 from lookalike.ports import Ledger, Source, VectorReader, VectorWriter
 from lookalike.progress import Progress, Report, Tally
@@ -121,10 +121,11 @@ class Ingest:
     def _remove_gone(self, source: Source, seen: set[int], tally: Tally) -> None:
         target = self._target
         for batch in chunked(gone(source, target, seen, tally.warn), LOOKUP_SIZE):
-            target.store.delete([(entry.project, entry.item_id) for entry in batch])
-            for project in {entry.project for entry in batch}:
-                target.ledger.forget(project, [entry.uri for entry in batch if entry.project == project])
-            tally.count({Outcome.REMOVED: sum(entry.outcome is not Outcome.FAILED for entry in batch)})
+            items = [item for _, item in batch if item is not None]
+            target.store.delete([(item.project, item.id) for item in items])
+            for project in {entry.project for entry, _ in batch}:
+                target.ledger.forget(project, [entry.uri for entry, _ in batch if entry.project == project])
+            tally.count({Outcome.REMOVED: len(items)})
 
 
 class _Flow:
@@ -195,7 +196,7 @@ class _Flow:
         self._in_flight.difference_update(picture.content for picture in fresh)
         before = known_items(self._target, pictures)
         entries = self._outcomes(pictures, before, set(contents))
-        self._write(pictures, entries, before, contents, vectors.values)
+        entries = self._write(pictures, entries, before, dict(zip(contents, vectors.values, strict=True)))
         self._tally.finish(entries, sum(picture.obj.n_bytes for picture in pictures if picture.content))
 
     def _outcomes(self, pictures: Sequence[Picture], before: Before, new: set[str]) -> list[LedgerEntry]:
@@ -221,9 +222,9 @@ class _Flow:
         pictures: Sequence[Picture],
         entries: Sequence[LedgerEntry],
         before: Before,
-        contents: list[str],
-        values: Rows,
-    ) -> None:
+        fresh: Mapping[str, Rows],
+    ) -> list[LedgerEntry]:
+        """Store what did not fail, and put all outcomes on record; those, with what the store refused."""
         items = [
             _item(picture, entry, item)
             for picture, entry, (_, item) in zip(pictures, entries, before, strict=True)
@@ -233,12 +234,34 @@ class _Flow:
         spoiled = [
             (entry.project, entry.item_id) for entry in entries if entry.outcome is Outcome.FAILED and entry.content
         ]
-        if items:
-            self._target.store.add(items, contents, np.ascontiguousarray(values))
+        refused = self._add(items, fresh)
         if spoiled:
             # A picture that was fine and is now broken must not go on being found by what it was.
             self._target.store.delete(spoiled)
+        entries = [_told(entry, refused.get((entry.project, entry.item_id))) for entry in entries]
         self._target.ledger.record(entries)
+        return entries
+
+    def _add(self, items: Sequence[Item], fresh: Mapping[str, Rows]) -> dict[tuple[str, str], str]:
+        """Store items; why those were refused that the store cannot take, by project and id. The others are stored."""
+        if not items:
+            return {}
+        contents = [content for content in dict.fromkeys(item.content for item in items) if content in fresh]
+        dim = self._target.store.space.dim
+        rows = np.stack([fresh[content] for content in contents]) if contents else np.empty((0, dim), np.float32)
+        try:
+            self._target.store.add(items, contents, rows)
+        except InputError as error:
+            if len(items) == 1:
+                return {(items[0].project, items[0].id): error.reason}
+            half = len(items) // 2
+            return {**self._add(items[:half], fresh), **self._add(items[half:], fresh)}
+        return {}
+
+
+def _told(entry: LedgerEntry, reason: str | None) -> LedgerEntry:
+    """The outcome of an object, of one that the store refused for this reason."""
+    return entry if reason is None else replace(entry, outcome=Outcome.FAILED, reason=reason)
 
 
 def _item(picture: Picture, entry: LedgerEntry, before: Item | None) -> Item:

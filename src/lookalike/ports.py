@@ -278,12 +278,25 @@ class Source(Protocol):
         """Whether its objects say what project they belong to; they belong to that of the run otherwise."""
         ...
 
+    @property
+    def names_items(self) -> bool:
+        """Whether its objects say what items they are, and where their pictures lie; an item lies at its object's uri
+        otherwise."""
+        ...
+
     def objects(self) -> Iterator[SourceObject]:
         """Everything in it that may be a picture, in a stable order."""
         ...
 
     def unsure(self) -> Sequence[str]:
         """Prefixes that the last listing cannot vouch for: what could not be listed, or looks like a missing drive."""
+        ...
+
+    def has(self, entry: LedgerEntry) -> bool:
+        """Whether what was indexed under this entry's uri is there now, listed or not; True where that is unsure.
+
+        Errors are those of listing.
+        """
         ...
 
     def read(self, obj: SourceObject, *, max_bytes: int) -> bytes:

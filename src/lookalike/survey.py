@@ -71,9 +71,8 @@ def survey(
                 fresh = run.fresh(pictures)
                 reasons = list(pool.map(run.reason, fresh))
                 run.count(pictures, fresh, reasons)
-            run.result.counts[Outcome.REMOVED] += sum(
-                entry.outcome is not Outcome.FAILED for entry in gone(source, target, seen, run.result.warnings.append)
-            )
+            lost = gone(source, target, seen, run.result.warnings.append)
+            run.result.counts[Outcome.REMOVED] += sum(item is not None for _, item in lost)
     result, new = run.result, run.result.counts[Outcome.STORED]
     result.vector_bytes = new * 2 * target.embedder.space.dim  # 16 bits a value
     if is_timed:

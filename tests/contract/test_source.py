@@ -22,7 +22,7 @@ from lookalike.sources.prefix import BucketSource
 from lookalike.sources.rows import RowSource
 from lookalike.store.memory import MemoryStore
 from lookalike.survey import survey
-from lookalike.types import Filter, Outcome
+from lookalike.types import Filter, Outcome, SourceObject
 from tests.buckets import Bucket
 from tests.pictures import noise, picture, write
 from tests.postgres import NewDatabase
@@ -186,6 +186,25 @@ def test_a_place_that_is_empty_of_a_sudden_is_doubted(place: Place) -> None:
     place.take("a.png")
     assert not list(source.objects())
     assert source.unsure() == (source.prefix,)
+
+
+def test_what_was_stored_after_the_listing_stays(
+    place: Place, target: Target, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs at once: the one does not remove what the other has added, since the source still has it."""
+    place.put({"a.png": noise(1), "b.png": noise(2)})
+    Ingest(target).run([place.open()])
+    source = place.open()
+    listed = source.objects
+
+    def overtaken() -> Iterator[SourceObject]:
+        yield from listed()
+        place.put({"late.png": noise(3)})
+        Ingest(target).run([place.open()])
+
+    monkeypatch.setattr(source, "objects", overtaken)
+    assert Ingest(target).run([source]).counts == {Outcome.UNCHANGED: 2}
+    assert [item.uri.rpartition("/")[2] for item in store.items(Filter())] == ["a.png", "b.png", "late.png"]
 
 
 def test_a_second_run_does_what_is_new_changed_and_gone(place: Place, target: Target, store: MemoryStore) -> None:

@@ -28,7 +28,7 @@ from lookalike.sources.folder import FolderSource
 from lookalike.sources.pictures import PictureFinder
 from lookalike.store.postgres import watch
 from lookalike.store.postgres.store import PostgresStore
-from lookalike.types import Filter, Item, Rows, Vectors
+from lookalike.types import Filter, Item, Outcome, Rows, Vectors
 from tests.pictures import noise, write
 from tests.postgres import NewDatabase
 
@@ -252,6 +252,25 @@ def test_a_picture_that_is_gone_is_told_and_the_others_are_filled(index: Place, 
     assert fill_up(index, number).stored == 2
     assert switch(index, number) == 0
     assert found(index) == names("after")
+
+
+def test_what_stays_behind_is_not_lost_whatever_is_indexed_meanwhile(index: Place, pictures: Path) -> None:
+    """Neither one of several items that have one picture, nor one whose picture an ingest could not read either."""
+    with open_store(index, write=True) as store:
+        (item,) = store.get([("default", str(pictures / "03.png"))])
+        assert item is not None
+        store.add([replace(item, id=f"{name}.png") for name in ("one", "two")], [], np.empty((0, 48), np.float32))
+    before = found(index)
+    (pictures / "03.png").unlink()
+    (pictures / "03.png").symlink_to("a drive that is not there")
+    number = add(index)
+    assert fill_up(index, number).n_behind == 3
+    assert switch(index, number, allow_missing=True) == 3
+    assert ingest(index, pictures, AFTER).counts[Outcome.FAILED] == 1
+    assert found(index) == names("after", "03.png")
+    assert fill_up(index, 1, BEFORE).n_behind == 0
+    assert switch(index, 1) == 0
+    assert found(index) == before
 
 
 def test_the_first_place_that_still_has_the_picture_is_read(index: Place, pictures: Path) -> None:

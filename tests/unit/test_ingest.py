@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +14,13 @@ import pytest
 
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
-from lookalike.errors import ImageError, SpaceMismatch
+from lookalike.errors import ImageError, InputError, SpaceMismatch
 from lookalike.ingest import CHUNK_BYTES, Ingest, Target, chunked_by_bytes
 from lookalike.progress import Progress, Report
 from lookalike.sources.folder import FolderSource
 from lookalike.store.memory import MemoryStore
 from lookalike.survey import survey
-from lookalike.types import Filter, Outcome, Pixels, Rows, SourceObject
+from lookalike.types import Filter, Item, Outcome, Pixels, Rows, SourceObject
 from tests.pictures import noise, picture, write
 
 
@@ -221,6 +222,73 @@ def test_progress_adds_up(bench: Bench) -> None:
     assert seen[-1].done == 41
     assert dict(seen[-1].counts) == dict(report.counts)
     assert seen[-1].n_bytes == report.n_bytes == sum(path.stat().st_size for path in bench.folder.iterdir())
+
+
+def test_an_item_that_lies_elsewhere_by_now_stays(bench: Bench) -> None:
+    """Its id was given to another picture: what is on record of the old place goes, the item does not."""
+    write(bench.folder, {"old.png": noise(1), "new.png": noise(2), "other.png": noise(3)})
+    bench.run()
+    moved, other = (bench.folder / name for name in ("new.png", "other.png"))
+    (item,) = bench.store.get([("default", str(moved))])
+    assert item is not None
+    bench.store.add([replace(item, id="42")], [], np.empty((0, bench.store.space.dim), np.float32))
+    entries = bench.store.ledger.known("default", [str(moved), str(other)])
+    bench.store.delete([("default", str(moved)), ("default", str(other))])
+    gone = {"old.png": Outcome.STORED, "typo.png": Outcome.FAILED}
+    bench.store.ledger.record(
+        [
+            replace(entries[str(moved)], item_id="42"),
+            *(
+                replace(entries[str(moved)], item_id="42", uri=str(bench.folder / name), outcome=outcome)
+                for name, outcome in gone.items()
+            ),
+        ]
+    )
+    (bench.folder / "old.png").unlink()
+    assert bench.run().counts[Outcome.REMOVED] == 0
+    assert bench.store.get([("default", "42")]) == [replace(item, id="42")]
+    assert not bench.store.ledger.known("default", [str(bench.folder / name) for name in gone])
+
+
+def test_what_a_walk_passes_over_is_not_gone(bench: Bench) -> None:
+    """A hidden file, one whose name promises no picture, and what lies behind a link, once it was named itself."""
+    elsewhere = bench.folder / "drive"
+    album = bench.folder / "album"
+    write(elsewhere, {"a.png": noise(1)})
+    write(album, {".hidden/b.png": noise(2), "scan": noise(3), "c.png": noise(4)})
+    (album / "nas").symlink_to(elsewhere)
+    bench.run(album / ".hidden", album / "scan", album / "nas", album)
+    before = bench.names()
+    assert len(before) == 4
+    assert bench.run(album).counts == {Outcome.UNCHANGED: 1}
+    (elsewhere / "a.png").unlink()  # nobody knows whether it is gone: the walk does not look behind links
+    assert bench.run(album).counts == {Outcome.UNCHANGED: 1}
+    assert bench.names() == before
+    (album / "scan").unlink()
+    assert bench.run(album).counts == {Outcome.UNCHANGED: 1, Outcome.REMOVED: 1}
+
+
+class _Choosy(MemoryStore):
+    """Refuses some items, as a table with conditions of its own does."""
+
+    def add(self, items: Sequence[Item], contents: Sequence[str], vectors: Rows) -> None:
+        for item in items:
+            if "bad" in item.id:
+                raise InputError("breaks a condition of the table.", item=item.id)
+        super().add(items, contents, vectors)
+
+
+def test_what_the_store_refuses_is_listed_and_the_rest_goes_on(bench: Bench) -> None:
+    """One item that cannot be stored does not keep the others out, not even one with the same bytes."""
+    bench.store = _Choosy(bench.encoder.tower.space)
+    bench.target = replace(bench.target, store=bench.store, ledger=bench.store.ledger)
+    write(bench.folder, {f"{seed:02}.png": noise(seed) for seed in range(20)})
+    write(bench.folder, {"05-bad.png": noise(50), "06-same.png": noise(50), "19-bad.png": noise(3)})
+    assert bench.run().counts == {Outcome.STORED: 20, Outcome.DUPLICATE: 1, Outcome.FAILED: 2}
+    assert len(bench.names()) == 21
+    uri = str(bench.folder / "05-bad.png")
+    assert bench.store.ledger.known("default", [uri])[uri].reason == "breaks a condition of the table."
+    assert bench.run().counts == {Outcome.UNCHANGED: 21, Outcome.FAILED: 2}
 
 
 def test_an_interrupted_run_goes_on(bench: Bench) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lookalike.errors import ImageError, InputError, TooLarge
-from lookalike.types import SourceObject
+from lookalike.types import LedgerEntry, SourceObject
 
 PICTURE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
@@ -70,6 +70,11 @@ class FolderSource:
         """Files belong to the project of the run."""
         return False
 
+    @property
+    def names_items(self) -> bool:
+        """An item lies where its file is."""
+        return False
+
     def objects(self) -> Iterator[SourceObject]:
         """The pictures by path, folder after folder; a folder that cannot be listed is an object with a problem."""
         self.n_other = 0
@@ -92,6 +97,20 @@ class FolderSource:
         The second is what the folder of a drive looks like that is not mounted.
         """
         return tuple(self._unsure)
+
+    def has(self, entry: LedgerEntry) -> bool:
+        """Whether there is such a file, of whatever name; True behind a link, since those are not followed."""
+        path = Path(entry.uri)
+        between = path.parents[: len(path.parents) - len(self._root.parents) - 1]
+        try:
+            if any(stat.S_ISLNK(folder.lstat().st_mode) for folder in reversed(between)):
+                return True
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except (OSError, ValueError):
+            return True
+        return True
 
     def read(self, obj: SourceObject, *, max_bytes: int) -> bytes:
         """The whole file."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lookalike.errors import ImageError, InputError, ProviderError
+from lookalike.errors import ImageError, InputError, ProviderError, Refused
 from lookalike.sources.bucket import BucketClient
 from lookalike.sources.folder import PICTURE_SUFFIXES
 from lookalike.sources.patience import Patience
-from lookalike.types import SourceObject
+from lookalike.types import LedgerEntry, SourceObject
 
 
 class BucketSource:
@@ -50,6 +50,11 @@ class BucketSource:
         """Objects belong to the project of the run."""
         return False
 
+    @property
+    def names_items(self) -> bool:
+        """An item lies where its object is."""
+        return False
+
     def objects(self) -> Iterator[SourceObject]:
         """The pictures by key; where the listing breaks off, an object with that problem."""
         self.n_other = 0
@@ -64,6 +69,13 @@ class BucketSource:
     def unsure(self) -> Sequence[str]:
         """The prefix, if the last listing broke off or showed nothing at all: what a mistaken key may see."""
         return tuple(self._unsure)
+
+    def has(self, entry: LedgerEntry) -> bool:
+        """Whether there is such an object, of whatever key; True where the bucket does not say."""
+        try:
+            return self._buckets.look(entry.uri) is not None
+        except (InputError, Refused):
+            return True
 
     def read(self, obj: SourceObject, *, max_bytes: int) -> bytes:
         """The whole object. ProviderError where the bucket fails with many in a row."""

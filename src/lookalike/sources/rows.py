@@ -19,7 +19,7 @@ from lookalike.sources.pictures import PictureFinder
 from lookalike.sources.relations import described
 from lookalike.sql import quoted, statements
 from lookalike.tables import Entry
-from lookalike.types import SourceObject
+from lookalike.types import LedgerEntry, SourceObject
 
 if TYPE_CHECKING:
     from lookalike.postgres import Connection
@@ -95,6 +95,11 @@ class RowSource:
         """Whether a column says the project."""
         return bool(self._columns.project)
 
+    @property
+    def names_items(self) -> bool:
+        """Every row says what item it is."""
+        return True
+
     def objects(self) -> Iterator[SourceObject]:
         """The rows that name a picture, by id, as they all were at one moment."""
         self.n_other, self._is_empty = 0, True
@@ -112,6 +117,19 @@ class RowSource:
     def unsure(self) -> Sequence[str]:
         """The table, if the last listing showed no row: that is what one sees who may not see them."""
         return (self.prefix,) if self._is_empty else ()
+
+    def has(self, entry: LedgerEntry) -> bool:
+        """Whether a row of this id, and project, names a picture now."""
+        names = {"key": self._key[0], "project": self._columns.project or "", "uri": self._columns.uri}
+        statement = _SQL["has_in_project" if self._columns.project else "has"].format(
+            table=self._table, **{role: quoted(name) for role, name in names.items()}
+        )
+        asked = {"id": entry.uri.removeprefix(self.prefix), "project": entry.project}
+        try:
+            row = self._database.run(lambda connection: connection.execute(statement.encode(), asked).fetchone())
+        finally:
+            self._database.close()  # what others of its threads have borrowed is closed when they give it back
+        return row is not None
 
     def read(self, obj: SourceObject, *, max_bytes: int) -> bytes:
         """The picture of a row. ProviderError where its bucket or host fails with many in a row."""

@@ -1,12 +1,14 @@
 """Two stores of one index that hold the same items in two spaces: what the one has that the other does not.
 
-An item whose picture could not be read stays behind. The ledger of the store that lacks it says so, as a failure with
-a stamp of its own, so that an ingest tries its object again and nobody takes it for one that was deleted.
+An item whose picture could not be read stays behind. The ledger of the store that lacks it says so twice: as a failure
+of its picture, so that an ingest tries that again; and under a name of the item's own, since several items may have one
+picture, so that nobody takes it for one that was deleted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -18,7 +20,10 @@ from lookalike.store.items import PAGE
 from lookalike.types import Filter, Item, LedgerEntry, Outcome
 
 LEFT_BEHIND = "left behind"
-"""The stamp of such an entry; no source gives it."""
+"""The stamp of such entries; no source gives it."""
+
+MARK = "left-behind:"
+"""What the name of an item's own entry begins with; then comes its id."""
 
 Key = tuple[str, str]
 """(project, id)."""
@@ -68,9 +73,8 @@ def bring_over(source: EmbeddedStore, target: EmbeddedStore, reasons: Mapping[st
         # One that was there as another picture must not go on being found by what it was.
         target.delete([*_gone(source, pairs), *map(_key, left)])
         told = _left_behind(target.ledger, left)  # and maybe why
-        target.ledger.record(
-            _failure(item, reasons) for item in left if item.content in reasons or _key(item) not in told
-        )
+        news = [item for item in left if item.content in reasons or _key(item) not in told]
+        target.ledger.record(entry for item in news for entry in _entries(item, reasons))
         behind.update(map(_key, left))
     _bring_ledger(source.ledger, target.ledger, behind)
     return len(behind)
@@ -111,17 +115,26 @@ def _known(ledger: Ledger, entries: Iterable[LedgerEntry]) -> dict[Key, LedgerEn
 
 
 def _left_behind(ledger: Ledger, items: Sequence[Item]) -> set[Key]:
-    """Those of these items, in order of project, that a fill had to leave behind."""
-    return {
-        (project, entry.item_id)
-        for project, group in groupby(items, lambda item: item.project)
-        for entry in ledger.known(project, [_place(item) for item in group]).values()
-        if entry.stamp == LEFT_BEHIND
-    }
+    """Those of these items, in order of project, that a fill had to leave behind, and that did not come since.
+
+    The mark of one that came stays. Then its picture is on record as that item's, or, if it was deleted afterwards, not
+    at all.
+    """
+    behind: set[Key] = set()
+    for project, group in groupby(items, lambda item: item.project):
+        some = list(group)
+        marks = ledger.known(project, [f"{MARK}{item.id}" for item in some])
+        pictures = ledger.known(project, [_place(item) for item in some])
+        for item in some:
+            entry = pictures.get(_place(item)) if f"{MARK}{item.id}" in marks else None
+            if entry is not None and (entry.outcome is Outcome.FAILED or entry.item_id != item.id):
+                behind.add(_key(item))
+    return behind
 
 
-def _failure(item: Item, reasons: Mapping[str, str]) -> LedgerEntry:
-    return LedgerEntry(
+def _entries(item: Item, reasons: Mapping[str, str]) -> Iterator[LedgerEntry]:
+    """What says that an item stays behind: of its picture, and of itself."""
+    failure = LedgerEntry(
         project=item.project,
         item_id=item.id,
         uri=_place(item),
@@ -130,6 +143,8 @@ def _failure(item: Item, reasons: Mapping[str, str]) -> LedgerEntry:
         content=item.content,
         reason=reasons.get(item.content, "it has no vector in this space: fill it again, or index its picture."),
     )
+    yield failure
+    yield replace(failure, uri=f"{MARK}{item.id}", outcome=Outcome.UNCHANGED, reason="")  # no second failure to list
 
 
 def _place(item: Item) -> str:
