@@ -188,7 +188,8 @@ def extended(landscape: Landscape, store: Searchable, points: Points) -> Landsca
     rows, contents = _vectors(store, [content for content in points.contents if content not in old])
     step = max(1, len(old) // N_REFERENCES)
     near, references = _vectors(store, list(islice(old, 0, None, step)))
-    if contents and not references:
+    n_new = len(contents)
+    if not references:  # there is nothing to put them beside; they count all the same, so that the map is made anew
         contents = []
     places, groups = landscape.places, landscape.groups
     if contents:
@@ -203,7 +204,7 @@ def extended(landscape: Landscape, store: Searchable, points: Points) -> Landsca
         places=places[chosen],
         groups=groups[chosen],
         clusters=landscape.clusters,
-        n_added=landscape.n_added + len(contents),
+        n_added=landscape.n_added + n_new,
     )
     return _counted(made)
 

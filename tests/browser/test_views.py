@@ -215,8 +215,13 @@ def test_a_folder_is_added_the_broken_among_the_good(
         expect(page.locator(".file", has_text="words.png").locator(".why")).to_contain_text("not a picture of a kind")
         expect(page.locator(".file", has_text="cut.png").locator(".why")).to_contain_text("cut off")
         expect(page.locator(".file", has_text="red.png").locator(".why")).to_contain_text(own.path("red"))
+        sent: list[str] = []
+        page.on(
+            "request", lambda made: sent.append(made.url) if made.method == "POST" and "/items?" in made.url else None
+        )
         page.locator("input[webkitdirectory]").set_input_files(album)  # once more: what is there is not sent again
         expect(page.locator("#view-add .count")).to_have_text("Failed: 3 · Duplicate: 1 · Added: 2")
+        assert all("damaged.png" in url for url in sent), sent
         page.get_by_label("To project").fill("another")  # which has none of them
         with page.expect_request(lambda sent: sent.method == "POST" and "project=another" in sent.url):
             page.locator("input[webkitdirectory]").set_input_files(album)

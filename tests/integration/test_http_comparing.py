@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
+from threading import Event
 from typing import Any
 
 import pytest
 
 from lookalike.config import ServeSettings
+from lookalike.duplicates import DuplicateGroup
+from lookalike.errors import Overloaded
 from lookalike.http import comparing
+from lookalike.http.collection import Collection
+from lookalike.http.comparing import MAX_KEPT, Comparison, Comparisons
 from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
 from tests.pictures import picture
 from tests.serving import InlineService, Running, serving
@@ -94,6 +100,71 @@ def test_a_changed_index_is_compared_again(shop: Catalogue, monkeypatch: pytest.
         while compared(running)["total"] == before:
             assert time.monotonic() < end_s
     behind.close(drain_s=0)
+
+
+def test_nothing_is_compared_before_it_is_known_how_much_there_is(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counting millions takes longer than a request waits: until then it would be a walk over any number of pairs."""
+
+    async def unknown(_: Collection) -> None:
+        return None
+
+    monkeypatch.setattr(Collection, "stats", unknown)
+    answer = service.client.get("/duplicates", headers={"x-api-key": "key-of-everybody-here"})
+    assert answer.status_code == 503
+    assert answer.json()["error"]["retryable"]
+
+
+def test_figures_that_come_late_are_kept(shop: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asked did not wait for them; the next one has them."""
+    monkeypatch.setattr("lookalike.http.collection.STATS_WAIT_S", 0.0)
+    behind = InlineService(EMBEDDER)
+    with collection(shop, behind) as index:
+        end_s = time.monotonic() + 20
+        while (found := asyncio.run(index.stats())) is None:
+            index._stats_due = 0.0
+            assert time.monotonic() < end_s
+        assert found.items > 0
+    behind.close(drain_s=0)
+
+
+def test_what_is_being_compared_is_begun_once() -> None:
+    """However many others are asked for meanwhile; more than are kept are refused until one has ended."""
+    comparisons, go_on = Comparisons(), Event()
+    begun: list[int] = []
+
+    def compare(number: int) -> Iterator[DuplicateGroup]:
+        begun.append(number)
+        go_on.wait(20)
+        return iter(())
+
+    def ask(number: int) -> Comparison:
+        return comparisons.of(("space", str(number)), (), lambda _: compare(number))
+
+    for _ in range(2):
+        assert all(ask(number).is_running for number in range(MAX_KEPT))
+    with pytest.raises(Overloaded):
+        ask(MAX_KEPT)
+    go_on.set()
+    end_s = time.monotonic() + 20
+    while any(ask(number).is_running for number in range(MAX_KEPT)):
+        assert time.monotonic() < end_s
+    assert sorted(begun) == list(range(MAX_KEPT))
+    ask(MAX_KEPT)
+
+
+def test_a_comparison_that_fails_for_an_unforeseen_reason_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has ended; whoever asks again has it tried again."""
+    monkeypatch.setattr("threading.excepthook", lambda _: None)
+
+    def broken(_: object) -> Iterator[DuplicateGroup]:
+        raise MemoryError
+
+    comparisons = Comparisons()
+    end_s = time.monotonic() + 20
+    while comparisons.of(("space", None), (), broken).error is None:
+        assert time.monotonic() < end_s
 
 
 def test_too_many_pictures_are_refused_with_the_way_out(

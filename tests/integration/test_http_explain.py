@@ -103,6 +103,19 @@ def test_what_cannot_be_asked_is_named(service: Running, shop: Catalogue) -> Non
     assert explained(service, path, {"item": "nothing"}).status_code == 404
 
 
+def test_what_other_projects_are_like_shows_in_nothing(guarded: Running, shop: Catalogue) -> None:
+    """An explanation tells what else is there, by confidence and excess: of another project as of one that is not."""
+    own = {"id": shop.path("red"), "project": "warm"}
+    query = [{"vector": [1.0, -1.0] * (EMBEDDER.space.dim // 2)}]
+    answers = [
+        guarded.client.post("/search/explain", json={"picture": own, "query": query, "project": name})
+        for name in ("default", "nobody")
+    ]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    messages = [answer.json()["error"]["message"] for answer in answers]
+    assert messages[0].replace("default", "nobody") == messages[1]
+
+
 def test_a_key_is_told_of_its_projects_only(guarded: Running, shop: Catalogue) -> None:
     """What another project has is as if it were not there: as the picture, and as a part of the query."""
     assert explained(guarded, shop.path("red"), {"text": "red"}).status_code == 200

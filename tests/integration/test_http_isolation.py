@@ -153,12 +153,15 @@ def every_body(operation: dict[str, Any], document: dict[str, Any]) -> Iterator[
         schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     properties = set(schema.get("properties", ()))
     examples = [example["value"] for example in content.get("examples", {}).values()] + schema.get("examples", [])
+    examples += [content["example"]] if "example" in content else []
     for example in examples:
         yield example
         if isinstance(example, dict):
             yield from ({**example, "project": name} for name in VALUES["project"] if "project" in properties)
             yield from ({**example, name: value} for name in ("item", "id") if name in example for value in IDS)
-    if "query" in properties:
+    if "picture" in properties:
+        yield from explained()
+    elif "query" in properties:
         yield from composed()
 
 
@@ -171,6 +174,16 @@ def composed() -> Iterator[Any]:
             yield {"item": item, "project": project, "limit": 50}
         yield {"vector": vector, "project": project, "limit": 50, "where": {"kind": "x"}}
         yield {"vector": vector, "project": project, "limit": 50}
+
+
+def explained() -> Iterator[Any]:
+    """Why each item matches, asked of each project; what is near to it is told by what else is there."""
+    query = [{"vector": [1.0, -1.0] * (EMBEDDER.space.dim // 2)}]
+    for project in (None, *VALUES["project"]):
+        for item in IDS:
+            yield {"picture": {"id": item, "project": project}, "query": query}
+            yield {"picture": {"id": item, "project": OWN}, "query": query, "project": project}
+            yield {"picture": {"id": item, "project": OWN}, "query": [{"item": item}], "project": project}
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +214,7 @@ def test_a_project_of_others_is_answered_as_one_that_is_not_there(
 ) -> None:
     """The same status, headers and body, but for the name that the request itself said; also while a feature is
     rolled out to the one by name."""
+    assert {asked.path for asked in requests} >= {"/search/explain", "/search/heatmap"}
     for asked in requests:
         if OTHER not in json.dumps(asked.__dict__):
             continue

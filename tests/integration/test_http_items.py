@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 from PIL import Image
 
 from lookalike.encoders.fake import COLOURS
+from lookalike.http.middleware import GRACE_S
 from lookalike.store.embedded import open_store
 from lookalike.types import Item
 from tests.catalogued import EMBEDDER, Catalogue, catalogue, shown
@@ -140,6 +142,20 @@ def test_a_large_picture_is_sent_whole_or_given_up(service: Running, shop: Catal
     while item.uri in open_files() and time.monotonic() < ended:
         threading.Event().wait(0.02)
     assert item.uri not in open_files()
+
+
+def test_a_slow_line_gets_the_whole_of_a_large_picture(service: Running, shop: Catalogue) -> None:
+    """The deadline is for the beginning of the answer: what follows may take as long as a body of its size."""
+    data = noise(6, size=(3000, 2000))
+    path = at(shop.add("huge", data).id, "/picture")
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # or the system takes all of it at once
+        client.connect(("127.0.0.1", int(service.url.rpartition(":")[2])))
+        headers = ["Host: x", "X-Request-Timeout: 0.3", "Connection: close", "", ""]
+        client.sendall("\r\n".join([f"GET {path} HTTP/1.1", *headers]).encode())
+        threading.Event().wait(0.3 + GRACE_S + 0.3)
+        received = b"".join(iter(lambda: client.recv(1 << 20), b""))
+    assert received.partition(b"\r\n\r\n")[2] == data
 
 
 def open_files() -> set[str]:

@@ -92,6 +92,16 @@ def test_much_that_is_new_wears_a_map_out() -> None:
     assert extended(before, store, points_of(store, Filter(), n_items=4)).is_worn
 
 
+def test_a_map_of_nothing_is_worn_out_by_the_first_pictures() -> None:
+    """There is nothing to put them beside: so too where all that was on the map is gone."""
+    store = MemoryStore(EMBEDDER.space)
+    empty = mapped(store)
+    add(store, ["red-1"])
+    assert extended(empty, store, points_of(store, Filter(), n_items=1)).is_worn
+    other = filled(["green-1"])
+    assert extended(mapped(store), other, points_of(other, Filter(), n_items=1)).is_worn
+
+
 def test_a_map_is_kept_as_it_is() -> None:
     """Written and read it is the same; damaged or foreign bytes are no map."""
     made = mapped(filled(["red-1", "green-1"]))

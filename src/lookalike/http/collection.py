@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from lookalike import app
@@ -144,12 +145,8 @@ class Collection:
         now = time.monotonic()
         if now >= self._stats_due:
             self._stats_due = now + STATS_EVERY_S
-            try:
-                self._stats = await self._figures.run(lambda: self._ask(Index.stats), until=now + STATS_WAIT_S)
-            except StoreError:
-                self._stats = None
-            except ServiceError:  # there was no time: what is known is the best there is
-                pass
+            with suppress(ServiceError):  # there was no time: what is known is the best there is
+                await self._figures.run(self._read_stats, until=now + STATS_WAIT_S)
         return self._stats
 
     def close(self) -> None:
@@ -161,6 +158,13 @@ class Collection:
         with self._lock:
             if self._index is not None:
                 self._index.close()
+
+    def _read_stats(self) -> None:
+        # Kept here and not by who asked, who waits for a second only: of millions of items they take longer.
+        try:
+            self._stats = self._ask(Index.stats)
+        except StoreError:
+            self._stats = None
 
     def _warm_up(self) -> None:
         while not self._closed.wait(WARM_UP_EVERY_S):

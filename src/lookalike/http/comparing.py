@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -15,10 +14,11 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.duplicates import NEAR, DuplicateGroup
-from lookalike.errors import LookalikeError, ServiceError, TooLarge
+from lookalike.errors import LookalikeError, NotReady, ServiceError, TooLarge
 from lookalike.http.context import Shared
 from lookalike.http.deadlines import Deadline
 from lookalike.http.items import ItemFacts, Searching, item_facts
+from lookalike.http.latest import make_room
 from lookalike.http.view import View
 from lookalike.types import StoreStats
 
@@ -68,6 +68,10 @@ class _Kept:
     next: Comparison | None = None
 
 
+def _is_busy(kept: _Kept) -> bool:
+    return kept.now.is_running or (kept.next is not None and kept.next.is_running)
+
+
 @dataclass(slots=True)
 class Comparisons:
     """What was compared lately. One walk at a time; may be used from several threads at once."""
@@ -88,11 +92,16 @@ class Comparisons:
             key: The space and the project.
             fingerprint: Changes when the index does.
             compare: Makes the answer, telling how far it is; called in a thread of its own.
+
+        Raises:
+            Overloaded: Too many other comparisons are under way.
         """
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None and kept.next is not None and not kept.next.is_running:
                 kept.now, kept.next = kept.next, None
+            if kept is None:
+                make_room(self._kept, most=MAX_KEPT, is_busy=_is_busy, what="comparisons")
             if kept is None or (kept.now.of != fingerprint and not kept.now.is_running and kept.next is None):
                 begun = Comparison(fingerprint)
                 if kept is None or kept.now.groups is None:
@@ -102,8 +111,6 @@ class Comparisons:
                 name = "lookalike-comparing"
                 threading.Thread(target=self._compare, args=(begun, compare), name=name, daemon=True).start()
             self._kept.move_to_end(key)
-            while len(self._kept) > MAX_KEPT:
-                self._kept.popitem(last=False)
             if kept.now.error is not None:  # told once; whoever asks again has it tried again
                 del self._kept[key]
             return kept.now
@@ -122,6 +129,9 @@ class Comparisons:
                 begun.groups = tuple(compare(tell))
         except LookalikeError as error:
             begun.error = error
+        except BaseException:  # or who asks would be told for ever that it goes on
+            begun.error = ServiceError("Comparing failed; the service's log says more.")
+            raise
 
 
 class DuplicateOptions(BaseModel):
@@ -176,6 +186,8 @@ def comparing_router() -> APIRouter:
         if project is not None and not caller.sees(project):
             return _page(NOTHING, options, request)
         holdings = await shared.index.stats()
+        if holdings is None:
+            raise NotReady("How many pictures there are is still being counted: ask again shortly.")
         n_items = _count(view, project, holdings)
         if n_items > MAX_ITEMS:
             raise TooLarge(
@@ -202,14 +214,12 @@ def comparing_router() -> APIRouter:
     return router
 
 
-def _count(view: View, project: str | None, holdings: StoreStats | None) -> int:
-    counts = {} if holdings is None else {n: c for n, c in holdings.projects.items() if view.caller.sees(n)}
+def _count(view: View, project: str | None, holdings: StoreStats) -> int:
+    counts = {n: c for n, c in holdings.projects.items() if view.caller.sees(n)}
     return counts.get(project, 0) if project is not None else sum(counts.values())
 
 
-def _fingerprint(stats: StoreStats | None) -> Fingerprint:
-    if stats is None:
-        return (time.monotonic(),)
+def _fingerprint(stats: StoreStats) -> Fingerprint:
     return stats.items, stats.contents, stats.dead_slots, stats.n_bytes, tuple(stats.projects.items())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -25,7 +26,8 @@ from lookalike.http.problems import responses
 from lookalike.http.thumbnails import SIDES_PX, side_of
 from lookalike.types import Item
 
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES, CHUNK_S = 1 << 18, 10.0
+"""An original is read so many bytes at a time, which a drive has to give within so many seconds."""
 
 
 class ItemId(Convertor[str]):
@@ -133,7 +135,7 @@ async def picture(
         "Content-Length": str(original.n_bytes),
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(Path(item.uri).name, safe='')}",
     }
-    return PictureResponse(original, _chunks(original.file, collection, until), headers=headers)
+    return PictureResponse(original, _chunks(original.file, collection), headers=headers)
 
 
 @below.get(
@@ -211,9 +213,9 @@ async def _found(item_id: str, options: ItemOptions, collection: Collection, cal
     return await collection.ask(lambda view: view.item(item_id, project=options.project), caller=caller, until=until)
 
 
-async def _chunks(file: BinaryIO, collection: Collection, until: float) -> AsyncIterator[bytes]:
+async def _chunks(file: BinaryIO, collection: Collection) -> AsyncIterator[bytes]:
     """A file piece by piece, as fast as it is taken: slow readers of large pictures cost no memory."""
-    while chunk := await collection.read(lambda: file.read(CHUNK_BYTES), until=until):
+    while chunk := await collection.read(lambda: file.read(CHUNK_BYTES), until=time.monotonic() + CHUNK_S):
         yield chunk
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lookalike.errors import LookalikeError
 from lookalike.files import keep
+from lookalike.http.latest import make_room
 from lookalike.http.view import View
 from lookalike.landscape import Landscape, extended, points_of, survey
 from lookalike.projection.arranging import Arranger
@@ -66,14 +67,16 @@ class Landscapes:
             view: What the caller sees of the index.
             project: Of this project, which the caller sees.
             wanted: Names the index, so that another one's map is not shown.
+
+        Raises:
+            Overloaded: Too many other maps are being made.
         """
         name = name_of(wanted, view.space.id, project)
         with self._lock:
             sheet = self._sheets.get(name)
             if sheet is None:
+                make_room(self._sheets, most=MAX_MAPS, is_busy=lambda sheet: sheet.share is not None, what="maps")
                 sheet = self._sheets[name] = Sheet(landscape=self._read(name))
-                while len(self._sheets) > MAX_MAPS:
-                    self._sheets.popitem(last=False)
             self._sheets.move_to_end(name)
             is_due = sheet.share is None and time.monotonic() - sheet.looked_at >= LOOK_EVERY_S
             if is_due:

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lookalike.errors import DeadlineExceeded, LookalikeError, NotReady
-from lookalike.http.body import Body, Load, check_length, has_body
+from lookalike.http.body import BODY_BYTES_PER_S, Body, Load, check_length, has_body
 from lookalike.http.context import Context
 from lookalike.http.current import Current, Lending
 from lookalike.http.deadlines import HEADER, timeout_s
@@ -165,6 +165,9 @@ class Limits:
             nonlocal started
             started = True
             await send(message)
+            if message.get("more_body") and not body.client_gone and not limit.expired():
+                # The deadline is for the answer's beginning; what follows may take as long as a body of its size.
+                limit.reschedule((limit.when() or 0.0) + len(message["body"]) / BODY_BYTES_PER_S)
 
         scope["state"]["deadline"] = body.deadline
         try:

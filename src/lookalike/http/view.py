@@ -116,11 +116,13 @@ class View:
             project: The project that was searched.
         """
         item = self.item(name[0], project=name[1])
+        searched = self.caller.project_of(project)
+        self._require(searched, name[0])  # an explanation tells what else is there: the background of its confidence
         asked = [
             Asked(query=self.query([replace(part, weight=1.0)], project=project), weight=part.weight, without=without)
             for part, without in ((part, rests.get(place, ())) for place, part in enumerate(parts))
         ]
-        where = Filter(project=self.caller.project_of(project), apart=self.caller.projects is not None)
+        where = Filter(project=searched, apart=self.caller.projects is not None)
         return item, self.index.explainer.explain(item, asked, where=where)
 
     def _placed(self, part: Part, project: str | None) -> Part:

@@ -60,18 +60,22 @@ export function showPicture(img, path) {
 }
 
 async function ask(path, { signal, headers = {}, ...options }) {
-  const limit = AbortSignal.timeout(TIMEOUT_MS);
+  // Until the answer begins: a large picture takes as long as its line needs, and the service ends what stands still.
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(new DOMException("It took too long.", "TimeoutError")), TIMEOUT_MS);
   let response;
   try {
     response = await fetch(path, {
       ...options,
       credentials: "same-origin",
-      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      signal: signal ? AbortSignal.any([signal, limit.signal]) : limit.signal,
       headers: { ...headers, ...authorization() },
     });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Problem(String(error.message), { retryable: true });
+  } finally {
+    clearTimeout(timer);
   }
   if (response.ok) return response;
   throw problemOf(await response.json().catch(() => null), response);

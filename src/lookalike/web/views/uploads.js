@@ -10,7 +10,8 @@ const MOST_REMEMBERED = 2000;
 const MEMORY = "lookalike-added";
 const TIMEOUT_S = 120; // for one file, slow lines included
 
-/** A row is {id, name, size, project, state, sent, job, content, reason, twin}, and its `file` as long as there is one.
+/** A row is {id, name, size, asked, project, state, sent, job, content, reason, twin}, and its `file` as long as there is one:
+ *  `asked` is the project that was asked for, `project` the one that the service chose for none.
  *  Its states: "queued", "sending", "waiting", "working", "stored", "duplicate", "failed", and "lost": reloaded too soon. */
 export const rows = new Map();
 export const ENDED = ["stored", "duplicate", "failed", "lost"];
@@ -69,10 +70,10 @@ export function add(files, project) {
     // Files of one name from two cameras are two pictures.
     const id = `${path}@${file.lastModified.toString(36)}-${file.size.toString(36)}`;
     const before = rows.get(id);
-    const isHere = before?.project === project;
+    const isHere = before?.asked === project;
     if (isHere && (before.file || ["waiting", "working", "stored", "duplicate"].includes(before.state))) continue;
     rows.delete(id);
-    rows.set(id, { id, name: path, size: file.size, project, state: "queued", file });
+    rows.set(id, { id, name: path, size: file.size, asked: project, project, state: "queued", file });
   }
   touch();
   sendMore();
