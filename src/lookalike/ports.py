@@ -280,8 +280,7 @@ class Source(Protocol):
 
     @property
     def names_items(self) -> bool:
-        """Whether its objects say what items they are, and where their pictures lie; an item lies at its object's uri
-        otherwise."""
+        """Whether its objects say what items they are, and where those lie; they lie at the object's uri otherwise."""
         ...
 
     def objects(self) -> Iterator[SourceObject]:
@@ -293,10 +292,7 @@ class Source(Protocol):
         ...
 
     def has(self, entry: LedgerEntry) -> bool:
-        """Whether what was indexed under this entry's uri is there now, listed or not; True where that is unsure.
-
-        Errors are those of listing.
-        """
+        """Whether the object of an entry is there now, listed or not; True if unsure. Errors are those of listing."""
         ...
 
     def read(self, obj: SourceObject, *, max_bytes: int) -> bytes:
