@@ -14,10 +14,9 @@ from click.testing import CliRunner, Result
 
 from lookalike import Config, Embedder, Index
 from lookalike.cli import main
-from lookalike.errors import InputError
 from lookalike.places import Address
 from lookalike.store.postgres.rows import text_of
-from lookalike.types import Rows
+from lookalike.types import Outcome, Rows
 from tests.attached import attached, sql
 from tests.catalogued import EMBEDDER, catalogue, collection
 from tests.contract.test_store_attached import PLAIN
@@ -175,8 +174,10 @@ def test_rows_are_written_by_python(team: Team) -> None:
         index._store.add([item], [item.content], team.rows[1:2])
         assert index.search(item="1", limit=1).hits[0].item.project == "8"
         assert index.item("1") == item
-        with pytest.raises(InputError, match="cannot be kept in column id"):
-            index.ingest([team.folder])
+        assert set(index.ingest([team.folder]).counts) == {Outcome.FAILED}
+        reasons = [entry.reason for entry in index.failures()]
+        assert reasons
+        assert all("cannot be kept in column id" in reason for reason in reasons)
         assert index.delete(["1", "2"]) == 1
     rows = sql(team.address, "SELECT title, sha256, embedding IS NULL FROM customer_photos WHERE id < 3 ORDER BY id")
     assert rows == [("New", item.content, True), ("Photo 1", None, False)]

@@ -1,4 +1,4 @@
-// The service: requests, the API key, pictures. What fails is a Problem with the service's own sentence.
+// Requests, the API key, pictures. What fails is a Problem with its sentence.
 
 const KEY = "lookalike-key";
 const TIMEOUT_MS = 30_000;
@@ -36,7 +36,7 @@ export const postJson = (path, document, signal) =>
     (response) => response.json(),
   );
 
-export const getBlob = (path, signal) => ask(path, { signal }).then((response) => response.blob());
+export const getBlob = (path, signal) => ask(path, { signal, ms: 20 * TIMEOUT_MS }).then((response) => response.blob());
 
 /** Let an `img`, which sends no header, show a picture: with a key it is fetched. Returns what stops and frees it. */
 export function showPicture(img, path) {
@@ -59,23 +59,19 @@ export function showPicture(img, path) {
   };
 }
 
-async function ask(path, { signal, headers = {}, ...options }) {
-  // Until the answer begins: a large picture takes as long as its line needs, and the service ends what stands still.
-  const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(new DOMException("It took too long.", "TimeoutError")), TIMEOUT_MS);
+async function ask(path, { signal, ms = TIMEOUT_MS, headers = {}, ...options }) {
+  const limit = AbortSignal.timeout(ms);
   let response;
   try {
     response = await fetch(path, {
       ...options,
       credentials: "same-origin",
-      signal: signal ? AbortSignal.any([signal, limit.signal]) : limit.signal,
+      signal: signal ? AbortSignal.any([signal, limit]) : limit,
       headers: { ...headers, ...authorization() },
     });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Problem(String(error.message), { retryable: true });
-  } finally {
-    clearTimeout(timer);
   }
   if (response.ok) return response;
   throw problemOf(await response.json().catch(() => null), response);
