@@ -121,8 +121,9 @@ class RowSource:
     def has(self, entry: LedgerEntry) -> bool:
         """Whether a row of this id, and project, names a picture now."""
         names = {"key": self._key[0], "project": self._columns.project or "", "uri": self._columns.uri}
+        places = {"table": self._table, **{role: quoted(name) for role, name in names.items()}}
         statement = _SQL["has_in_project" if self._columns.project else "has"].format(
-            table=self._table, **{role: quoted(name) for role, name in names.items()}
+            **{role: name.replace("%", "%%") for role, name in places.items()}  # or a name's would be a parameter
         )
         asked = {"id": entry.uri.removeprefix(self.prefix), "project": entry.project}
         try:

@@ -126,8 +126,14 @@ def _left_behind(ledger: Ledger, items: Sequence[Item]) -> set[Key]:
         marks = ledger.known(project, [f"{MARK}{item.id}" for item in some])
         pictures = ledger.known(project, [_place(item) for item in some])
         for item in some:
-            entry = pictures.get(_place(item)) if f"{MARK}{item.id}" in marks else None
-            if entry is not None and (entry.outcome is Outcome.FAILED or entry.item_id != item.id):
+            entry, is_marked = pictures.get(_place(item)), f"{MARK}{item.id}" in marks
+            if entry is None:
+                continue
+            is_own = entry.item_id == item.id
+            # The first versions marked none.
+            if (is_own and entry.stamp == LEFT_BEHIND) or (
+                is_marked and (entry.outcome is Outcome.FAILED or not is_own)
+            ):
                 behind.add(_key(item))
     return behind
 
