@@ -28,6 +28,7 @@ from lookalike.sources.folder import FolderSource
 from lookalike.sources.pictures import PictureFinder
 from lookalike.store.postgres import watch
 from lookalike.store.postgres.store import PostgresStore
+from lookalike.store.twins import MARK
 from lookalike.types import Filter, Item, Outcome, Rows, Vectors
 from tests.pictures import noise, write
 from tests.postgres import NewDatabase
@@ -271,6 +272,20 @@ def test_what_stays_behind_is_not_lost_whatever_is_indexed_meanwhile(index: Plac
     assert fill_up(index, 1, BEFORE).n_behind == 0
     assert switch(index, 1) == 0
     assert found(index) == before
+
+
+def test_what_an_earlier_version_left_behind_is_kept(index: Place, pictures: Path) -> None:
+    """It said so of the picture alone."""
+    gone = pictures / "03.png"
+    gone.unlink()
+    number = add(index)
+    fill_up(index, number)
+    switch(index, number, allow_missing=True)
+    with open_store(index, write=True) as store:
+        store.ledger.forget("default", [f"{MARK}{gone}"])
+    fill_up(index, 1, BEFORE)
+    assert switch(index, 1) == 0
+    assert found(index) == names("before")
 
 
 def test_the_first_place_that_still_has_the_picture_is_read(index: Place, pictures: Path) -> None:
