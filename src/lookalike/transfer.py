@@ -107,10 +107,15 @@ def open_rows(config: Config, table: str, columns: Mapping[str, Sequence[str]], 
     address = config.database or (config.index if isinstance(config.index, Address) else None)
     if address is None:
         raise ConfigError(f"Set DATABASE_URL to the database with the table {table}: postgresql://user@host/database.")
-    if isinstance(config.index, Address) and config.index.table == table:
-        address = config.index
-        columns, root = _as_attached(address, columns, root)
+    if own := own_address(config, table):
+        address = own
+        columns, root = _as_attached(own, columns, root)
     return RowSource(address, table, columns, open_pictures(config, root))
+
+
+def own_address(config: Config, table: str) -> Address | None:
+    """The configuration's index, if it is this very table, attached: its own rows are to be embedded; else None."""
+    return config.index if isinstance(config.index, Address) and config.index.table == table else None
 
 
 def _as_attached(

@@ -15,8 +15,9 @@ from click.testing import CliRunner, Result
 from lookalike import Config, Embedder, Index
 from lookalike.cli import main
 from lookalike.places import Address
+from lookalike.sources.rows import RowSource
 from lookalike.store.postgres.rows import text_of
-from lookalike.types import Outcome, Rows
+from lookalike.types import Outcome, Rows, SourceObject
 from tests.attached import attached, sql
 from tests.catalogued import EMBEDDER, catalogue, collection
 from tests.contract.test_store_attached import PLAIN
@@ -227,6 +228,25 @@ def test_rows_without_a_vector_get_theirs(team: Team) -> None:
     assert found["hits"][0]["id"] == "9"
     assert attach(team, "--may-delete").exit_code == 0
     assert "without" in run(team.table, "index", "--table", "customer_photos").output
+
+
+def test_a_row_that_its_owner_deletes_meanwhile_is_not_made_anew(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are listed when a run begins; embedding them takes its time, in which the team goes on with its work."""
+    read = RowSource.read
+
+    def slowly(source: RowSource, obj: SourceObject, *, max_bytes: int) -> bytes:
+        sql(team.address, "DELETE FROM customer_photos WHERE id = 9")
+        return read(source, obj, max_bytes=max_bytes)
+
+    assert attach(team, "--content", "sha256").exit_code == 0
+    sql(team.address, "UPDATE customer_photos SET embedding = NULL WHERE id > 5")
+    monkeypatch.setattr(RowSource, "read", slowly)
+    said = run(team.table, "index", "--table", "customer_photos").output
+    assert "Only its own rows are written" in said
+    assert sql(team.address, "SELECT count(*), count(embedding) FROM customer_photos") == [(N - 1, N - 1)]
+    monkeypatch.undo()
+    report = json.loads(run(team.table, "index", "--table", "customer_photos", "--json").stdout)
+    assert (report["unchanged"], report["failed"], report["removed"]) == (N - 1, 0, 0)
 
 
 def test_the_tables_index_is_measured_by_command(team: Team) -> None:

@@ -37,7 +37,7 @@ from lookalike.providers.prices import offer_of
 from lookalike.providers.reference import ModelRef
 from lookalike.sources.columns import ROW_ROLES
 from lookalike.survey import Survey
-from lookalike.transfer import open_rows, open_sources
+from lookalike.transfer import open_rows, open_sources, own_address
 from lookalike.types import Outcome
 from lookalike.usage import Offer
 
@@ -113,7 +113,7 @@ def index(
         sources.append(open_rows(config, rows.table, rows.columns, rows.root))
     if not sources:
         raise click.UsageError("Name a folder, a picture or a bucket; or a --table.")
-    with open_index(config, dry_run=dry_run) as opened:
+    with _open(config, rows, dry_run=dry_run) as opened:
         ensure_here(opened.model, config.hub)
         if dry_run:
             with _spinner("Reading", hidden=as_json) as told:
@@ -127,6 +127,14 @@ def index(
     if n_other and not as_json:
         what = "rows and files were left alone: they name no picture, or" if rows else "other files were left alone:"
         click.echo(f"{n_other:,} {what} their names do not end as pictures' names do")
+
+
+def _open(config: Config, rows: Rows | None, *, dry_run: bool) -> Index:
+    if rows is not None and (own := own_address(config, rows.table)):
+        from lookalike.store.attached.store import open_store
+
+        return Index(open_store(own, new_rows=False), config)
+    return open_index(config, dry_run=dry_run)
 
 
 def _n_objects(sources: Sequence[Source]) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,12 +38,18 @@ if TYPE_CHECKING:
 STATS_SHARE = 0.01
 """Of the time that counting everything may take: what was counted holds until it would be less."""
 
+OWN_ROWS = "Only its own rows are written now, and whoever deleted one meanwhile is not to find it made anew."
+
 MORE = 8
 """How many times as many rows are drawn when those of a sample share their contents."""
 
 
-def open_store(url: Address) -> AttachedStore:
+def open_store(url: Address, *, new_rows: bool = True) -> AttachedStore:
     """The attached table that an address means.
+
+    Args:
+        url: The database and the table.
+        new_rows: Whether an item without a row gets one; if not it is refused, as where the table allows no new ones.
 
     Raises:
         StoreNotFound: It is not attached.
@@ -57,6 +64,8 @@ def open_store(url: Address) -> AttachedStore:
             found = database.run(lambda connection: opening.find(connection, attached.mapping, dim=attached.space.dim))
         except InputError as error:
             raise opening.altered(database.place, url.table, str(error)) from error
+        if not new_rows:
+            found = replace(found, no_new_rows=found.no_new_rows or OWN_ROWS)
         return AttachedStore(database, attached, found)
     except BaseException:
         database.close()
