@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lookalike.errors import InputError
 from lookalike.search import Searchable
@@ -16,8 +18,15 @@ from lookalike.types import Filter, Item, Rows
 BLOCK_ROWS = 4096
 """Rows that are compared with rows at once: 64 MiB of cosines."""
 
+LINKED_AT_ONCE = 4096
+"""Pairs that are linked one by one before those are left out whose rows are in one group by now."""
+
 NEAR = 0.98
 """The cosine from which two pictures count as the same one, saved again, where nothing else is asked for."""
+
+
+Places = NDArray[np.int64]
+"""Which rows, by their numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,42 +84,48 @@ def _linked(
     rows: Rows, min_similarity: float, on_progress: Callable[[float], None] | None
 ) -> list[tuple[list[int], float]]:
     """Groups of two or more rows, linked by pairs at least so similar, with the least similarity that links."""
-    parents = list(range(len(rows)))
-    weakest: dict[int, float] = {}
-    for left, right, similarity in _pairs(rows, min_similarity, on_progress):
-        a, b = _root(parents, left), _root(parents, right)
-        lowest = min(similarity, weakest.pop(a, 1.0), weakest.pop(b, 1.0)) if a != b else weakest.pop(a, 1.0)
-        parents[b] = a
-        weakest[a] = lowest
+    roots, weakest = np.arange(len(rows)), np.ones(len(rows), np.float32)
+    blocks = list(combinations_with_replacement(range(0, len(rows), BLOCK_ROWS), 2))
+    for done, (start, other) in enumerate(blocks, 1):
+        ours, theirs = slice(start, start + BLOCK_ROWS), slice(other, other + BLOCK_ROWS)
+        cosines = rows[ours] @ rows[theirs].T
+        # Of many that are all near each other, most say nothing new: their rows are in one group already.
+        is_link = (cosines >= min_similarity) & (roots[ours, None] != roots[None, theirs])
+        left, right = np.nonzero(np.triu(is_link, 1) if start == other else is_link)
+        _link(roots, weakest, start + left, other + right, np.minimum(cosines[left, right], 1.0))
+        if on_progress:
+            on_progress(done / len(blocks))
     groups: dict[int, list[int]] = defaultdict(list)
-    for row in range(len(rows)):
-        groups[_root(parents, row)].append(row)
-    linked = [(members, weakest[root]) for root, members in groups.items() if len(members) > 1]
+    for row, root in enumerate(roots.tolist()):
+        groups[root].append(row)
+    linked = [(members, float(weakest[root])) for root, members in groups.items() if len(members) > 1]
     return sorted(linked, key=lambda group: (-len(group[0]), group[0]))
 
 
-def _pairs(
-    rows: Rows, min_similarity: float, on_progress: Callable[[float], None] | None
-) -> Iterator[tuple[int, int, float]]:
-    """Pairs (i < j) of rows at least so similar, best first within a block."""
-    starts = range(0, len(rows), BLOCK_ROWS)
-    n_blocks = max(1, len(starts) * (len(starts) + 1) // 2)
-    done = 0
-    for start in starts:
-        for other in starts[start // BLOCK_ROWS :]:
-            cosines = rows[start : start + BLOCK_ROWS] @ rows[other : other + BLOCK_ROWS].T
-            left, right = np.nonzero(cosines >= min_similarity)
-            ahead = start + left < other + right
-            left, right = left[ahead], right[ahead]
-            for i in np.argsort(-cosines[left, right], kind="stable").tolist():
-                yield int(start + left[i]), int(other + right[i]), min(float(cosines[left[i], right[i]]), 1.0)
-            done += 1
-            if on_progress:
-                on_progress(done / n_blocks)
+def _link(roots: Places, weakest: Rows, left: Places, right: Places, cosines: Rows) -> None:
+    """Join the groups of these pairs, best first.
+
+    Args:
+        roots: (n,) the row that each row's group is known by; brought up to date.
+        weakest: (n,) at such a row, the least similarity that links its group; brought up to date.
+        left: (m,) one row of each pair.
+        right: (m,) the other.
+        cosines: (m,) how similar they are.
+    """
+    order = np.argsort(-cosines, kind="stable")
+    while len(order):
+        for pair in order[:LINKED_AT_ONCE].tolist():
+            a, b = _root(roots, left[pair]), _root(roots, right[pair])
+            if a != b:
+                roots[b] = a
+                weakest[a] = min(cosines[pair], weakest[a], weakest[b])
+        while not np.array_equal(further := roots[roots], roots):
+            roots[:] = further
+        order = order[LINKED_AT_ONCE:]
+        order = order[roots[left[order]] != roots[right[order]]]
 
 
-def _root(parents: list[int], row: int) -> int:
-    while parents[row] != row:
-        parents[row] = parents[parents[row]]
-        row = parents[row]
+def _root(roots: Places, row: int) -> int:
+    while roots[row] != row:
+        row = roots[row]
     return row

@@ -76,6 +76,22 @@ def test_groups_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch)
     assert shares[-1] == 1
 
 
+def test_what_is_linked_in_steps_is_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neighbours along a line are near, its ends are not; however few pairs are linked at once, it is one group."""
+    angles = np.linspace(0, 1, 50)
+    line = np.zeros((50, SPACE.dim), np.float32)
+    line[:, 0], line[:, 1] = np.cos(angles), np.sin(angles)
+    order = np.random.default_rng(0).permutation(50)
+    store = MemoryStore(SPACE)
+    contents = [f"{n:064x}" for n in range(50)]
+    store.add([Item(id=content, content=content) for content in contents], contents, line[order])
+    monkeypatch.setattr(duplicates, "LINKED_AT_ONCE", 3)
+    monkeypatch.setattr(duplicates, "BLOCK_ROWS", 16)
+    (group,) = find_duplicates(store, min_similarity=0.9997)
+    assert len(group.items) == 50
+    assert group.similarity == pytest.approx(np.cos(1 / 49), abs=1e-5)
+
+
 def test_a_wrong_threshold_is_refused() -> None:
     """The sentence names the value."""
     with pytest.raises(InputError, match=r"1\.5"):
