@@ -234,7 +234,7 @@ class _Flow:
         spoiled = [
             (entry.project, entry.item_id) for entry in entries if entry.outcome is Outcome.FAILED and entry.content
         ]
-        refused = self._add(items, fresh)
+        refused = add_what_fits(self._target.store, items, fresh)
         if spoiled:
             # A picture that was fine and is now broken must not go on being found by what it was.
             self._target.store.delete(spoiled)
@@ -242,21 +242,29 @@ class _Flow:
         self._target.ledger.record(entries)
         return entries
 
-    def _add(self, items: Sequence[Item], fresh: Mapping[str, Rows]) -> dict[tuple[str, str], str]:
-        """Store items; why those were refused that the store cannot take, by project and id. The others are stored."""
-        if not items:
-            return {}
-        contents = [content for content in dict.fromkeys(item.content for item in items) if content in fresh]
-        dim = self._target.store.space.dim
-        rows = np.stack([fresh[content] for content in contents]) if contents else np.empty((0, dim), np.float32)
-        try:
-            self._target.store.add(items, contents, rows)
-        except InputError as error:
-            if len(items) == 1:
-                return {(items[0].project, items[0].id): error.reason}
-            half = len(items) // 2
-            return {**self._add(items[:half], fresh), **self._add(items[half:], fresh)}
+
+def add_what_fits(
+    store: WritableStore, items: Sequence[Item], vectors: Mapping[str, Rows]
+) -> dict[tuple[str, str], str]:
+    """Store items; why those were refused that the store cannot take, by project and id. The others are stored.
+
+    Args:
+        store: Where to.
+        items: With distinct keys.
+        vectors: (dim,) float32 unit rows of the contents that are new.
+    """
+    if not items:
         return {}
+    contents = [content for content in dict.fromkeys(item.content for item in items) if content in vectors]
+    rows = np.stack([vectors[content] for content in contents]) if contents else np.empty((0, store.space.dim))
+    try:
+        store.add(items, contents, rows.astype(np.float32, copy=False))
+    except InputError as error:
+        if len(items) == 1:
+            return {(items[0].project, items[0].id): error.reason}
+        half = len(items) // 2
+        return {**add_what_fits(store, items[:half], vectors), **add_what_fits(store, items[half:], vectors)}
+    return {}
 
 
 def _told(entry: LedgerEntry, reason: str | None) -> LedgerEntry:

@@ -203,6 +203,20 @@ def test_a_folder_is_indexed_into_a_table_of_names(team: Team) -> None:
     assert run(place, "spaces", "list").exit_code == 1
 
 
+def test_vectors_are_imported_but_for_those_that_the_table_refuses(team: Team, tmp_path: Path) -> None:
+    """One row that a table cannot take does not keep the others out; it is told with the reason."""
+    assert attach(team).exit_code == 0
+    entries = [{"id": str(n), "project": "7", "path": name} for n, name in enumerate(team.names, 101)]
+    entries[3]["id"] = "no number"
+    np.save(tmp_path / "vectors.npy", team.rows)
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    words = ["import", tmp_path / "vectors.npy", "--items", tmp_path / "items.jsonl", "--root", team.folder]
+    report = json.loads(run(team.table, *words, "--json").stdout)
+    assert (report["stored"] + report["duplicate"], report["failed"]) == (N - 1, 1)
+    assert "Its id cannot be kept in column id (bigint)" in report["failures"][0]["reason"]
+    assert sql(team.address, "SELECT count(*) FROM customer_photos WHERE id > 100") == [(N - 1,)]
+
+
 def test_rows_without_a_vector_get_theirs(team: Team) -> None:
     """The table's own rows are embedded where they are: vectors come, broken pictures are told, all else stays."""
     (team.folder / "broken.data").write_bytes(b"no picture")

@@ -15,7 +15,7 @@ from lookalike.chunks import chunked
 from lookalike.contents import content_of, is_unread, trust_in
 from lookalike.errors import InputError
 from lookalike.facts import NAMES as FILE_FACTS
-from lookalike.ingest import WritableStore
+from lookalike.ingest import WritableStore, add_what_fits
 from lookalike.ports import Ledger
 from lookalike.progress import Tally
 from lookalike.tables import Entry, Pictures, TablePart
@@ -124,8 +124,7 @@ class Writer:
         )
 
     def _store(self, rows: Sequence[_Row], values: Rows) -> None:
-        good = [row for row in rows if not row.problem]
-        to_write = [row for row in good if row.item != row.before]
+        to_write = [row for row in rows if not row.problem and row.item != row.before]
         _, stored = self._to.store.vectors(list(dict.fromkeys(row.item.content for row in to_write)))
         new: dict[str, int] = {}
         outcomes: dict[int, Outcome] = {}
@@ -136,15 +135,17 @@ class Writer:
             outcomes[row.place] = Outcome.DUPLICATE if is_known and not is_own else Outcome.STORED
             if not is_known:
                 new[content] = row.place
-        if to_write:
-            self._to.store.add(
-                [row.item for row in to_write], list(new), np.ascontiguousarray(values[list(new.values())])
-            )
+        vectors = {content: values[place] for content, place in new.items()}
+        refused = add_what_fits(self._to.store, [row.item for row in to_write], vectors)
+        if refused:
+            rows = [
+                replace(row, problem=row.problem or refused.get((row.item.project, row.item.id), "")) for row in rows
+            ]
         entries = [self._entry(row, outcomes.get(row.place, Outcome.UNCHANGED)) for row in rows]
         fresh = [entry for row, entry in zip(rows, entries, strict=True) if not _says_the_same(row.known, entry)]
         if fresh:
             self._to.ledger.record(fresh)
-        self.n_unread += sum(is_unread(row.item.content) for row in good)
+        self.n_unread += sum(is_unread(row.item.content) for row in rows if not row.problem)
         self._tally.finish(entries, sum(row.file.n_bytes for row in rows if row.file))
 
     def _known(self, items: Sequence[Item]) -> list[LedgerEntry | None]:
