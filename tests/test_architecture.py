@@ -119,9 +119,9 @@ MAX_BROAD_EXCEPTS = 2
 MAX_IMPORT_S = 0.1
 
 FRAMEWORKS = {"fastapi", "uvicorn"}  # what `http/` is made of: one package instead of one file
-INDIRECT = {"uvloop", "httptools", "multipart"}  # uvicorn and fastapi use them where they are installed
+INDIRECT = {"uvloop"}  # uvicorn uses it where it is installed
 # Where it is not the project's name.
-IMPORT_NAMES = {"pillow-heif": "pillow_heif", "python-multipart": "multipart", "scikit-learn": "sklearn"}
+IMPORT_NAMES = {"pillow-heif": "pillow_heif", "python-multipart": "python_multipart", "scikit-learn": "sklearn"}
 Node = TypeVar("Node", bound=ast.AST)
 NAMING = {
     "lookalike.sources.pgvector",

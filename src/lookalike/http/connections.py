@@ -44,9 +44,13 @@ class Connections:
 
     Args:
         room: How many there may be; for one more the one goes that has waited longest for a request.
+
+    Attributes:
+        is_closing: Set when no more are taken; one that was being taken at that moment is still made.
     """
 
     def __init__(self, room: int) -> None:
+        self.is_closing = False
         self._room = room
         self._open: set[Connection] = set()
         self._idle_since: OrderedDict[Connection, float] = OrderedDict()
@@ -121,6 +125,7 @@ class Door:
 
     def close(self) -> None:
         """Take no more."""
+        self._connections.is_closing = True
         if self._shut is not None:
             self._shut.cancel()
         self._loop.remove_reader(self._listener)

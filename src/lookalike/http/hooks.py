@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.errors import AccessDenied, InputError, LookalikeError
 from lookalike.http.adding import order_all
+from lookalike.http.bounds import require_few_values
 from lookalike.http.contents import require_room
 from lookalike.http.context import Context, Shared
 from lookalike.http.deadlines import Deadline
@@ -129,6 +130,7 @@ async def storage(request: Request, shared: Shared, until: Deadline, caller: Wri
 
 
 def _document(body: bytes) -> object:
+    require_few_values(body)
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:

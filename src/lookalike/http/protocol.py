@@ -11,6 +11,7 @@ import asyncio
 import json
 from typing import Any
 
+import httptools
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -57,6 +58,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._all.made(self)
         self._wait(HEAD_S)
+        if self._all.is_closing:  # it was being taken when the others were told
+            self.shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop every clock."""
@@ -70,20 +73,33 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count the bytes of a head that is not whole."""
-        if self._between_heads:
-            self._head_bytes += len(data)
-            if self._patience is None:
-                self._wait(HEAD_S)
-                self._mark_idle()
-        super().data_received(data)
-        if self._between_heads and self._head_bytes > MAX_HEAD_BYTES:
+        """Count the bytes of a head that is not whole, and those between and behind the chunks of a body."""
+        self._head_bytes += len(data)
+        if self._between_heads and self._patience is None:
+            self._wait(HEAD_S)
+            self._mark_idle()
+        self._unset_keepalive_if_required()
+        self._feed(data)
+        if self._head_bytes > MAX_HEAD_BYTES:
             self._close_with(431, _HEAD_TOO_LARGE)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header. What comes behind a body in chunks is none, whatever it is called (RFC 9110, 6.5.1)."""
+        if self._between_heads:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take some of the body."""
+        self._head_bytes = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """Stop waiting for the head, and see that it is not too large."""
+        if self._wants_upgrade():
+            return
         self._wait(None)
         self._between_heads = False
+        self._head_bytes = 0
         self._all.busy(self)
         crowded = self._all.is_crowded
         self.scope["state"]["crowded"] = crowded
@@ -97,6 +113,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
+        if self._wants_upgrade():
+            return
         super().on_message_complete()
         self._between_heads = True
         self._head_bytes = 0
@@ -154,6 +172,30 @@ class GuardedProtocol(HttpToolsProtocol):
     def _mark_idle(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
             self._all.idle(self)
+
+    def _feed(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                # The parser takes what follows for another protocol: the body would be the next request.
+                data = self._without_upgrade() + data[upgrade.args[0] :] if self._wants_upgrade() else b""
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+                return
+
+    def _wants_upgrade(self) -> bool:
+        """Whether a request offers to go on as another protocol, as curl and Java do for HTTP/2."""
+        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
+
+    def _without_upgrade(self) -> bytes:
+        """The head again without that offer, which a server may ignore (RFC 9110, 7.8), for a new parser."""
+        first = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        headers = [b"%s: %s" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        return b"\r\n".join([first, *headers, b"", b""])
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lookalike.http.bounds import require_few_values
 from lookalike.http.contents import Encoding
 from lookalike.http.validation import invalid, place_of
 
@@ -252,7 +253,9 @@ def parse(model: type[Model], body: bytes) -> Model:
 
     Raises:
         InputError: It is not JSON or not such a request; names the field, and repeats nothing of its content.
+        TooLarge: It has more values than can be parsed beside other requests.
     """
+    require_few_values(body)
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
