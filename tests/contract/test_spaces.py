@@ -26,9 +26,9 @@ from lookalike.places import Address, Place, place_of
 from lookalike.progress import Report
 from lookalike.sources.folder import FolderSource
 from lookalike.sources.pictures import PictureFinder
+from lookalike.store.behind import MARK
 from lookalike.store.postgres import watch
 from lookalike.store.postgres.store import PostgresStore
-from lookalike.store.twins import MARK
 from lookalike.types import Filter, Item, Outcome, Rows, Vectors
 from tests.pictures import noise, write
 from tests.postgres import NewDatabase
@@ -283,6 +283,51 @@ def test_what_an_earlier_version_left_behind_is_kept(index: Place, pictures: Pat
     switch(index, number, allow_missing=True)
     with open_store(index, write=True) as store:
         store.ledger.forget("default", [f"{MARK}{gone}"])
+    fill_up(index, 1, BEFORE)
+    assert switch(index, 1) == 0
+    assert found(index) == names("before")
+
+
+def test_what_stays_behind_is_not_lost_on_the_way_through_a_third_space(index: Place, pictures: Path) -> None:
+    """It is counted there as well, and tried again."""
+    second, third = add(index), add(index)
+    data = (pictures / "03.png").read_bytes()
+    (pictures / "03.png").unlink()
+    fill_up(index, second)
+    switch(index, second, allow_missing=True)
+    assert fill_up(index, third).n_behind == 1
+    with pytest.raises(StoreError, match=r"^1 items "):
+        switch(index, third)
+    switch(index, third, allow_missing=True)
+    assert fill_up(index, 1, BEFORE).n_behind == 0
+    switch(index, 1)
+    assert found(index) == names("before")
+    switch(index, third, allow_missing=True)
+    write(pictures, {"03.png": data})
+    assert fill_up(index, second).n_behind == 0
+    switch(index, second)
+    assert found(index) == names("after")
+
+
+def test_what_is_deleted_after_it_came_stays_deleted(index: Place, pictures: Path) -> None:
+    """Wherever its picture was when it was left behind; nobody else who has that picture goes with it."""
+    gone = str(pictures / "03.png")
+    with open_store(index, write=True) as store:
+        (item,) = store.get([("default", gone)])
+        (other,) = store.get([("default", str(pictures / "04.png"))])
+        assert item is not None
+        assert other is not None
+        store.add([replace(item, id="twin.png"), replace(item, id="moved.png")], [], np.empty((0, 48), np.float32))
+    Path(gone).unlink()
+    number = add(index)
+    assert fill_up(index, number).n_behind == 3
+    switch(index, number, allow_missing=True)
+    with open_store(index, write=True) as store:
+        store.add(
+            [replace(other, id="twin.png", uri=gone), replace(other, id="moved.png")], [], np.empty((0, 48), np.float32)
+        )
+        store.delete([("default", "twin.png"), ("default", "moved.png")])
+        store.ledger.forget("default", [gone])
     fill_up(index, 1, BEFORE)
     assert switch(index, 1) == 0
     assert found(index) == names("before")

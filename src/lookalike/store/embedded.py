@@ -27,6 +27,7 @@ from lookalike.errors import InputError, StoreError, StoreFull, StoreSwitched
 from lookalike.spaces import Space
 from lookalike.store import items as item_rows
 from lookalike.store import lock, pointer
+from lookalike.store.behind import unmark
 from lookalike.store.database import Database, State
 from lookalike.store.digests import Digests
 from lookalike.store.faults import damaged, writing
@@ -253,6 +254,7 @@ class EmbeddedStore:
             if new:
                 writing_rows = aside.submit(lambda: self._files.append(state, encoding.result(), new))
             item_rows.insert_items(connection, items, slots)
+            unmark(connection, [(item.project, item.id) for item in items])
             if new:
                 state = self._files.counted(connection, state, len(new), writing_rows.result())
             item_rows.write_state(connection, state)
@@ -266,7 +268,7 @@ class EmbeddedStore:
         with self._database.writing() as connection:
             state = item_rows.read_state(connection)
             deleted = item_rows.delete_items(connection, keys)
-            if deleted:
+            if unmark(connection, keys) or deleted:
                 item_rows.write_state(connection, state)
             return deleted
 

@@ -7,21 +7,25 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from lookalike.changeover import Missing, SpaceEntry
+from lookalike.chunks import chunked
 from lookalike.errors import StoreError, StoreSwitched
 from lookalike.files import keep
 from lookalike.spaces import Space
 from lookalike.store import items as item_rows
 from lookalike.store import lock, pointer
+from lookalike.store.behind import left_behind
 from lookalike.store.database import Database
 from lookalike.store.digests import Digests
 from lookalike.store.embedded import FILLING, EmbeddedStore, create, open_beside, open_store
 from lookalike.store.items import PAGE
 from lookalike.store.pointer import Pointer
 from lookalike.store.twins import bring_over, count_differences
-from lookalike.types import Rows
+from lookalike.types import Item, Rows
 
 CHANGING = "spaces.lock"
 """The lock of who changes what spaces there are."""
@@ -154,13 +158,14 @@ class EmbeddedFilling:
 
     def missing(self) -> Iterator[Missing]:
         """Each of them, with the places where it may be."""
-        database, digests = _database(self._folder, self._source_number), Digests()
+        database, digests, left = _database(self._folder, self._source_number), Digests(), self._left_behind()
         try:
             for page in self._pages():
                 with database.reading() as connection:
                     slots = digests.slots_of(connection, item_rows.read_state(connection), page)
-                    found = [(content, item_rows.items_of_slot(connection, slots[content])) for content in slots]
-                for content, items in found:
+                    found = {content: item_rows.items_of_slot(connection, slots[content]) for content in slots}
+                for content in page:
+                    items = found.get(content) or left.get(content)
                     if items:  # or it was deleted meanwhile
                         uris = dict.fromkeys(item.uri for item in items if item.uri)
                         yield Missing(content=content, item=items[0].id, uris=tuple(uris))
@@ -182,10 +187,25 @@ class EmbeddedFilling:
         return n_behind
 
     def _pages(self) -> Iterator[list[str]]:
+        left = self._left_behind()
         for page in _contents(_database(self._folder, self._source_number)):
-            _, stored = self._target.vectors(page)
-            known = set(stored)
-            yield [content for content in page if content not in known]
+            for content in page:
+                left.pop(content, None)
+            yield self._without_vector(page)
+        for page in chunked(left, PAGE):
+            yield self._without_vector(page)
+
+    def _left_behind(self) -> dict[str, list[Item]]:
+        """What the current space lacks as well, by content: its picture may be readable by now."""
+        if self._number == self._source_number:  # there an ingest tries it again
+            return {}
+        items = sorted(left_behind(self._source.ledger), key=attrgetter("content"))
+        return {content: list(group) for content, group in groupby(items, key=attrgetter("content"))}
+
+    def _without_vector(self, contents: Sequence[str]) -> list[str]:
+        _, stored = self._target.vectors(contents)
+        known = set(stored)
+        return [content for content in contents if content not in known]
 
 
 def open_filling(folder: Path, number: int) -> EmbeddedFilling:
