@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -12,8 +12,8 @@ from typing import Protocol
 from lookalike.chunks import chunked
 from lookalike.errors import InputError
 from lookalike.facts import facts_of
-from lookalike.ports import Ledger, Source, VectorReader
-from lookalike.types import Item, LedgerEntry, Outcome, SourceObject
+from lookalike.ports import Catalogue, Ledger, Source, VectorReader
+from lookalike.types import Filter, Item, LedgerEntry, Outcome, SourceObject
 
 LOOKUP_SIZE = 512
 """Objects whose ledger entries are asked for together."""
@@ -25,11 +25,15 @@ Before = Sequence[tuple[str, Item | None]]
 """For each object the id of its item, and the item that there is."""
 
 
+class Searchable(VectorReader, Catalogue, Protocol):
+    """A store that can be asked what it holds."""
+
+
 class Known(Protocol):
     """What there is before a run."""
 
     @property
-    def store(self) -> VectorReader:
+    def store(self) -> Searchable:
         """The items."""
         ...
 
@@ -118,8 +122,8 @@ def decided(picture: Picture, before: Item | None, reason: str, new: set[str]) -
 
 def gone(
     source: Source, known: Known, seen: set[int], warn: Callable[[str], None]
-) -> Iterator[tuple[LedgerEntry, Item | None]]:
-    """What the ledger knows below a source that is not there any more, and the item that goes with it.
+) -> tuple[list[LedgerEntry], list[Item]]:
+    """What the ledger knows below a source that is not there any more, and the items that go with it.
 
     A listing does not tell alone: others may have stored an object after it passed by, and it passes over what is there
     but hidden, or promises no picture. So the source is asked again for each. An item that lies elsewhere by now stays,
@@ -132,21 +136,39 @@ def gone(
         warn: Told a sentence for each place that is unsure and holds items.
     """
     if not source.prefix.endswith("/"):  # a single file: there is nothing below it
-        return
+        return [], []
     kept: Counter[str] = Counter()
+    pairs = list(_not_there(source, known, _not_listed(source, known, seen, kept)))
+    for place, count in kept.items():
+        warn(
+            f"{place} shows no pictures now, and {count} are indexed from it: kept them, in case its drive is not "
+            f"mounted, or it cannot be listed. If they are gone for good: lookalike forget {place}"
+        )
+    items = [item for _, item in pairs if item is not None]
+    return [entry for entry, _ in pairs], items if source.names_items else _lying_beside(items, known)
+
+
+def _not_there(
+    source: Source, known: Known, entries: Iterable[LedgerEntry]
+) -> Iterator[tuple[LedgerEntry, Item | None]]:
+    """Those of these entries whose object is not there, with their items; those without an item in any case."""
     with ThreadPoolExecutor(ASKING, thread_name_prefix="asking") as pool:
-        for batch in chunked(_not_listed(source, known, seen, kept), LOOKUP_SIZE):
+        for batch in chunked(entries, LOOKUP_SIZE):
             items = known.store.get([(entry.project, entry.item_id) for entry in batch])
             pairs = [(entry, _lying_at(entry, item, source)) for entry, item in zip(batch, items, strict=True)]
             yield from ((entry, None) for entry, item in pairs if item is None)
             with_item = [pair for pair in pairs if pair[1] is not None]
             is_there = pool.map(source.has, [entry for entry, _ in with_item])
             yield from (pair for pair, still in zip(with_item, is_there, strict=True) if not still)
-    for place, count in kept.items():
-        warn(
-            f"{place} shows no pictures now, and {count} are indexed from it: kept them, in case its drive is not "
-            f"mounted, or it cannot be listed. If they are gone for good: lookalike forget {place}"
-        )
+
+
+def _lying_beside(items: Sequence[Item], known: Known) -> list[Item]:
+    """These items, and the others of the same files, of which the ledger knows nothing: it has one entry for a file."""
+    places = {(item.project, item.uri) for item in items}
+    projects = dict.fromkeys(item.project for item in items)
+    # A walk over everything, since no store finds items by their place; it takes no longer than the listing did.
+    everything = (item for project in projects for item in known.store.items(Filter(project=project)))
+    return [item for item in everything if (item.project, item.uri) in places]
 
 
 def _not_listed(source: Source, known: Known, seen: set[int], kept: Counter[str]) -> Iterator[LedgerEntry]:

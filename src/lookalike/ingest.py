@@ -22,6 +22,7 @@ from lookalike.changes import (
     LOOKUP_SIZE,
     Before,
     Picture,
+    Searchable,
     changed,
     decided,
     gone,
@@ -33,7 +34,7 @@ from lookalike.chunks import chunked
 from lookalike.embed import Embedder
 from lookalike.errors import BudgetExceeded, InputError, ProviderError
 from lookalike.facts import NAMES as FACTS
-from lookalike.ports import Ledger, Source, VectorReader, VectorWriter
+from lookalike.ports import Ledger, Source, VectorWriter
 from lookalike.progress import Progress, Report, Tally
 from lookalike.types import Item, LedgerEntry, Outcome, Rows, SourceObject, Vectors
 
@@ -50,7 +51,7 @@ DEAD_SHARE = 0.2
 """Vectors that no item uses, for each one in use, from which a run ends with giving their space back."""
 
 
-class WritableStore(VectorReader, VectorWriter, Protocol):
+class WritableStore(Searchable, VectorWriter, Protocol):
     """A store that can be written and asked what it holds."""
 
 
@@ -120,11 +121,13 @@ class Ingest:
 
     def _remove_gone(self, source: Source, seen: set[int], tally: Tally) -> None:
         target = self._target
-        for batch in chunked(gone(source, target, seen, tally.warn), LOOKUP_SIZE):
-            items = [item for _, item in batch if item is not None]
-            target.store.delete([(item.project, item.id) for item in items])
-            for project in {entry.project for entry, _ in batch}:
-                target.ledger.forget(project, [entry.uri for entry, _ in batch if entry.project == project])
+        entries, items = gone(source, target, seen, tally.warn)
+        for some in chunked(items, LOOKUP_SIZE):
+            target.store.delete([(item.project, item.id) for item in some])
+        for batch in chunked(entries, LOOKUP_SIZE):
+            for project in {entry.project for entry in batch}:
+                target.ledger.forget(project, [entry.uri for entry in batch if entry.project == project])
+        if entries:
             tally.count({Outcome.REMOVED: len(items)})
 
 

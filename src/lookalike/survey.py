@@ -71,8 +71,8 @@ def survey(
                 fresh = run.fresh(pictures)
                 reasons = list(pool.map(run.reason, fresh))
                 run.count(pictures, fresh, reasons)
-            lost = gone(source, target, seen, run.result.warnings.append)
-            run.result.counts[Outcome.REMOVED] += sum(item is not None for _, item in lost)
+            _, lost = gone(source, target, seen, run.result.warnings.append)
+            run.result.counts[Outcome.REMOVED] += len(lost)
     result, new = run.result, run.result.counts[Outcome.STORED]
     result.vector_bytes = new * 2 * target.embedder.space.dim  # 16 bits a value
     if is_timed:

@@ -250,6 +250,20 @@ def test_an_item_that_lies_elsewhere_by_now_stays(bench: Bench) -> None:
     assert not bench.store.ledger.known("default", [str(bench.folder / name) for name in gone])
 
 
+def test_every_item_of_a_file_goes_with_it(bench: Bench) -> None:
+    """Those too that the ledger does not know of: it has one entry for a file. A dry run counts them as well."""
+    write(bench.folder, {"one.png": noise(1), "two.png": noise(2)})
+    bench.run()
+    (item,) = bench.store.get([("default", str(bench.folder / "one.png"))])
+    assert item is not None
+    siblings = [replace(item, id="sibling"), replace(item, id="foreign", project="other")]
+    bench.store.add(siblings, [], np.empty((0, bench.store.space.dim), np.float32))
+    (bench.folder / "one.png").unlink()
+    assert survey([FolderSource(bench.folder)], bench.target).counts[Outcome.REMOVED] == 2
+    assert bench.run().counts[Outcome.REMOVED] == 2
+    assert {item.id for item in bench.store.items(Filter())} == {"foreign", str(bench.folder / "two.png")}
+
+
 def test_what_a_walk_passes_over_is_not_gone(bench: Bench) -> None:
     """A hidden file, one whose name promises no picture, and what lies behind a link, once it was named itself."""
     elsewhere = bench.folder / "drive"

@@ -130,6 +130,21 @@ def test_an_order_replaces_the_item(place: Workplace, store: MemoryStore, tmp_pa
     assert [entry.uri for entry in store.ledger.under(None, "")] == [str(tmp_path / "new.png")]
 
 
+def test_an_item_that_moves_takes_no_record_of_another_along(
+    place: Workplace, store: MemoryStore, tmp_path: Path
+) -> None:
+    """Of two items of one file, what is on record of it is that of the last; an item that leaves takes its own only."""
+    write(tmp_path, {"a.png": picture("red"), "b.png": picture("blue")})
+    index = Indexer(place)
+    first, second = str(tmp_path / "a.png"), str(tmp_path / "b.png")
+    index(Order(id="1", uri=first))
+    index(Order(id="2", uri=first))
+    index(Order(id="1", uri=second))
+    assert store.ledger.known("default", [first])[first].item_id == "2"
+    index(Order(id="2", uri=second))
+    assert not store.ledger.known("default", [first])
+
+
 def test_doing_an_order_twice_changes_nothing(
     place: Workplace, store: MemoryStore, embedding: CountingEmbedding, tmp_path: Path
 ) -> None:

@@ -116,11 +116,18 @@ class Indexer:
             before = store.get([(one.order.project, one.order.id) for one in pictures])
             store.add([_item(one) for one in pictures], list(fresh), _rows(list(fresh.values()), store.space.dim))
             for one, item in zip(pictures, before, strict=True):
-                if item is not None and item.uri != one.uri:  # or an ingest of that place would remove the item with it
-                    store.ledger.forget(one.order.project, [item.uri])
+                if item is not None and item.uri != one.uri:
+                    _leave(store.ledger, item)
             new = set(fresh)
             store.ledger.record([_entry(one, item, new) for one, item in zip(pictures, before, strict=True)])
         return [None] * len(pictures)
+
+
+def _leave(ledger: Ledger, item: Item) -> None:
+    """Drop what is on record of an item's old place, or the next picture there would replace the item."""
+    entry = ledger.known(item.project, [item.uri]).get(item.uri)
+    if entry is not None and entry.item_id == item.id:  # or it is another item's, which still lies there
+        ledger.forget(item.project, [item.uri])
 
 
 def _refuse(store: Writable, picture: _Picture, error: InputError) -> None:
