@@ -413,6 +413,30 @@ def test_an_overtaken_order_is_neither_tried_again_nor_replayed(place: Place, qu
     assert sorted(done) == ["/better", "/good"]
 
 
+def test_the_dead_are_overtaken_for_good(place: Place, queue: JobQueue) -> None:
+    """By a newer order that is done, at once and for as long as it is on record itself; not by one that is dead too."""
+
+    def do(given: Order) -> None:
+        if given.uri == "/bad":
+            raise InputError("is no picture.")
+
+    bad = Order(id="same", uri="/bad")
+    with working(place.feed(), do):
+        (dead,) = queue.submit([bad])
+        wait_until(lambda: job(queue, dead).state is JobState.DEAD)
+        (again,) = queue.submit([bad])
+        wait_until(lambda: job(queue, again).state is JobState.DEAD)
+        assert job(queue, dead).state is JobState.DEAD
+        (newer,) = queue.submit([Order(id="same", uri="/good")])
+        wait_until(lambda: job(queue, newer).state is JobState.DONE)
+    assert states(queue, [dead, again]) == [JobState.DONE] * 2
+    assert "newer order" in job(queue, dead).reason
+    assert job(queue, dead).changed_s >= job(queue, newer).ordered_s
+    place.desk(Patience(kept_s=-1.0)).beat()
+    assert queue.replay([dead, again]) == []
+    assert queue.look_up([dead, again, newer]) == [None] * 3
+
+
 def test_the_jobs_of_a_dead_worker_are_handed_out_again(place: Place, queue: JobQueue) -> None:
     """A worker that took orders and was not heard of again loses them to one that lives, which does them."""
     numbers = queue.submit([order(i) for i in range(3)])

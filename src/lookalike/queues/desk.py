@@ -64,9 +64,9 @@ class PostgresDesk:
 
         def write(connection: Connection) -> None:
             with connection.transaction():
-                waiting = connection.execute(self._tables.sql["settle"], columns).fetchall()
-                if waiting:
-                    locks = {"locks": [row[0] for row in waiting], "reason": OVERTAKEN}
+                rows = connection.execute(self._tables.sql["settle"], columns).fetchall()
+                if rows:
+                    locks = {"locks": [row[0] for row in rows], "reason": OVERTAKEN}
                     connection.execute(self._tables.sql["overtake"], locks)
 
         self._tables.do(write)

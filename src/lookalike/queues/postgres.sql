@@ -52,18 +52,24 @@ SELECT unnest({jobs}.procrastinate_defer_jobs_v1(array_agg(
 FROM unnest(%(locks)s::text[], %(orders)s::jsonb[]) WITH ORDINALITY AS ordered (lock, args, place)
 
 -- overtake --
--- Those that are being handed out are locked, and skipped.
+-- Those that are being handed out are locked, and skipped. One that is dead is overtaken by success alone, and at once:
+-- later the newer one may be off the record. procrastinate notes no event then, from which the time on record counts.
 WITH overtaken AS (
-    UPDATE {jobs}.procrastinate_jobs SET status = 'succeeded', scheduled_at = NULL
-    WHERE id IN (
-        SELECT id FROM {jobs}.procrastinate_jobs AS older
-        WHERE lock COLLATE "C" = ANY(%(locks)s) AND status = 'todo' AND EXISTS (
+    UPDATE {jobs}.procrastinate_jobs AS job SET status = 'succeeded', scheduled_at = NULL
+    FROM (
+        SELECT id, status FROM {jobs}.procrastinate_jobs AS older
+        WHERE lock COLLATE "C" = ANY(%(locks)s) AND status NOT IN ('doing', 'succeeded') AND EXISTS (
             SELECT FROM {jobs}.procrastinate_jobs AS newer
-            WHERE newer.lock COLLATE "C" = older.lock AND newer.id > older.id AND newer.status IN ('todo', 'doing', 'succeeded')
+            WHERE newer.lock COLLATE "C" = older.lock AND newer.id > older.id AND (
+                newer.status = 'succeeded' OR (older.status = 'todo' AND newer.status IN ('todo', 'doing'))
+            )
         )
         ORDER BY id FOR UPDATE SKIP LOCKED
-    )
-    RETURNING id
+    ) AS older
+    WHERE job.id = older.id
+    RETURNING job.id, older.status
+), noted AS (
+    INSERT INTO {jobs}.procrastinate_events (job_id, type) SELECT id, 'cancelled' FROM overtaken WHERE status <> 'todo'
 )
 INSERT INTO {jobs}.lookalike_reasons (job, reason) SELECT id, %(reason)s FROM overtaken
 ON CONFLICT (job) DO UPDATE SET reason = excluded.reason
@@ -170,7 +176,11 @@ WITH told AS (
     INSERT INTO {jobs}.lookalike_reasons (job, reason) SELECT id, reason FROM ended WHERE reason <> ''
     ON CONFLICT (job) DO UPDATE SET reason = excluded.reason
 )
-SELECT lock FROM ended WHERE status = 'todo'
+SELECT lock FROM ended
+WHERE status = 'todo' OR (status = 'succeeded' AND EXISTS (
+    SELECT FROM {jobs}.procrastinate_jobs AS older
+    WHERE older.lock COLLATE "C" = ended.lock AND older.id < ended.id AND older.status NOT IN ('todo', 'doing', 'succeeded')
+))
 
 -- unregister --
 SELECT {jobs}.procrastinate_unregister_worker_v1(%(worker)s)

@@ -23,11 +23,12 @@ CREATE TABLE workers (
 INSERT INTO jobs (project, item, written, ordered_s, changed_s) VALUES (?, ?, ?, ?, ?) RETURNING number
 
 -- overtake --
+-- One that is dead is overtaken by success alone, and at once: later the newer one may be off the record.
 UPDATE jobs AS older SET state = 'done', reason = ?, changed_s = ?
-WHERE project = ? AND item = ? AND state = 'waiting' AND EXISTS (
+WHERE project = ? AND item = ? AND state IN ('waiting', 'dead') AND EXISTS (
     SELECT 1 FROM jobs AS newer
     WHERE newer.project = older.project AND newer.item = older.item AND newer.number > older.number
-        AND newer.state <> 'dead'
+        AND (newer.state = 'done' OR (older.state = 'waiting' AND newer.state <> 'dead'))
 )
 RETURNING number
 

@@ -145,7 +145,7 @@ def _inode(path: Path) -> tuple[int, int]:
 
 
 def overtake(connection: sqlite3.Connection, items: Sequence[tuple[str, str]]) -> set[int]:
-    """End the waiting jobs of these items that newer ones have overtaken; their numbers."""
+    """End the waiting and dead jobs of these items that newer ones have overtaken; their numbers."""
     rows = [connection.execute(_SQL["overtake"], (OVERTAKEN, time.time(), *item)).fetchall() for item in set(items)]
     return {number for found in rows for (number,) in found}
 
