@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from threading import Event
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class JobState(StrEnum):
@@ -60,6 +60,13 @@ class IndexJob:
     changed_s: float
 
 
+class Claim(NamedTuple):
+    """By what a worker has an order: until it is taken for dead, then the order is somebody else's."""
+
+    number: int
+    worker: int
+
+
 class JobQueue(Protocol):
     """Orders to index pictures: on record until each is done, or dead with the reason. Any number may ask at once."""
 
@@ -83,7 +90,7 @@ class JobQueue(Protocol):
 class JobFeed(Protocol):
     """The working half of a queue. A job that is handed out and never ends, as its worker died, is handed out again."""
 
-    def work(self, do: Callable[[Order], None], *, concurrency: int, stopping: Event) -> None:
+    def work(self, do: Callable[[Order, Claim], None], *, concurrency: int, stopping: Event) -> None:
         """Do orders until told to stop, then finish those that were begun.
 
         Args:
@@ -92,6 +99,10 @@ class JobFeed(Protocol):
             concurrency: How many are done at the same time.
             stopping: Set when it shall end.
         """
+        ...
+
+    def held(self, claims: Sequence[Claim]) -> set[Claim]:
+        """Those that still hold: a worker that stood still may wake up with an order that is done, and overtaken."""
         ...
 
 

@@ -18,7 +18,7 @@ from lookalike.errors import InputError, StoreError, Unavailable
 from lookalike.orders import IndexJob, JobFeed, JobQueue, JobState, Order
 from lookalike.queues import postgres, sqlite
 from lookalike.queues.desk import PostgresDesk
-from lookalike.queues.feed import Desk, Ended
+from lookalike.queues.feed import Desk, Ended, Handed
 from lookalike.queues.patience import Patience
 from lookalike.queues.sqlite_desk import SqliteDesk
 from lookalike.queues.sqlite_file import QueueFile
@@ -125,7 +125,7 @@ def working(feed: JobFeed, do: Callable[[Order], None], *, concurrency: int = 4)
     """A worker that ends with the block."""
     stopping = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(feed.work, do, concurrency=concurrency, stopping=stopping)
+        running = pool.submit(feed.work, lambda order, _: do(order), concurrency=concurrency, stopping=stopping)
         try:
             yield stopping
         finally:
@@ -443,7 +443,7 @@ def test_the_jobs_of_a_dead_worker_are_handed_out_again(place: Place, queue: Job
     lost = place.desk()
     lost.beat()
     taken = lost.take(2)
-    assert [one.number for one in taken] == numbers[:2]
+    assert [one.claim.number for one in taken] == numbers[:2]
     with working(place.feed(), nothing):
         wait_until(lambda: set(states(queue, numbers)) == {JobState.DONE})
     assert [job(queue, number).attempts for number in numbers] == [2, 2, 1]
@@ -470,13 +470,28 @@ def test_what_is_not_ours_any_more_is_not_ours_to_end(place: Place, queue: JobQu
     (number,) = queue.submit([order(1)])
     late = place.desk(Patience(dead_s=0.0))
     late.beat()
-    assert len(late.take(1)) == 1
-    other = place.desk(Patience(dead_s=0.0))
-    wait_until(lambda: other.beat() is None and [one.number for one in other.take(1)] == [number])
+    (lost,) = late.take(1)
+    assert late.held([lost.claim]) == {lost.claim}
+    other, taken = place.desk(Patience(dead_s=0.0)), list[Handed]()
+    wait_until(lambda: other.beat() is None and (taken.extend(other.take(1)) or bool(taken)))
+    claims = [lost.claim, taken[0].claim]
+    assert claims[0].number == claims[1].number == number
+    assert late.held(claims) == other.held(claims) == {claims[1]}
     late.settle([Ended(number=number, state=JobState.DEAD, reason="It is late.")])
     assert job(queue, number).state is JobState.WORKING
     other.settle([Ended(number=number, state=JobState.DONE)])
     assert job(queue, number).state is JobState.DONE
+    assert other.held(claims) == set()
+
+
+def test_a_worker_that_lives_is_not_dead_to_itself(place: Place, queue: JobQueue) -> None:
+    """However long ago it last said that it lives: a machine that slept, or whose clock was set, does nothing twice."""
+    queue.submit([order(1)])
+    desk = place.desk(Patience(dead_s=-1.0))
+    desk.beat()
+    (taken,) = desk.take(1)
+    desk.beat()
+    assert desk.held([taken.claim]) == {taken.claim}
 
 
 def test_a_job_that_ends_every_worker_ends(place: Place, queue: JobQueue) -> None:

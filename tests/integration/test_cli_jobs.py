@@ -73,7 +73,7 @@ def fail_all(folder: Path, reason: str) -> None:
     file = QueueFile(folder)
     desk = SqliteDesk(file, Patience())
     desk.beat()
-    desk.settle([Ended(number=one.number, state=JobState.DEAD, reason=reason) for one in desk.take(100)])
+    desk.settle([Ended(number=one.claim.number, state=JobState.DEAD, reason=reason) for one in desk.take(100)])
     desk.leave()
 
 

@@ -28,7 +28,7 @@ from lookalike.http.fetching import Fetcher
 from lookalike.http.intake import Intake
 from lookalike.http.opening import open_queue
 from lookalike.metrics import Metrics
-from lookalike.orders import JobState, Order, PictureKeeper
+from lookalike.orders import Claim, JobState, Order, PictureKeeper
 from lookalike.places import Address
 from lookalike.sources.uploads import FolderKeeper
 from lookalike.store.embedded import open_store
@@ -355,7 +355,7 @@ def ended(of: Catalogue, is_bad: Callable[[Order], bool]) -> None:
     """End every order that waits: dead where it is bad, else done."""
     queue, stopping = app.open_queue(of.config.index), Event()
 
-    def do(order: Order) -> None:
+    def do(order: Order, _: Claim) -> None:
         if is_bad(order):
             raise ImageError("The file is cut off.", item=order.uri)
 

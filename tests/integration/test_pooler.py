@@ -15,7 +15,7 @@ from lookalike import app
 from lookalike.config import Config
 from lookalike.errors import InputError
 from lookalike.index import Index
-from lookalike.orders import JobState, Order
+from lookalike.orders import Claim, JobState, Order
 from lookalike.places import Address
 from lookalike.types import Outcome
 from tests.pictures import noise, write
@@ -72,7 +72,7 @@ def test_orders_are_taken_and_done_through_it(
     queue, stopping = app.open_queue(Address(database)), threading.Event()
     done: list[str] = []
 
-    def do(order: Order) -> None:
+    def do(order: Order, _: Claim) -> None:
         if order.id == "bad" and not done:
             raise InputError("is no picture.")
         done.append(order.id)

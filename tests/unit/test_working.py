@@ -18,7 +18,10 @@ from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import ImageError, InputError, NotReady, StoreError, StoreLocked, StoreSwitched, Unavailable
 from lookalike.orders import JobState, Order
 from lookalike.queues import sqlite
+from lookalike.queues.feed import Ended
 from lookalike.queues.patience import Patience
+from lookalike.queues.sqlite_desk import SqliteDesk
+from lookalike.queues.sqlite_file import QueueFile
 from lookalike.sources.pictures import PictureFinder
 from lookalike.spaces import Space
 from lookalike.store.memory import MemoryStore
@@ -240,6 +243,34 @@ def wait_until_ended(queue: sqlite.SqliteQueue, numbers: Sequence[int]) -> None:
             return
         threading.Event().wait(0.02)
     pytest.fail(f"{queue.look_up(numbers)}")
+
+
+@pytest.mark.parametrize("found", [picture("red"), b"no picture any more"], ids=["good", "bad"])
+def test_a_worker_that_stood_still_writes_nothing_old(
+    place: Workplace, store: MemoryStore, tmp_path: Path, found: bytes
+) -> None:
+    """Taken for dead while it did an order, it leaves the item as a newer order has made it, even if its own fails."""
+    write(tmp_path, {"red.png": found})
+    queue = sqlite.open_queue(tmp_path)
+    late, other = (SqliteDesk(QueueFile(tmp_path), Patience(dead_s=0.0)) for _ in range(2))
+    queue.submit([Order(id="7", uri="red.png", caption="old")])
+    late.beat()
+    (handed,) = late.take(1)
+    other.beat()
+    other.settle([Ended(number=one.claim.number, state=JobState.DONE) for one in other.take(1)])
+
+    def embed(data: bytes, item: str) -> tuple[Rows, Space]:
+        write(tmp_path, {"red.png": picture("blue")})
+        Indexer(place)(Order(id="7", uri="red.png", caption="new"))
+        return place.embed(data, item)
+
+    with pytest.raises(NotReady, match="stood still"):
+        Indexer(replace(place, embed=embed), held=late.held)(handed.order, handed.claim)
+    (item,) = store.items(Filter())
+    assert (item.caption, item.content) == ("new", content(picture("blue")))
+    for desk in (late, other):
+        desk.leave()
+    queue.close()
 
 
 def test_a_switched_index_ends_the_worker(place: Workplace, tmp_path: Path) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lookalike import app, transfer
 from lookalike.config import Config
 from lookalike.errors import InputError, StoreError
-from lookalike.orders import JobFeed, Order
+from lookalike.orders import Claim, JobFeed, Order
 from lookalike.ports import EmbeddingService, Recorder
 from lookalike.queues.sqlite_file import FILE
 from lookalike.spaces import Space
@@ -104,15 +104,19 @@ class _Counting:
         self._feed = feed
         self._recorder = recorder
 
-    def work(self, do: Callable[[Order], None], *, concurrency: int, stopping: threading.Event) -> None:
+    def work(self, do: Callable[[Order, Claim], None], *, concurrency: int, stopping: threading.Event) -> None:
         """See ports.JobFeed."""
 
-        def counted(order: Order) -> None:
+        def counted(order: Order, claim: Claim) -> None:
             try:
-                do(order)
+                do(order, claim)
             except InputError:
                 self._recorder.count("unusable")
                 raise
             self._recorder.count("indexed")
 
         self._feed.work(counted, concurrency=concurrency, stopping=stopping)
+
+    def held(self, claims: Sequence[Claim]) -> set[Claim]:
+        """See ports.JobFeed."""
+        return self._feed.held(claims)

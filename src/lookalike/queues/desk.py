@@ -12,6 +12,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import StoreError
+from lookalike.orders import Claim
 from lookalike.queues.feed import Ended, Handed
 from lookalike.queues.listening import beside
 from lookalike.queues.orders import LOST, OVERTAKEN, read
@@ -50,7 +51,13 @@ class PostgresDesk:
                 return connection.execute(self._tables.sql["take"], {"n": n, "worker": self._worker}).fetchall()
 
         rows = self._tables.do(take)
-        return [Handed(number, read(args), attempts) for number, args, attempts in sorted(rows, key=itemgetter(0))]
+        rows = sorted(rows, key=itemgetter(0))
+        return [Handed(Claim(number, self._worker), read(args), attempts) for number, args, attempts in rows]
+
+    def held(self, claims: Sequence[Claim]) -> set[Claim]:
+        """Those that still hold."""
+        rows = self._tables.run("held", numbers=[claim.number for claim in claims])
+        return {Claim(*row) for row in rows}.intersection(claims)
 
     def settle(self, ended: Sequence[Ended]) -> None:
         """Put on record what became of orders; of one that is not this worker's any more nothing."""
@@ -74,7 +81,7 @@ class PostgresDesk:
     def beat(self) -> None:
         """Say that this worker lives, and bring back what dead ones have left."""
         patience = self._patience
-        self._tables.run("prune", dead_s=patience.dead_s)
+        self._tables.run("prune", dead_s=patience.dead_s, worker=self._worker)
         if not self._tables.run("still_there", worker=self._worker):
             self._worker = self._tables.run("register")[0][0]
         self._tables.do(

@@ -19,7 +19,7 @@ from threading import Event
 from typing import Protocol
 
 from lookalike.errors import LookalikeError, StoreError
-from lookalike.orders import JobState, Order
+from lookalike.orders import Claim, JobState, Order
 from lookalike.queues.patience import Patience
 
 TICK_S = 0.1
@@ -38,7 +38,7 @@ _log = logging.getLogger("lookalike.jobs")
 class Handed:
     """An order that was handed out, how often it had been begun before, and when this was, on time.monotonic()."""
 
-    number: int
+    claim: Claim
     order: Order
     attempts: int
     since_s: float = field(default_factory=time.monotonic)
@@ -55,10 +55,14 @@ class Ended:
 
 
 class Desk(Protocol):
-    """Where one worker is handed its orders. Each method is called by one thread; all may raise StoreError."""
+    """Where one worker is handed its orders; all may raise StoreError. Several threads call `held`, one the others."""
 
     def take(self, n: int) -> list[Handed]:
         """At most n orders, the oldest first, and never two of one item at a time; they are this worker's now."""
+        ...
+
+    def held(self, claims: Sequence[Claim]) -> set[Claim]:
+        """Those that still hold."""
         ...
 
     def settle(self, ended: Sequence[Ended]) -> None:
@@ -85,21 +89,25 @@ class Feed:
         self._desk = desk
         self._patience = patience
 
-    def work(self, do: Callable[[Order], None], *, concurrency: int, stopping: Event) -> None:
+    def work(self, do: Callable[[Order, Claim], None], *, concurrency: int, stopping: Event) -> None:
         """Do orders until told to stop, then finish those that were begun; see ports.JobFeed."""
         with ThreadPoolExecutor(concurrency, thread_name_prefix="job") as pool:
-            shift = _Shift(self._desk, self._patience, lambda order: pool.submit(do, order), concurrency)
+            shift = _Shift(self._desk, self._patience, lambda *given: pool.submit(do, *given), concurrency)
             with self._desk.listening(shift.wake):
                 while not stopping.is_set():
                     shift.turn()
                 shift.finish()
+
+    def held(self, claims: Sequence[Claim]) -> set[Claim]:
+        """Those that still hold; see ports.JobFeed."""
+        return self._desk.held(claims)
 
 
 class _Shift:
     """One call of `work`: all but `wake` and the ends of orders happen on its thread."""
 
     def __init__(
-        self, desk: Desk, patience: Patience, begin: Callable[[Order], Future[None]], concurrency: int
+        self, desk: Desk, patience: Patience, begin: Callable[[Order, Claim], Future[None]], concurrency: int
     ) -> None:
         self._desk = desk
         self._patience = patience
@@ -169,7 +177,7 @@ class _Shift:
         self._ask_at = now + self._patience.poll_s
         for one in handed:
             self._n_begun += 1
-            self._begin(one.order).add_done_callback(partial(self._note, one))
+            self._begin(one.order, one.claim).add_done_callback(partial(self._note, one))
 
     def _note(self, handed: Handed, future: Future[None]) -> None:
         self._over.append((handed, future))
@@ -195,14 +203,14 @@ class _Shift:
     def _ended(self, handed: Handed, future: Future[None]) -> Ended:
         error, attempts = future.exception(), handed.attempts + 1
         if error is None:
-            return Ended(number=handed.number, state=JobState.DONE)
+            return Ended(number=handed.claim.number, state=JobState.DONE)
         if not isinstance(error, LookalikeError):
-            _log.error("Job %d failed unexpectedly.", handed.number, exc_info=error)
-            return Ended(number=handed.number, state=JobState.DEAD, reason=f"{type(error).__name__}: {error}")
+            _log.error("Job %d failed unexpectedly.", handed.claim.number, exc_info=error)
+            return Ended(number=handed.claim.number, state=JobState.DEAD, reason=f"{type(error).__name__}: {error}")
         if error.retryable and attempts < self._patience.attempts:
             pause_s = self._patience.pause_s(error, attempts)
-            return Ended(number=handed.number, state=JobState.WAITING, reason=str(error), pause_s=pause_s)
-        return Ended(number=handed.number, state=JobState.DEAD, reason=str(error))
+            return Ended(number=handed.claim.number, state=JobState.WAITING, reason=str(error), pause_s=pause_s)
+        return Ended(number=handed.claim.number, state=JobState.DEAD, reason=str(error))
 
 
 def _report(handed: Handed, ended: Ended) -> None:

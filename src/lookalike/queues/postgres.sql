@@ -114,7 +114,9 @@ SELECT worker_id FROM {jobs}.procrastinate_register_worker_v1()
 UPDATE {jobs}.procrastinate_workers SET last_heartbeat = now() WHERE id = %(worker)s RETURNING id
 
 -- prune --
-SELECT {jobs}.procrastinate_prune_stalled_workers_v1(%(dead_s)s)
+-- Not oneself: a machine that slept would make an only worker do its orders twice at once.
+DELETE FROM {jobs}.procrastinate_workers
+WHERE id <> %(worker)s AND last_heartbeat < now() - %(dead_s)s * interval '1 second' RETURNING id
 
 -- release --
 -- A worker that ended is none to any job: the foreign key sets it to NULL.
@@ -160,6 +162,9 @@ WITH next AS (
 UPDATE {jobs}.procrastinate_jobs SET status = 'doing', worker_id = %(worker)s
 FROM next WHERE procrastinate_jobs.id = next.id
 RETURNING procrastinate_jobs.id, args, attempts
+
+-- held --
+SELECT id, worker_id FROM {jobs}.procrastinate_jobs WHERE id = ANY(%(numbers)s) AND status = 'doing'
 
 -- settle --
 WITH told AS (

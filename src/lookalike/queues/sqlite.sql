@@ -62,6 +62,9 @@ UPDATE jobs SET state = 'working', worker = :worker, changed_s = :now WHERE numb
 )
 RETURNING number, written, attempts
 
+-- held --
+SELECT 1 FROM jobs WHERE number = ? AND state = 'working' AND worker = ?
+
 -- settle --
 UPDATE jobs SET state = ?, attempts = attempts + 1, worker = NULL, changed_s = ?,
     reason = CASE WHEN ? = '' THEN reason ELSE ? END
@@ -75,7 +78,8 @@ INSERT INTO workers (beat_s) VALUES (?) RETURNING worker
 UPDATE workers SET beat_s = ? WHERE worker = ?
 
 -- prune --
-DELETE FROM workers WHERE beat_s < ?
+-- Not oneself: a clock that was set, or a machine that slept, would make an only worker do its orders twice at once.
+DELETE FROM workers WHERE beat_s < ? AND worker <> ?
 
 -- lost --
 SELECT number, attempts FROM jobs

@@ -10,7 +10,7 @@ from functools import partial
 from threading import Event
 
 from lookalike.errors import StoreError
-from lookalike.orders import JobState
+from lookalike.orders import Claim, JobState
 from lookalike.queues.feed import Ended, Handed
 from lookalike.queues.listening import beside
 from lookalike.queues.orders import LOST, read
@@ -45,7 +45,15 @@ class SqliteDesk:
                 return []
         with self._file.writing() as connection:
             rows = connection.execute(_SQL["take"], {"worker": self._worker, "now": now, "n": n}).fetchall()
-        return [Handed(number, read(json.loads(text)), attempts) for number, text, attempts in sorted(rows)]
+        return [
+            Handed(Claim(number, self._worker), read(json.loads(text)), attempts)
+            for number, text, attempts in sorted(rows)
+        ]
+
+    def held(self, claims: Sequence[Claim]) -> set[Claim]:
+        """Those that still hold."""
+        with self._file.reading() as connection:
+            return {claim for claim in claims if connection.execute(_SQL["held"], claim).fetchone()}
 
     def settle(self, ended: Sequence[Ended]) -> None:
         """Put on record what became of orders; of one that is not this worker's any more nothing."""
@@ -61,7 +69,7 @@ class SqliteDesk:
         """Say that this worker lives, and bring back what dead ones have left."""
         patience, now = self._patience, time.time()
         with self._file.writing() as connection:
-            connection.execute(_SQL["prune"], (now - patience.dead_s,))
+            connection.execute(_SQL["prune"], (now - patience.dead_s, self._worker))
             if connection.execute(_SQL["still_there"], (now, self._worker)).rowcount == 0:
                 self._worker = int(connection.execute(_SQL["register"], (now,)).fetchone()[0])
             for number, attempts in connection.execute(_SQL["lost"]).fetchall():

@@ -14,9 +14,9 @@ from typing import Protocol
 
 import numpy as np
 
-from lookalike.errors import InputError, ItemNotFound, NotReady, StoreError, StoreSwitched
+from lookalike.errors import InputError, ItemNotFound, LookalikeError, NotReady, StoreError, StoreSwitched
 from lookalike.facts import facts_of
-from lookalike.orders import Order
+from lookalike.orders import Claim, Order
 from lookalike.ports import Ledger, VectorReader, VectorWriter
 from lookalike.spaces import Space
 from lookalike.tables import Pictures
@@ -25,6 +25,10 @@ from lookalike.working.together import Together
 
 MOST_AT_ONCE = 64
 """Orders that are written in one transaction, if so many are ready at the same time."""
+
+
+UNCLAIMED = Claim(0, 0)
+"""Of an order that no queue has handed out."""
 
 
 class Writable(VectorReader, VectorWriter, Protocol):
@@ -62,6 +66,7 @@ class _Picture:
     """What an order is of: where it lies, what changes when it does; of its bytes, once read, sha256 and facts."""
 
     order: Order
+    claim: Claim
     uri: str
     stamp: str
     content: str = ""
@@ -70,20 +75,26 @@ class _Picture:
 
 
 class Indexer:
-    """Does orders; each call is one, from any thread. What several threads have ready is written in one transaction."""
+    """Does orders; each call is one, from any thread. What several threads have ready is written in one transaction.
 
-    def __init__(self, place: Workplace) -> None:
+    Args:
+        place: What they are done with.
+        held: Of several claims those that still hold; all, if left out.
+    """
+
+    def __init__(self, place: Workplace, *, held: Callable[[Sequence[Claim]], set[Claim]] = set) -> None:
         self._place = place
-        self._write = Together(self._write_some, most=MOST_AT_ONCE)
+        self._held = held
+        self._write = Together(self._write_held, most=MOST_AT_ONCE)
 
-    def __call__(self, order: Order) -> None:
+    def __call__(self, order: Order, claim: Claim = UNCLAIMED) -> None:
         """Do this order.
 
         Raises:
             InputError: The picture cannot be used; the ledger has the reason.
             LookalikeError: Something else is in the way: if it is `retryable`, it may pass.
         """
-        picture = self._located(order)
+        picture = self._located(order, claim)
         try:
             data = self._place.pictures.read(order.uri, max_bytes=self._place.max_bytes)
             picture = replace(picture, content=hashlib.sha256(data).hexdigest(), facts=facts_of(data))
@@ -91,12 +102,15 @@ class Indexer:
                 self._write(self._with_vector(picture, data, store))
         except InputError as error:
             with _patiently(), self._place.lend() as store:
+                if not self._held([claim]):
+                    raise _not_ours() from error
                 _refuse(store, picture, error)
             raise
 
-    def _located(self, order: Order) -> _Picture:
+    def _located(self, order: Order, claim: Claim) -> _Picture:
         found = self._place.pictures.find(order.uri)
-        return _Picture(order, found.uri, found.stamp) if found else _Picture(order, order.uri, "")
+        uri, stamp = (found.uri, found.stamp) if found else (order.uri, "")
+        return _Picture(order, claim, uri, stamp)
 
     def _with_vector(self, picture: _Picture, data: bytes, store: Writable) -> _Picture:
         _, known = store.vectors([picture.content])
@@ -109,7 +123,14 @@ class Indexer:
             )
         return replace(picture, vector=vector)
 
-    def _write_some(self, pictures: Sequence[_Picture]) -> list[None]:
+    def _write_held(self, pictures: Sequence[_Picture]) -> list[LookalikeError | None]:
+        # A worker that stood still would put an older order over a newer one, which another has done meanwhile.
+        held = self._held([one.claim for one in pictures])
+        if held:
+            self._write_some([one for one in pictures if one.claim in held])
+        return [None if one.claim in held else _not_ours() for one in pictures]
+
+    def _write_some(self, pictures: Sequence[_Picture]) -> None:
         # Of one content the first vector; of one item, of which there never are two at a time, the last picture.
         fresh = {one.content: one.vector for one in reversed(pictures) if one.vector is not None}
         with self._place.lend() as store:
@@ -120,7 +141,6 @@ class Indexer:
                     _leave(store.ledger, item)
             new = set(fresh)
             store.ledger.record([_entry(one, item, new) for one, item in zip(pictures, before, strict=True)])
-        return [None] * len(pictures)
 
 
 def _leave(ledger: Ledger, item: Item) -> None:
@@ -128,6 +148,10 @@ def _leave(ledger: Ledger, item: Item) -> None:
     entry = ledger.known(item.project, [item.uri]).get(item.uri)
     if entry is not None and entry.item_id == item.id:  # or it is another item's, which still lies there
         ledger.forget(item.project, [item.uri])
+
+
+def _not_ours() -> NotReady:
+    return NotReady("This worker stood still for so long that the order was given to another, which does it.")
 
 
 def _refuse(store: Writable, picture: _Picture, error: InputError) -> None:

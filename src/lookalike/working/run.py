@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Event
 
 from lookalike.errors import StoreSwitched
-from lookalike.orders import JobFeed, Order
+from lookalike.orders import Claim, JobFeed, Order
 from lookalike.working.indexing import Indexer, Workplace
 
 
@@ -22,12 +22,12 @@ def run_feed(feed: JobFeed, place: Workplace, *, concurrency: int, stopping: Eve
         Whether it ended by itself, as the index was switched to another space: what is done with has to be opened
         anew, and the orders that met with it wait.
     """
-    index = Indexer(place)
+    index = Indexer(place, held=feed.held)
     ending = _Either(stopping)
 
-    def do(order: Order) -> None:
+    def do(order: Order, claim: Claim) -> None:
         try:
-            index(order)
+            index(order, claim)
         except StoreSwitched:
             ending.set()
             raise

@@ -22,7 +22,7 @@ class Together(Generic[Given, Result]):
         most: How many are done at once, at most.
     """
 
-    def __init__(self, do: Callable[[Sequence[Given]], Sequence[Result | InputError]], *, most: int) -> None:
+    def __init__(self, do: Callable[[Sequence[Given]], Sequence[Result | LookalikeError]], *, most: int) -> None:
         self._do = do
         self._most = most
         self._waiting: list[tuple[Given, Future[Result]]] = []
@@ -59,7 +59,7 @@ class Together(Generic[Given, Result]):
             _fail(batch, error)
             raise
         for (_, future), result in zip(batch, results, strict=True):
-            if isinstance(result, InputError):
+            if isinstance(result, LookalikeError):
                 future.set_exception(result)
             else:
                 future.set_result(result)
