@@ -56,6 +56,10 @@ class LookalikeError(Exception):
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or type(self).__doc__)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's calls the class with the message alone, which most classes here cannot be made from.
+        return type(self).__new__, (type(self), *self.args), self.__dict__
+
 
 class InputError(LookalikeError, ValueError):
     """The input cannot be used.
