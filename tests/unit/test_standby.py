@@ -191,3 +191,35 @@ def test_more_than_can_be_done_at_once_is_refused() -> None:
         service.submit(jobs("blue"))[0].result(PATIENCE_S)
     held.released.set()
     assert all(len(future.result(PATIENCE_S).vector) for future in accepted)
+
+
+def test_a_request_is_one_call_however_many_jobs_it_has(stand_in: Held) -> None:
+    """Its jobs go to the stand-in together, and none is refused for want of room while nothing else is going on."""
+    service, _ = standby(Workers(), stand_in)
+    found = [future.result(PATIENCE_S) for future in service.submit(jobs(*map(str, range(300))))]
+    assert (len(found), stand_in.asked) == (300, [300])
+
+
+def test_jobs_that_are_given_back_one_by_one_are_not_refused() -> None:
+    """They are one request still: what comes while a call of it is on its way goes with the next one."""
+    workers, held = Workers(late=True), Held()
+    service, _ = standby(workers, held)
+    accepted = service.submit(jobs(*map(str, range(300))))
+    for future in workers.taken:
+        future.set_exception(DOWN)
+    held.released.set()
+    assert all(len(future.result(PATIENCE_S).vector) for future in accepted)
+    assert (len(held.asked) <= 2, sum(held.asked)) == (True, 300)
+
+
+def test_what_is_given_back_while_all_stand_ins_are_busy_is_refused_unless_one_is_its_own() -> None:
+    """Jobs of a request that a stand-in works on wait for it; those of another are told to come back."""
+    workers, held = Workers(late=True), Held()
+    service, _ = standby(workers, held)
+    requests = [service.submit(jobs("red", "blue", seconds=PATIENCE_S + n)) for n in range(MAX_CALLS + 1)]
+    for future in workers.taken:
+        future.set_exception(DOWN)
+    with pytest.raises(Overloaded):
+        requests[-1][0].result(PATIENCE_S)
+    held.released.set()
+    assert all(len(future.result(PATIENCE_S).vector) for request in requests[:-1] for future in request)

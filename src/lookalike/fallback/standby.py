@@ -22,7 +22,8 @@ GRACE_S = 5.0
 """How long workers may take to load for the first time before somebody is paid to answer in their place."""
 
 MAX_CALLS = 32
-"""Calls of the chain at the same time, each with a thread of its own, so that none waits for one that hangs."""
+"""Requests that the chain works on at the same time, each with a thread of its own, so that none waits for one that
+hangs. What workers give back of a request comes job by job: the first goes alone, the others together after it."""
 
 _Key = tuple[Modality, float]
 _log = logging.getLogger("lookalike.fallback")
@@ -59,8 +60,8 @@ class Standby:
         self._paid_from_s = time.monotonic() + grace_s
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="standby")
-        self._gathering: dict[_Key, _Call] = {}
-        self._running: set[Future[None]] = set()
+        self._waiting: dict[_Key, _Call] = {}
+        self._running: dict[_Key, Future[None]] = {}
         self._is_away = False
         self._is_closed = False
 
@@ -71,7 +72,9 @@ class Standby:
         except NotReady as error:
             if self._stand_in(self._workers.status()) is None:
                 raise
-            return [self._handed_over(job, Future(), error) for job in jobs]
+            promised: list[Future[Embedded]] = [Future() for _ in jobs]
+            self._hand_over(jobs, promised, error)
+            return promised
         if self._is_away:
             self._turn(is_away=False, reason="")
         return [self._backed(job, future) for job, future in zip(jobs, accepted, strict=True)]
@@ -91,7 +94,7 @@ class Standby:
         until = time.monotonic() + drain_s
         self._workers.close(drain_s=drain_s)
         with self._lock:
-            running = set(self._running)
+            running = set(self._running.values())
         wait(running, timeout=max(0.0, until - time.monotonic()))
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -118,40 +121,58 @@ class Standby:
                 return
             error = done.exception()
             if isinstance(error, NotReady) and self._stand_in(self._workers.status()) is not None:
-                self._handed_over(job, promised, error)
+                self._hand_over([job], [promised], error)
             elif promised.set_running_or_notify_cancel():
                 _settle(promised, done.result() if error is None else error)
 
         accepted.add_done_callback(settle)
         return promised
 
-    def _handed_over(self, job: Job, promised: Future[Embedded], error: NotReady) -> Future[Embedded]:
-        """Give a job to the chain, together with the others of its request."""
+    def _hand_over(self, jobs: Sequence[Job], promised: Sequence[Future[Embedded]], error: NotReady) -> None:
+        """Give jobs to the chain: those of one request in one call, or in the next while one is on its way."""
         self._turn(is_away=True, reason=str(error))
-        key = (job.modality, job.deadline)
         with self._lock:
-            call = self._gathering.get(key)
-            if call is None and len(self._running) >= MAX_CALLS:
-                if promised.set_running_or_notify_cancel():
-                    promised.set_exception(Overloaded("All stand-ins are busy: try again.", retry_after_s=1.0))
-                return promised
-            if call is None:
-                call = self._gathering[key] = _Call(str(error))
-                running = self._threads.submit(self._run, key)
-                self._running.add(running)
-                running.add_done_callback(self._over)
-            call.jobs.append(job)
-            call.futures.append(promised)
-        return promised
+            pairs = zip(jobs, promised, strict=True)
+            refused = [future for job, future in pairs if not self._gather(job, future, error)]
+            self._start_all()
+        for future in refused:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(Overloaded("All stand-ins are busy: try again.", retry_after_s=1.0))
 
-    def _over(self, running: Future[None]) -> None:
-        with self._lock:
-            self._running.discard(running)
+    def _gather(self, job: Job, promised: Future[Embedded], error: NotReady) -> bool:
+        """Whether there was room for a job: always, where the call that it belongs to is on its way or waits."""
+        key = (job.modality, job.deadline)
+        keys = self._running.keys() | self._waiting.keys()
+        if key not in keys and len(keys) >= MAX_CALLS:
+            return False
+        call = self._waiting.setdefault(key, _Call(str(error)))
+        call.jobs.append(job)
+        call.futures.append(promised)
+        return True
+
+    def _start_all(self) -> None:
+        for key in self._waiting.keys() - self._running.keys():
+            self._running[key] = self._threads.submit(self._run, key)
 
     def _run(self, key: _Key) -> None:
-        """Do what was gathered; runs in a thread."""
+        """Do what was gathered, and what comes meanwhile; runs in a thread."""
+        try:
+            while (call := self._next(key)) is not None:
+                self._answer(call, key)
+        except BaseException:  # a defect: what came meanwhile has its turn nevertheless
+            with self._lock:
+                del self._running[key]
+                self._start_all()
+            raise
+
+    def _next(self, key: _Key) -> _Call | None:
         with self._lock:
-            call = self._gathering.pop(key)
+            call = self._waiting.pop(key, None)
+            if call is None:
+                del self._running[key]
+            return call
+
+    def _answer(self, call: _Call, key: _Key) -> None:
         live = [place for place, future in enumerate(call.futures) if future.set_running_or_notify_cancel()]
         jobs, futures = [call.jobs[place] for place in live], [call.futures[place] for place in live]
         names = [str(place) for place in range(len(jobs))]
