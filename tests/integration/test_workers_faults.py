@@ -152,6 +152,22 @@ def test_a_conviction_is_remembered(tmp_path: Path) -> None:
         assert (str(again.exception(0))[:6], figures.counts["crash"]) == ("again:", ended)
 
 
+def test_an_input_is_convicted_though_nobody_waits_for_long(tmp_path: Path) -> None:
+    """Whoever leaves before a worker is given up costs two workers, as anybody else, and not one at every try."""
+    figures = Figures()
+    with running(partial(models.harmful, "sleep", "decode"), tmp_path, QUICK, recorder=figures) as pool:
+        for n_lost in (1, 2):
+            all_ready(pool)
+            (future,) = pool.submit([text("poison", lane="bulk")])
+            pool.wait_until(lambda now: any(worker.state == "busy" for worker in now.workers), SOON_S)
+            future.cancel()
+            pool.wait_until(lambda _, n=n_lost: figures.counts["stall"] >= n, SOON_S)
+        all_ready(pool)
+        (again,) = pool.submit([text("poison", item="again", lane="bulk")])
+        assert isinstance(again.exception(0), HarmfulInput)
+        assert (figures.counts["stall"], figures.counts["harmful"]) == (2, 1)
+
+
 def test_kill_9_at_random_moments(tmp_path: Path) -> None:
     """Workers are killed again and again in the middle of a stream: every job is answered right, none is convicted."""
     moments = random.Random(3)

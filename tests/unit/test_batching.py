@@ -400,6 +400,71 @@ def test_suspects_that_nobody_waits_for_are_dropped() -> None:
     assert queue.wait_drained(0.0)
 
 
+def left_and_lost(queue: Queue, words: str) -> None:
+    """A text whose caller left while a worker had it, which then ended."""
+    (future,) = queue.submit([text(words, lane="bulk")])
+    (entry,) = queue.take(interactive_only=False, timeout_s=0.0, suspects=True)
+    future.cancel()
+    entry.guilt += SUSPICIOUS
+    queue.put_back([[entry]])
+
+
+def test_guilt_outlives_the_one_who_asked() -> None:
+    """What ended a worker is suspected when it comes again, and each further time adds up; once answered it is not."""
+    queue = Queue(AT_ONCE)
+    left_and_lost(queue, "bad")
+    left_and_lost(queue, "bad")
+    queue.submit([text("bad", lane="bulk"), text("good", lane="bulk")])
+    assert payloads(take(queue)) == ["good"]
+    (entry,) = trial(queue)
+    assert (entry.payload, entry.guilt) == ("bad", 2 * SUSPICIOUS)
+    answer(queue, [entry])
+    queue.submit([text("bad", lane="bulk")])
+    assert payloads(take(queue)) == ["bad"]
+
+
+def test_guilt_is_forgotten_after_an_hour() -> None:
+    """What was suspected long ago is as good as any other."""
+    clock = Clock()
+    queue = Queue(AT_ONCE, clock=clock)
+    left_and_lost(queue, "bad")
+    clock.now += 3600.0
+    queue.submit([text("bad", lane="bulk")])
+    assert payloads(take(queue)) == ["bad"]
+
+
+def again(queue: Queue) -> tuple[Entry, Future[Embedded]]:
+    """A text that a worker has and nobody waits for, and the future of who asked for it then."""
+    (future,) = queue.submit([text("it", lane="bulk")])
+    (entry,) = take(queue)
+    future.cancel()
+    (waiting,) = queue.submit([text("it", lane="bulk")])
+    return entry, waiting
+
+
+def test_what_a_worker_has_when_it_is_asked_for_again_answers_both() -> None:
+    """Nobody waits for a second run of what is known by then, be it a vector or an error."""
+    queue = Queue(AT_ONCE)
+    entry, waiting = again(queue)
+    answer(queue, [entry])
+    assert waiting.result(0).vector[0] == len("it")
+    entry, waiting = again(queue)
+    queue.fail(entry, lambda _: HarmfulInput("It does harm."))
+    assert isinstance(waiting.exception(0), HarmfulInput)
+    assert (take(queue), queue.counts()["bulk"], queue.wait_drained(0.0)) == ([], 0, True)
+
+
+def test_what_waits_is_suspected_with_what_ended_a_worker() -> None:
+    """The same input goes to quarantine with its guilt, though it was lined up before that was known."""
+    queue = Queue(AT_ONCE)
+    entry, waiting = again(queue)
+    entry.guilt += SUSPICIOUS
+    queue.put_back([[entry]])
+    assert take(queue) == []
+    (twin,) = trial(queue)
+    assert (twin.payload, twin.guilt, waiting.done()) == ("it", SUSPICIOUS, False)
+
+
 def test_the_end_of_a_trial_wakes_a_worker() -> None:
     """The next suspects are handed out at once, not when somebody's time is over."""
     queue = Queue(AT_ONCE)

@@ -17,10 +17,11 @@ from PIL import Image
 
 from lookalike import canary
 from lookalike.batching import Entry, QueueLimits
+from lookalike.batching.guilt import REMEMBERED, REMEMBERED_S
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.workers import damping, progress
-from lookalike.workers.blame import REMEMBERED, REMEMBERED_S, Convicts, judge
+from lookalike.workers.blame import Convicts, judge
 from lookalike.workers.canary import Canary
 from lookalike.workers.channel import Channel
 from lookalike.workers.child import STEP_IMAGES

@@ -183,6 +183,10 @@ class WaitingLine:
                 return wanted
         return []
 
+    def forget_suspects(self) -> None:
+        """Let go of those that nobody waits for: their turn may come late, and they may be large."""
+        self.suspects = deque((n, group) for n, group in self.suspects if any(entry.waiters for entry in group))
+
     def _first_number(self) -> float:
         """The place of what has been waiting for longest."""
         firsts = (next(iter(entries)) for kinds in self._callers.values() for entries in kinds.values())

@@ -12,7 +12,6 @@ import hashlib
 import heapq
 import time
 from bisect import bisect_left
-from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -21,16 +20,15 @@ from itertools import count
 from threading import Condition, Lock
 from typing import get_args
 
+from lookalike.batching.guilt import Guilt
 from lookalike.batching.lanes import TEXT_BUCKETS, Entry, Key, QueueLimits, Waiter, WaitingLine
-from lookalike.errors import DeadlineExceeded, LookalikeError, NotReady, Overloaded
+from lookalike.batching.room import Room
+from lookalike.errors import DeadlineExceeded, LookalikeError, NotReady
 from lookalike.spaces import Tower
 from lookalike.types import Embedded, Job, Lane, Rows
 
-ANSWERS_REMEMBERED = 256
-"""The last so many answers ..."""
-
-RATE_S = 10.0
-"""... of so many seconds tell how fast the queue moves."""
+DONE_REMEMBERED = 256
+"""So many deadlines may be those of answered jobs before they are thrown away."""
 
 Clock = Callable[[], float]
 
@@ -69,10 +67,8 @@ class Queue:
         self._on_trial: set[Entry] = set()
         self._deadlines: list[tuple[float, int, Waiter]] = []
         self._numbers = count()
-        self._n_jobs: Counter[Lane] = Counter()
-        self._n_of_caller: Counter[tuple[Lane, str]] = Counter()
-        self._n_bytes = 0
-        self._answered: deque[float] = deque(maxlen=ANSWERS_REMEMBERED)
+        self._room = Room(limits, clock)
+        self._guilt = Guilt(clock)
         self._closed = False
         self._stopped = False
 
@@ -87,7 +83,9 @@ class Queue:
         refused = [self._refuse(key, job) for key, job in zip(keys, jobs, strict=True)]
         waiters: list[Waiter | None] = []
         with self._lock:
-            self._require_room([job for job, error in zip(jobs, refused, strict=True) if error is None])
+            if self._closed:
+                raise NotReady("The service is stopping.")
+            self._room.require([job for job, error in zip(jobs, refused, strict=True) if error is None])
             for key, job, error in zip(keys, jobs, refused, strict=True):
                 waiters.append(self._enqueue(key, job) if error is None else None)
             self._wake()
@@ -153,6 +151,9 @@ class Queue:
         with self._lock:
             for group in groups:
                 self._on_trial.difference_update(group)
+                for entry in group:
+                    if entry.guilt:
+                        self._hold_against(entry)
                 wanted = [entry for entry in group if entry.waiters]
                 if wanted:
                     line = self._lanes["interactive" if any(e.lane == "interactive" for e in wanted) else "bulk"]
@@ -188,7 +189,7 @@ class Queue:
     def counts(self) -> dict[Lane, int]:
         """Jobs that are accepted and not yet answered, by lane."""
         with self._lock:
-            return {lane: self._n_jobs[lane] for lane in self._lanes}
+            return {lane: self._room.n_jobs[lane] for lane in self._lanes}
 
     def close(self) -> None:
         """Take no more jobs; what is queued is still handed out."""
@@ -207,35 +208,6 @@ class Queue:
             for condition in (self._for_queries, self._for_all, self._timer):
                 condition.notify_all()
 
-    def _require_room(self, jobs: Sequence[Job]) -> None:
-        if self._closed:
-            raise NotReady("The service is stopping.")
-        n_bytes = self._n_bytes + sum(len(job.payload) for job in jobs)
-        for (lane, caller), n in Counter((job.lane, job.caller) for job in jobs).items():
-            held, most = self._n_of_caller[lane, caller], self._limits.jobs(lane)
-            others = self._n_jobs[lane] > held
-            if held + n > (most // 2 if others else most - most // 8):
-                raise Overloaded(
-                    f"{held} {lane} jobs of this caller are waiting, and its share does not hold {n} more: send less "
-                    "at a time, or try again later.",
-                    retry_after_s=self._retry_after_s(),
-                    own=others,
-                )
-        for lane, n in Counter(job.lane for job in jobs).items():
-            if self._n_jobs[lane] + n > self._limits.jobs(lane) or n_bytes > self._limits.n_bytes:
-                raise Overloaded(
-                    f"The service is full: {self._n_jobs[lane]} {lane} jobs are waiting, with {self._n_bytes:,} bytes "
-                    "in all: try again later.",
-                    retry_after_s=self._retry_after_s(),
-                )
-
-    def _retry_after_s(self) -> float:
-        """When half of what waits should be answered, at the rate of the last answers; 1 to 30 s."""
-        now = self._clock()
-        recent = [moment for moment in self._answered if now - moment <= RATE_S]
-        rate = len(recent) / max(now - recent[0], 0.001) if recent else 1.0
-        return min(max(self._n_jobs.total() / rate / 2, 1.0), 30.0)
-
     def _enqueue(self, key: Key, job: Job) -> Waiter:
         entry = self._entries.get(key)
         if entry is None:
@@ -243,9 +215,10 @@ class Queue:
             kind = (job.modality, bucket)
             number = next(self._numbers)
             entry = Entry(key, job.payload, kind, job.lane, job.caller, number, self._clock())
+            entry.guilt = self._guilt.of(key)
             self._entries[key] = entry
-            self._n_bytes += len(entry.payload)
-            self._lanes[entry.lane].add(entry)
+            self._room.n_bytes += len(entry.payload)
+            self._line_up(entry)
         elif job.lane == "interactive" and entry.lane == "bulk":
             waiting = self._lanes["bulk"].remove(entry)
             entry.lane, entry.caller = job.lane, job.caller
@@ -253,15 +226,30 @@ class Queue:
                 self._lanes["interactive"].add(entry)
         waiter = Waiter(job.item, job.lane, job.caller, Future(), entry)
         entry.waiters.append(waiter)
-        self._n_jobs[job.lane] += 1
-        self._n_of_caller[job.lane, job.caller] += 1
-        if len(self._deadlines) > 2 * self._n_jobs.total() + ANSWERS_REMEMBERED:
+        self._room.enter(job.lane, job.caller)
+        if len(self._deadlines) > 2 * self._room.n_jobs.total() + DONE_REMEMBERED:
             self._deadlines = [due for due in self._deadlines if not due[2].future.done()]
             heapq.heapify(self._deadlines)
         heapq.heappush(self._deadlines, (job.deadline, next(self._numbers), waiter))
         if self._deadlines[0][2] is waiter:
             self._timer.notify()
         return waiter
+
+    def _line_up(self, entry: Entry) -> None:
+        line = self._lanes[entry.lane]
+        if entry.is_suspect:
+            line.suspects.append((next(self._numbers), [entry]))
+        else:
+            line.add(entry)
+
+    def _hold_against(self, entry: Entry) -> None:
+        """Note the guilt of one that comes back: also on the same input, where somebody else waits for it by now."""
+        self._guilt.note(entry.key, entry.guilt)
+        twin = self._entries.get(entry.key, entry)
+        if twin is not entry:
+            twin.guilt = max(twin.guilt, entry.guilt)
+            if twin.is_suspect and self._lanes[twin.lane].remove(twin):
+                self._line_up(twin)
 
     def _wake(self) -> None:
         """Tell those who should look."""
@@ -294,13 +282,16 @@ class Queue:
         return ([], min(wait_s, help_in_s or wait_s)) if wait_s > 0 else (lane.take("bulk", self._limits), 0.0)
 
     def _finish(self, entry: Entry) -> list[Waiter]:
-        """Take an entry out; those who wait for it."""
+        """Take an entry out; those who wait for it, or for the same input that came when nobody waited any more."""
         with self._lock:
-            waiters, entry.waiters = entry.waiters, []
+            twin = self._entries.get(entry.key, entry)
+            waiters = twin.waiters if twin is entry else [*entry.waiters, *twin.waiters]
+            entry.waiters, twin.waiters = [], []
             for waiter in waiters:
-                self._uncount(waiter)
-            self._answered.append(self._clock())
-            self._drop(entry)
+                self._room.leave(waiter.lane, waiter.caller)
+            self._room.answered()
+            self._guilt.forget(entry.key)
+            self._drop(twin)
             if entry in self._on_trial:
                 self._on_trial.remove(entry)
                 self._wake()
@@ -313,7 +304,7 @@ class Queue:
         with self._lock:
             if waiter in waiter.entry.waiters:
                 waiter.entry.waiters.remove(waiter)
-                self._uncount(waiter)
+                self._room.leave(waiter.lane, waiter.caller)
                 if not waiter.entry.waiters:
                     self._drop(waiter.entry)
 
@@ -324,17 +315,13 @@ class Queue:
             if not waiter.future.done():
                 yield waiter
 
-    def _uncount(self, waiter: Waiter) -> None:
-        self._n_jobs[waiter.lane] -= 1
-        self._n_of_caller[waiter.lane, waiter.caller] -= 1
-        if not self._n_of_caller[waiter.lane, waiter.caller]:
-            del self._n_of_caller[waiter.lane, waiter.caller]
-
     def _drop(self, entry: Entry) -> None:
         if self._entries.get(entry.key) is entry:
             del self._entries[entry.key]
-            self._n_bytes -= len(entry.payload)
+            self._room.n_bytes -= len(entry.payload)
             self._lanes[entry.lane].remove(entry)
+            for line in self._lanes.values() if entry.is_suspect else ():
+                line.forget_suspects()
         if not self._entries:
             self._drained.notify_all()
 

@@ -3,18 +3,18 @@
 A worker that ends while it decodes an input leaves that input's mark. One that ends while the model runs leaves the
 mark of the inputs that the model had. The suspects are tried again without the others, in halves, by one worker at a
 time (see batching); the one that ends a worker alone, having been suspected before, is guilty: its next caller is
-refused at once.
+refused at once. What is held against an input stays when its caller goes, or one who never waits for long would lose
+a worker at every try.
 """
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
-from lookalike.batching import SUSPICIOUS, Entry, Key
+from lookalike.batching import SUSPICIOUS, Entry, Guilt, Key
 from lookalike.workers.child import STEP_IMAGES, STEP_TEXTS
 from lookalike.workers.progress import Place
 
@@ -22,9 +22,6 @@ GUILTY = 6
 BY_ITSELF, FROM_OUTSIDE = SUSPICIOUS, 1
 """Guilt for a worker that crashed or stood still, and for one that was ended by somebody else: the system takes the
 process that has most memory, and a person any; that proves little, unless it happens again and again."""
-
-REMEMBERED = 1024
-REMEMBERED_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +71,14 @@ class Convicts:
     """Inputs that are refused at once, for an hour. Any thread may ask."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
         self._lock = Lock()
-        self._since: OrderedDict[Key, float] = OrderedDict()
+        self._guilt = Guilt(clock)
 
     def add(self, key: Key) -> None:
         """Remember one more; the oldest is forgotten where they are too many."""
         with self._lock:
-            self._since[key] = self._clock()
-            self._since.move_to_end(key)
-            if len(self._since) > REMEMBERED:
-                self._since.popitem(last=False)
+            self._guilt.note(key, GUILTY)
 
     def __contains__(self, key: Key) -> bool:
         with self._lock:
-            since = self._since.get(key)
-            if since is not None and self._clock() - since >= REMEMBERED_S:
-                del self._since[key]
-                return False
-            return since is not None
+            return self._guilt.of(key) >= GUILTY
