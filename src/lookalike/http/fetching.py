@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from threading import Lock
 
 from lookalike.config import ServeSettings
 from lookalike.errors import TooLarge
@@ -49,23 +50,51 @@ class Fetcher:
             A function from a URL to its bytes. It raises InputError or ProviderError as `UrlReader.read` does, and
             ServiceError if there was no time or room for it.
         """
-        left = self._max_bytes
+        room = _Room(self._max_bytes)
 
         async def read(url: str) -> bytes:
-            nonlocal left
-            if left <= 0:
-                raise TooLarge(
-                    "The pictures at the other URLs fill the request: send several.",
-                    actual=self._max_bytes - left,
-                    limit=self._max_bytes,
-                )
-            work = partial(self._reader.read, url, max_bytes=left, deadline=until)
-            data = await self._threads.run(work, until=until)
-            left -= len(data)
-            return data
+            room.take(0)
+            taken = 0
+
+            def count(n_bytes: int) -> None:
+                nonlocal taken
+                room.take(n_bytes)
+                taken += n_bytes
+
+            work = partial(self._reader.read, url, max_bytes=self._max_bytes, deadline=until, count=count)
+            try:
+                return await self._threads.run(work, until=until)
+            except BaseException:
+                room.give_back(taken)
+                raise
 
         return read
 
     def close(self) -> None:
         """Fetch nothing more."""
         self._threads.close()
+
+
+class _Room:
+    """What the pictures of one request may have together; counted as they arrive, since several do at once."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._taken = 0
+        self._lock = Lock()
+
+    def take(self, n_bytes: int) -> None:
+        """Raise TooLarge unless there is room for so many more, and for one at least."""
+        with self._lock:
+            if self._taken + max(n_bytes, 1) > self._max_bytes:
+                raise TooLarge(
+                    "The pictures at the other URLs fill the request: send several.",
+                    actual=self._taken + n_bytes,
+                    limit=self._max_bytes,
+                )
+            self._taken += n_bytes
+
+    def give_back(self, n_bytes: int) -> None:
+        """So many were not read, or are of no use."""
+        with self._lock:
+            self._taken -= n_bytes

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -36,6 +36,9 @@ UNTOLD_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream"}
 """Content types of servers that do not know what they have; the image door looks at the bytes in any case."""
 
 PRIVATE = "is on a host that is not on the public internet."
+
+Count = Callable[[int], None]
+"""Told of bytes before they are read, as far as the host says how many; it raises where they are too many."""
 
 MAX_SHOWN = 200
 """Characters of a URL in a message."""
@@ -72,13 +75,14 @@ class UrlReader:
         self._policy = policy or UrlPolicy()
         self._ssl_context = ssl_context or httpx2.create_ssl_context()
 
-    def read(self, url: str, *, max_bytes: int, deadline: float) -> bytes:
+    def read(self, url: str, *, max_bytes: int, deadline: float, count: Count = lambda _: None) -> bytes:
         """The bytes behind a URL.
 
         Args:
             url: Whatever somebody wrote.
             max_bytes: At most so many are read.
             deadline: On time.monotonic(), in seconds: look-up, connection, redirects and body all end by then.
+            count: Told of the bytes of the body; what it raises ends the reading.
 
         Raises:
             InputError: The URL cannot be used, must not be asked, or leads nowhere; names it without its query.
@@ -89,7 +93,7 @@ class UrlReader:
         """
         target = self._checked(url, item=shown(url))
         for _ in range(self._policy.max_redirects + 1):
-            answer = self._ask(target, max_bytes=max_bytes, deadline=deadline, item=shown(url))
+            answer = self._ask(target, max_bytes=max_bytes, deadline=deadline, count=count, item=shown(url))
             if isinstance(answer, bytes):
                 return answer
             target = self._checked(answer, item=shown(url))
@@ -127,7 +131,7 @@ class UrlReader:
         allowed = [name.lower().strip(".") for name in self._policy.allowed_hosts]
         return not allowed or any(f".{host.rstrip('.')}".endswith(f".{name}") for name in allowed)
 
-    def _ask(self, url: httpx2.URL, *, max_bytes: int, deadline: float, item: str) -> bytes | httpx2.URL:
+    def _ask(self, url: httpx2.URL, *, max_bytes: int, deadline: float, count: Count, item: str) -> bytes | httpx2.URL:
         """The body of one answer, or where it redirects to."""
         # The very parts that were checked, not a text that would be read once more.
         target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
@@ -143,7 +147,7 @@ class UrlReader:
             if response.status != 200:
                 raise _refusal(response.status, headers, host=url.host, item=item)
             _require_picture(headers, item=item)
-            return _body(response, headers, max_bytes=max_bytes, item=item)
+            return _body(response, headers, max_bytes=max_bytes, count=count, item=item)
 
 
 def shown(url: str) -> str:
@@ -165,14 +169,19 @@ def _require_picture(headers: Mapping[str, str], *, item: str) -> None:
         raise UnsupportedMedia("is sent compressed although it was asked for as it is.", item=item)
 
 
-def _body(response: httpcore2.Response, headers: Mapping[str, str], *, max_bytes: int, item: str) -> bytes:
+def _body(
+    response: httpcore2.Response, headers: Mapping[str, str], *, max_bytes: int, count: Count, item: str
+) -> bytes:
     # h11 has refused a length that is not a number, and refuses a body of another length.
     stated = int(headers.get("content-length", "0"))
     body = bytearray()
     too_large = "has more than the {:,} bytes that are allowed.".format
     if stated > max_bytes:
         raise TooLarge(too_large(max_bytes), item=item, actual=stated, limit=max_bytes)
+    count(stated)
     for chunk in response.iter_stream():
+        if not stated:
+            count(len(chunk))
         body += chunk
         if len(body) > max_bytes:
             raise TooLarge(too_large(max_bytes), item=item, actual=len(body), limit=max_bytes)
