@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import TypeVar
 
 from lookalike.errors import LookalikeError, NotReady
@@ -31,10 +32,28 @@ async def outcomes(service: EmbeddingService, jobs: Sequence[Job]) -> list[Outco
         NotReady: No worker has a model.
         Overloaded: There is no room for all of them.
     """
-    n_bytes = sum(len(job.payload) for job in jobs)
-    futures = await off_loop(n_bytes, lambda: service.submit(jobs))
+    futures = await _handed_in(service, jobs)
     results = await asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
     return [_outcome(result) for result in results]
+
+
+async def _handed_in(service: EmbeddingService, jobs: Sequence[Job]) -> list[Future[Embedded]]:
+    n_bytes = sum(len(job.payload) for job in jobs)
+    if n_bytes <= QUICK_BYTES:
+        return service.submit(jobs)
+    handing = asyncio.create_task(asyncio.to_thread(service.submit, jobs))
+    try:
+        return await asyncio.shield(handing)
+    except asyncio.CancelledError:
+        # A thread that has begun goes on, and what it hands in would wait in the queue for nobody.
+        handing.add_done_callback(_withdraw)
+        raise
+
+
+def _withdraw(handed: asyncio.Future[list[Future[Embedded]]]) -> None:
+    if not handed.cancelled() and handed.exception() is None:
+        for future in handed.result():
+            future.cancel()
 
 
 def _outcome(result: Embedded | BaseException) -> Outcome:
