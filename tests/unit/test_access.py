@@ -118,6 +118,8 @@ def test_keys_come_from_a_file_too(tmp_path: Path) -> None:
         (f"shop embed,admin {SHOP}", "embed, search, write"),
         (f"shop embed, {SHOP}", "embed, search, write"),
         ("shop embed short-secret", "shorter than 16"),
+        ("shop embed schlüssel-mit-umlaut", "only ASCII"),
+        ("shop embed secret-0123456789\x7f", "only ASCII"),
     ],
 )
 def test_a_wrong_line_is_named_and_its_key_is_not(tmp_path: Path, line: str, reason: str) -> None:

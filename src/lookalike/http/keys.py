@@ -123,6 +123,8 @@ def _parsed(place: str, unit: str, lines: list[str]) -> Iterator[ApiKey]:
             raise ConfigError(f"{where}: the scopes must be of {', '.join(SCOPES)}, separated by commas only.")
         if len(key) < MIN_KEY_CHARS:
             raise ConfigError(f"{where}: the key is shorter than {MIN_KEY_CHARS} characters, so it can be guessed.")
+        if not all("!" <= letter <= "~" for letter in key):
+            raise ConfigError(f"{where}: the key has a character that no header carries: only ASCII can be used.")
         granted = cast(frozenset[Scope], frozenset(scopes.split(",")))
         allowed = _projects(projects[0], where) if projects else None
         yield ApiKey(Caller(name, granted, allowed), sha256(key.encode("utf-8")).digest())
