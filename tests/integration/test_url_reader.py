@@ -448,3 +448,9 @@ def test_the_service_fetches_from_its_hosts_only() -> None:
         asyncio.run(fetcher.within(time.monotonic() + PATIENCE_S)("https://c.example/picture"))
     fetcher.close()
     assert Fetcher.of(replace(settings, allow_urls=False)) is None
+
+
+def test_port_0_is_not_the_usual_one() -> None:
+    """It is a port that is named, and one that nobody listens on."""
+    with pytest.raises(InputError, match="port that is not asked"):
+        UrlReader().require("http://example.com:0/a.jpg")

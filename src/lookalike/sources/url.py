@@ -121,7 +121,7 @@ class UrlReader:
         host = parsed.raw_host.decode("ascii")
         if literal is None and not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", host):
             raise InputError("has no host that could be asked: check its spelling.", item=item)
-        if (parsed.port or PORTS[parsed.scheme]) not in self._policy.ports:
+        if (PORTS[parsed.scheme] if parsed.port is None else parsed.port) not in self._policy.ports:
             raise InputError("names a port that is not asked: only the usual ones are.", item=item)
         if not self._is_listed(host):
             raise InputError("is on a host that this service does not fetch from.", item=item)
