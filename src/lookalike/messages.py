@@ -44,7 +44,8 @@ def address_of(base_url: str, *, setting: str = "base_url") -> tuple[str, str]:
         parts.port  # noqa: B018  # raises if it is none
     except ValueError:
         is_usable = False
-    if not is_usable or parts.username or parts.password or parts.query or parts.fragment:
+    # Of the address itself: the parts do not tell an empty query from none.
+    if not is_usable or parts.username or parts.password or "?" in base_url or "#" in base_url:
         # Not repeated: there may be a password in it.
         raise ConfigError(f"{setting} must be an address such as http://127.0.0.1:8000, without anything secret in it.")
     return base_url.rstrip("/"), parts.netloc

@@ -27,6 +27,9 @@ KEEP_ALIVE_S = 4.0
 PIECE_BYTES = 64 * 2**10
 """Bytes written between two looks at the clock."""
 
+LONGEST_S = 86_400.0
+"""Seconds that one connect, read or write may take, however much is left: a socket knows no infinity."""
+
 LOOK_S = 0.25
 """Seconds of silence between two looks at the clock: whoever asked may have given up before the time was over."""
 
@@ -150,7 +153,7 @@ class _Deadline(float):
 
     @classmethod
     def of(cls, left_s: Callable[[], float]) -> _Deadline:
-        deadline = cls(left_s())
+        deadline = cls(min(left_s(), LONGEST_S))
         deadline.left_s = left_s
         return deadline
 
@@ -164,7 +167,7 @@ def _require_left(deadline: _Deadline, error: type[httpcore2.TimeoutException]) 
     left_s = deadline.left_s()
     if left_s <= 0:
         raise error("the time is up")
-    return left_s
+    return min(left_s, LONGEST_S)
 
 
 class _Stream(httpcore2.NetworkStream):

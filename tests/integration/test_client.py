@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import shutil
 import socket
 import subprocess
@@ -370,6 +371,24 @@ def test_nobody_is_asked_when_the_time_is_up(client: Client, service: Service) -
     assert service.seen == []
 
 
+@pytest.mark.parametrize("seconds", [math.inf, 1e10, 1e300])
+def test_a_call_may_have_all_the_time_there_is(service: Service, seconds: float) -> None:
+    """More seconds than a socket can count are as many as it can, and the service is told its own most."""
+    with Client(service.url, timeout_s=seconds) as client:
+        assert len(client.embed_text("a")) == 1
+        assert len(client.embed_text("a", timeout_s=seconds)) == 1
+    assert [seen.headers["x-request-timeout"] for seen in service.seen] == ["120.000"] * 2
+
+
+def test_a_time_that_is_no_number_is_refused(client: Client, service: Service) -> None:
+    """It compares with nothing, so that it would be neither over nor not."""
+    with pytest.raises(ConfigError, match="timeout_s is not a number"):
+        Client(service.url, timeout_s=math.nan)
+    with pytest.raises(InputError, match="timeout_s is not a number"):
+        client.embed_text("a", timeout_s=math.nan)
+    assert service.seen == []
+
+
 def test_a_service_that_reads_nothing_ends_with_the_deadline() -> None:
     """A body that nobody takes is given up in time as well."""
     with socket.create_server(("127.0.0.1", 0)) as deaf, Client(f"http://127.0.0.1:{deaf.getsockname()[1]}") as client:
@@ -420,13 +439,31 @@ def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
 
 @pytest.mark.parametrize(
     "base_url",
-    ["", "127.0.0.1:8000", "ftp://host", "http://", "http://u:pass@host", "http://host:x", "http://h/?k=pass"],
+    [
+        "",
+        "127.0.0.1:8000",
+        "ftp://host",
+        "http://",
+        "http://u:pass@host",
+        "http://host:x",
+        "http://h/?k=pass",
+        "http://h/?",
+        "http://h/#",
+    ],
 )
 def test_an_address_that_cannot_be_used_is_refused(base_url: str) -> None:
     """Nor is the address repeated: people put passwords in."""
     with pytest.raises(ConfigError, match="base_url") as caught:
         Client(base_url)
     assert "pass" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [{"item_id": "\ud800"}, {"item_id": "a", "project": "\ud800"}])
+def test_half_a_character_names_nothing(client: Client, service: Service, given: dict[str, str]) -> None:
+    """What no address can carry is an input that cannot be used, and nobody is asked."""
+    with pytest.raises(InputError, match="lone surrogate"):
+        client.item(**given)
+    assert service.seen == []
 
 
 def test_hits_items_and_pictures(client: Client, service: Service) -> None:

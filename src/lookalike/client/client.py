@@ -5,20 +5,20 @@ What talks HTTP is imported with the first client: `import lookalike` stays quic
 
 from __future__ import annotations
 
-import json
-import threading
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from urllib.parse import quote, urlencode
 
 from lookalike.client.answers import SUCCESS, fields_of, hits_of, item_of, vectors_of
+from lookalike.client.asking import get_item, post
 from lookalike.client.handing import body_of, documents, job_of, jobs_of
 from lookalike.client.inputs import encoded, parts, pictures, sentences
 from lookalike.client.question import question_of
 from lookalike.client.refusals import error_of, is_lasting, refusal
+from lookalike.client.space import OneSpace
 from lookalike.client.values import NewItem, RemoteHits, RemoteJob, RemoteJobs, RemoteVectors
 from lookalike.embed import ImageInput, OnError
-from lookalike.errors import ProviderError, SpaceMismatch
+from lookalike.errors import ConfigError, InputError
 from lookalike.messages import Answer, Request, address_of, bearer
 from lookalike.query import Part
 from lookalike.retry import RetryPolicy
@@ -49,7 +49,7 @@ class Client:
         policy: When to try again; its clocks are used for everything.
 
     Raises:
-        ConfigError: The address or the key cannot be used.
+        ConfigError: The address, the key or the time cannot be used.
     """
 
     def __init__(
@@ -64,9 +64,11 @@ class Client:
         from lookalike.wire import Wire
 
         self._base_url, self._host = address_of(base_url)
+        if math.isnan(timeout_s):
+            raise ConfigError("timeout_s is not a number: give seconds, or math.inf to wait for ever.")
         self._timeout_s = timeout_s
         self._policy = policy
-        self._space = _OneSpace(space, self._host)
+        self._space = OneSpace(space, self._host)
         headers = {} if api_key is None else bearer(api_key, setting="api_key")
         self._wire = Wire(self._base_url, host=self._host, headers=headers)
 
@@ -194,24 +196,24 @@ class Client:
         where = {"project": project, "where": dict(metadata) if metadata else None}
         given = {name: value for name, value in where.items() if value is not None}
         body = {**question_of(parts), **given, "limit": limit, "min_confidence": min_confidence}
-        hits = hits_of(self._ask(_post("/search/images", body), self._until(timeout_s)), self._host)
+        hits = hits_of(self._ask(post("/search/images", body), self._until(timeout_s)), self._host)
         self._space.require(hits.space)
         return hits
 
     def item(self, item_id: str, *, project: str | None = None, timeout_s: float | None = None) -> Item:
         """What the index knows of an item. ItemNotFound if there is none; other errors as `embed_images`."""
-        answer = self._ask(_get(item_id, "", project), self._until(timeout_s))
+        answer = self._ask(get_item(item_id, "", project), self._until(timeout_s))
         return item_of(fields_of(answer, self._host), self._host)
 
     def picture(self, item_id: str, *, project: str | None = None, timeout_s: float | None = None) -> bytes:
         """The file of an item's picture, as it is. Errors as `item`."""
-        return self._ask(_get(item_id, "/picture", project), self._until(timeout_s)).body
+        return self._ask(get_item(item_id, "/picture", project), self._until(timeout_s)).body
 
     def thumbnail(
         self, item_id: str, *, project: str | None = None, side_px: int | None = None, timeout_s: float | None = None
     ) -> bytes:
         """A small copy of an item's picture, a WebP about `side_px` wide or high. Errors as `item`."""
-        return self._ask(_get(item_id, "/thumbnail", project, size=side_px), self._until(timeout_s)).body
+        return self._ask(get_item(item_id, "/thumbnail", project, size=side_px), self._until(timeout_s)).body
 
     def add_items(
         self, items: Sequence[NewItem], *, on_error: OnError = "raise", timeout_s: float | None = None
@@ -274,7 +276,7 @@ class Client:
     ) -> RemoteVectors:
         """The vectors of one request, of the one space."""
         # float32 in base64: half the bytes of digits, read ten times as fast.
-        found = vectors_of(self._ask(_post(path, {**inputs, "encoding_format": "base64"}), until), names, self._host)
+        found = vectors_of(self._ask(post(path, {**inputs, "encoding_format": "base64"}), until), names, self._host)
         self._space.require(found.space, dim=found.values.shape[1])
         if found.failures and on_error == "raise":
             raise error_of(found.failures[0])
@@ -300,43 +302,7 @@ class Client:
         return self._wire.ask(request, lambda: until - self._policy.clock())
 
     def _until(self, timeout_s: float | None) -> float:
-        return self._policy.clock() + (self._timeout_s if timeout_s is None else timeout_s)
-
-
-class _OneSpace:
-    """The one space that every answer must be of: the caller's, or else that of the first answer."""
-
-    def __init__(self, expected: str | None, host: str) -> None:
-        self._expected = expected
-        self._dim: int | None = None
-        self._host = host
-        self._lock = threading.Lock()
-
-    def require(self, actual: str, *, dim: int | None = None) -> None:
-        """Raise SpaceMismatch unless an answer is of that space, ProviderError unless its vectors are of one length."""
-        with self._lock:
-            expected = self._expected = self._expected or actual
-            known_dim = self._dim = self._dim or dim
-        # The name before the "@" is for people: the same weights under another name are the same space.
-        if expected.rsplit("@", 1)[-1] != actual.rsplit("@", 1)[-1]:
-            raise SpaceMismatch(
-                f"{self._host} answers with vectors of {actual}, and those so far are of {expected}: the two cannot be "
-                "compared. Has its model been changed? Then embed everything again, with a new client.",
-                expected=expected,
-                actual=actual,
-            )
-        if dim not in (None, known_dim):
-            raise ProviderError(
-                f"{self._host} answers with vectors of {dim} numbers, and those so far had {known_dim}, all said to be "
-                f"of {actual}.",
-                provider=self._host,
-            )
-
-
-def _post(path: str, body: Mapping[str, object]) -> Request:
-    return Request("POST", path, json.dumps(body).encode())
-
-
-def _get(item_id: str, part: str, project: str | None, *, size: int | None = None) -> Request:
-    query = urlencode({name: value for name, value in (("project", project), ("size", size)) if value is not None})
-    return Request("GET", f"/items/{quote(item_id, safe='')}{part}{'?' if query else ''}{query}")
+        seconds = self._timeout_s if timeout_s is None else timeout_s
+        if math.isnan(seconds):
+            raise InputError("timeout_s is not a number: give seconds, or math.inf to wait for ever.")
+        return self._policy.clock() + seconds
