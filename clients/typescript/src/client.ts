@@ -1,4 +1,4 @@
-import { LookalikeError, SpaceMismatchError, stranger } from "./errors.js";
+import { InputError, LookalikeError, SpaceMismatchError, stranger } from "./errors.js";
 import { addedOf, jobOf } from "./jobs.js";
 import { DEFAULT_RETRY, type Deadline, type Question, type RetryPolicy, Transport } from "./transport.js";
 import type {
@@ -147,6 +147,8 @@ export class LookalikeClient {
    * A browser sends no API key with it: where the service has keys, fetch it on your server instead.
    */
   thumbnailUrl(item: Pick<Item, "id" | "project">, { sizePx }: { sizePx?: number } = {}): string {
+    requireAddressable(item.id, "id");
+    requireAddressable(item.project, "project");
     const query = new URLSearchParams({ project: item.project, ...(sizePx ? { size: String(sizePx) } : {}) });
     return `${this.baseUrl}/items/${encodeURIComponent(item.id)}/thumbnail?${query}`;
   }
@@ -272,7 +274,7 @@ function isHit(value: Hit | null): boolean {
 
 function addressOf(baseUrl: string): string {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
-  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) {
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || /[?#]/.test(baseUrl)) {
     // Not repeated: there may be a password in it.
     throw new LookalikeError(
       "baseUrl must be an address such as http://127.0.0.1:8000, without anything secret in it.",
@@ -280,6 +282,16 @@ function addressOf(baseUrl: string): string {
     );
   }
   return url.href.replace(/\/+$/, "");
+}
+
+/** Throws unless an item's id or project can stand in an address. */
+function requireAddressable(name: string, item: "id" | "project"): void {
+  // Whoever reads an address takes . and .. away, also percent-encoded, and what is left is another address.
+  const isDots = item === "id" && /^\.\.?$/.test(name);
+  if (isDots || /\p{Surrogate}/u.test(name)) {
+    const what = isDots ? "is . or .." : "has half a character in it (a lone surrogate)";
+    throw new InputError(`${item}: ${what}, which no address can hold.`, { type: "InputError", item });
+  }
 }
 
 function authorization(apiKey: string | undefined): Record<string, string> {

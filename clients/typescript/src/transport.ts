@@ -20,6 +20,9 @@ export const DEFAULT_RETRY: RetryPolicy = { tries: 6, baseMs: 200, capMs: 5000, 
 /** The shortest and the longest time, in seconds, that a service lets itself be given, unless it was told otherwise. */
 const ASKED_S: readonly [number, number] = [0.05, 120];
 
+/** What a timer counts at most, in milliseconds: given more, or Infinity, it goes off at once. */
+const LONGEST_MS = 2 ** 31 - 1;
+
 /** What to ask. */
 export interface Question {
   method: "GET" | "POST";
@@ -45,10 +48,11 @@ export class Deadline {
   readonly #stop = (): void => this.#controller.abort(this.#callers?.reason);
 
   constructor({ timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal | undefined }) {
+    const ms = Math.min(requireNumber(timeoutMs), LONGEST_MS);
     this.signal = this.#controller.signal;
-    this.#endsAtMs = performance.now() + timeoutMs;
+    this.#endsAtMs = performance.now() + ms;
     this.#callers = signal;
-    this.#timer = setTimeout(() => this.#controller.abort(tooLate()), timeoutMs);
+    this.#timer = setTimeout(() => this.#controller.abort(tooLate()), ms);
     signal?.addEventListener("abort", this.#stop);
     if (signal?.aborted) this.#stop();
   }
@@ -73,7 +77,7 @@ export class Transport {
   constructor(baseUrl: string, headers: Record<string, string>, timeoutMs: number, retry: RetryPolicy) {
     this.#baseUrl = baseUrl;
     this.#headers = headers;
-    this.#timeoutMs = timeoutMs;
+    this.#timeoutMs = requireNumber(timeoutMs);
     this.#retry = retry;
   }
 
@@ -96,6 +100,7 @@ export class Transport {
         throw refusal(answer.status, answer.headers, new TextDecoder().decode(answer.body), Date.now());
       } catch (error) {
         if (!(error instanceof LookalikeError) || !error.retryable || attempt >= this.#retry.tries) throw error;
+        deadline.signal.throwIfAborted();
         const pauseMs = this.#pauseMs(error, attempt);
         if (pauseMs >= deadline.leftMs()) throw error;
         await this.#retry.sleep(pauseMs, deadline.signal);
@@ -133,6 +138,11 @@ export class Transport {
   }
 }
 
+function requireNumber(timeoutMs: number): number {
+  if (typeof timeoutMs === "number" && !Number.isNaN(timeoutMs)) return timeoutMs;
+  throw new LookalikeError("timeoutMs is not a number: give milliseconds, or Infinity.", { type: "ConfigError" });
+}
+
 function tooLate(): DeadlineError {
   return new DeadlineError(
     "The service did not answer in time: give the call more milliseconds (timeoutMs) or less to do.",
@@ -152,6 +162,10 @@ function sleep(ms: number, signal: AbortSignal): Promise<void> {
       clearTimeout(timer);
       reject(signal.reason as Error);
     };
+    if (signal.aborted) {
+      reject(signal.reason as Error); // an event that has passed does not come again
+      return;
+    }
     const timer = setTimeout(() => {
       signal.removeEventListener("abort", stop);
       resolve();

@@ -239,6 +239,35 @@ describe("against a service that misbehaves", () => {
     assert.equal(seen.length, 1);
   });
 
+  test("whoever has had enough is not asked to wait, whatever the reason says of itself", async () => {
+    const controller = new AbortController();
+    const reason = new LookalikeError("enough", { type: "Unavailable", retryable: true });
+    faults = [() => controller.abort(reason)];
+    await assert.rejects(client().generateTextEmbedding("a", { signal: controller.signal }), reason);
+    assert.deepEqual([seen.length, pauses.length], [1, 0]);
+  });
+
+  test("a pause that begins when the caller has had enough is over", { timeout: 20_000 }, async () => {
+    const controller = new AbortController();
+    const jitter = (): number => (controller.abort(new Error("enough")), 1);
+    faults = [html(502)];
+    const patient = client({ retry: { baseMs: 60_000, capMs: 60_000, jitter }, timeoutMs: 120_000 });
+    await assert.rejects(patient.generateTextEmbedding("a", { signal: controller.signal }), { message: "enough" });
+  });
+
+  for (const timeoutMs of [2 ** 31, 1e300, Infinity]) {
+    test(`a call may have all the time there is: ${timeoutMs}`, async () => {
+      assert.equal((await client({ timeoutMs }).generateTextEmbedding("a")).dimensions, 4);
+      assert.equal((await client().generateTextEmbedding("a", { timeoutMs })).dimensions, 4);
+    });
+  }
+
+  test("a time that is no number is refused", async () => {
+    assert.throws(() => client({ timeoutMs: NaN }), { name: "LookalikeError", message: /timeoutMs is not a number/ });
+    await assert.rejects(client().generateTextEmbedding("a", { timeoutMs: NaN }), /timeoutMs is not a number/);
+    assert.equal(seen.length, 0);
+  });
+
   test("a pause ends with the deadline too", async () => {
     faults = Array<Fault>(9).fill(html(502));
     const impatient = client({ retry: { baseMs: 150, capMs: 150, jitter: () => 1 } });
@@ -270,7 +299,8 @@ describe("against a service that misbehaves", () => {
   });
 
   test("an address or a key that cannot be used is refused without being repeated", () => {
-    for (const baseUrl of ["", "127.0.0.1:8000", "ftp://host", "http://u:pass@host", "http://host/?k=pass"]) {
+    const unusable = ["", "127.0.0.1:8000", "ftp://host", "http://u:pass@host", "http://host/?k=pass"];
+    for (const baseUrl of [...unusable, "http://host/?", "http://host/#"]) {
       assert.throws(() => client({ baseUrl }), (error: LookalikeError) => !error.message.includes("pass"));
     }
     for (const apiKey of ["", "two words", "line\nbreak"]) {
@@ -282,6 +312,17 @@ describe("against a service that misbehaves", () => {
     const url = new URL(client().thumbnailUrl({ id: "/a b/ü.jpg", project: "p&q" }, { sizePx: 256 }));
     assert.equal(url.pathname + url.search, "/items/%2Fa%20b%2F%C3%BC.jpg/thumbnail?project=p%26q&size=256");
   });
+
+  for (const item of [
+    { id: ".", project: "p" },
+    { id: "..", project: "p" },
+    { id: "\ud800", project: "p" },
+    { id: "a", project: "\ud800" },
+  ]) {
+    test(`what no address can hold has no thumbnail: ${JSON.stringify(item)}`, () => {
+      assert.throws(() => client().thumbnailUrl(item), { name: "InputError", message: /no address can hold/ });
+    });
+  }
 
   test("what read the words is handed on, wherever the service says it", async () => {
     const approximation = { source: "openai:small", note: "Near: 64%.", agreement: { rank_1: 0.64 } };
