@@ -53,7 +53,8 @@ class _Handler(LoopbackHandler):
 
     def respond(self) -> None:
         raw = self.body()
-        body = json.loads(raw) if raw else {}
+        is_raw = self.named_headers.get("content-type") == "application/octet-stream"
+        body = raw if is_raw else json.loads(raw) if raw else {}
         self.service.seen.append(Seen(self.command, self.path, self.named_headers, body))
         if self.service.faults:
             self.service.faults.pop(0)(self)
@@ -67,6 +68,8 @@ def well_said(path: str, body: Any, space: str = SPACE) -> dict[str, Any]:
     if path.startswith("/search"):
         item = {"id": "a b/c", "content": "0" * 64, "project": "default", "uri": "a.jpg", "metadata": {"colour": "red"}}
         return {**said, "hits": [{"item": item, "similarity": 0.3, "confidence": 0.9}], "considered": 7, "warnings": []}
+    if isinstance(body, bytes):
+        return {**said, "embedding": vector_of(chr(body[0]))}
     if "text" in body or "image" in body:
         return {**said, "embedding": packed(vector_of(body.get("text", "")))}
     inputs = body.get("texts") or [base64.b64decode(image).decode() for image in body.get("images", ())]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import inspect
 import math
 import shutil
@@ -100,6 +101,10 @@ def client(service: Service, clock: Clock) -> Iterator[Client]:
         yield client
 
 
+def b64(data: str) -> str:
+    return base64.b64encode(data.encode()).decode()
+
+
 def answer(**changes: Any) -> dict[str, Any]:
     """The right answer to a text, with changes."""
     return {**well_said("/embed/text", {"text": "a"}), **changes}
@@ -144,6 +149,33 @@ def test_a_big_picture_does_not_share_a_request(client: Client, service: Service
     """A request is full with so many bytes, however few pictures they are."""
     client.embed_images([b"a" * (10 << 20), b"b" * (10 << 20), b"c"])
     assert [len(seen.body["images"]) for seen in service.seen] == [1, 2]
+
+
+def test_a_large_picture_is_sent_as_it_is(client: Client, service: Service) -> None:
+    """So that one of 64 MiB fits into the largest body; it has its row in the caller's order, as any other."""
+    found = client.embed_images([b"a", b"b" * (17 << 20), b"c"])
+    assert np.allclose(found.values, [vector_of("a"), vector_of("b"), vector_of("c")])
+    assert found.positions.tolist() == [0, 1, 2]
+    assert [type(seen.body) for seen in service.seen] == [dict, bytes, dict]
+
+
+def test_a_picture_that_is_too_large_fails_alone(client: Client, service: Service) -> None:
+    """Whether that is known here or said by the service: its own failure, under the caller's name for it."""
+    said = {"error": {"type": "TooLarge", "message": "has too much.", "actual": 9, "limit": 5}}
+    service.faults = [says(well_said("/embed/image", {"images": [b64("a")]})), says(said, 413)]
+    images = [b"a", b"b" * (17 << 20), b"c" * ((64 << 20) + 1), b"d"]
+    found = client.embed_images(images, on_error="collect")
+    assert np.allclose(found.values, [vector_of("a"), vector_of("d")])
+    assert [(f.position, f.item, f.kind, f.actual, f.limit) for f in found.failures] == [
+        (1, "images[1]", "TooLarge", 9, 5),
+        (2, "images[2]", "TooLarge", (64 << 20) + 1, 64 << 20),
+    ]
+    service.faults = [says(said, 413)]
+    with pytest.raises(TooLarge, match=r"^images\[0\]: has too much") as caught:
+        client.embed_images(images[1:2])
+    assert (caught.value.actual, caught.value.limit) == (9, 5)
+    with pytest.raises(TooLarge, match=r"^images\[0\]: has 67,108,865 bytes"):
+        client.embed_images(images[2:3])
 
 
 def test_nothing_to_embed_is_an_empty_answer(client: Client, service: Service) -> None:

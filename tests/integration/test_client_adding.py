@@ -138,6 +138,16 @@ def test_an_answer_that_leaves_a_picture_out_is_none(hostile: Service, client: C
         client.add_items([NewItem(image=b"a"), NewItem(image=b"b")])
 
 
+def test_a_picture_that_is_too_large_is_left_out_alone(hostile: Service, client: Client) -> None:
+    """One that fills a request by itself, and that the service has no room for, does not keep the others out."""
+    said = {"error": {"type": "TooLarge", "message": "The body is too large.", "actual": 9, "limit": 5}}
+    hostile.faults = [says(taken(0), 202), says(said, 413), says(taken(0), 202)]
+    items = [NewItem(image=data) for data in (b"a", b"b" * (17 << 20), b"c")]
+    found = client.add_items(items, on_error="collect")
+    assert len(found.jobs) == 2
+    assert [(f.position, f.item, f.kind) for f in found.failures] == [(1, "items[1]", "TooLarge")]
+
+
 def test_handing_in_is_tried_again(hostile: Service, client: Client) -> None:
     """Where the service is full or breaks off: to hand in twice is to hand in once. What lasts is said at once."""
     hostile.faults = [half, refuses("Overloaded", 503, retryable=True), says(taken(0), 202)]

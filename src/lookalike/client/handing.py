@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from lookalike.calls import failure_of as failure_from
 from lookalike.client.answers import Fields, entries, failure_of, fields_of, place_of
 from lookalike.client.inputs import Part, encoded, picture
 from lookalike.client.refusals import stranger
@@ -26,7 +27,7 @@ def documents(items: Sequence[NewItem], on_error: OnError, failures: list[Failur
         except InputError as error:
             if on_error == "raise":
                 raise
-            failures.append(Failure(place, name, error.reason, type(error).__name__))
+            failures.append(failure_from(place, name, error))
 
 
 def body_of(part: Part[str]) -> bytes:
@@ -74,7 +75,7 @@ def _document(item: NewItem, name: str) -> dict[str, object]:
     is_file = item.image is not None and not isinstance(item.image, bytes)
     fields = {
         "id": item.id or (Path(str(item.image)).name if is_file else None),
-        "image": None if item.image is None else encoded(picture(item.image)),
+        "image": None if item.image is None else encoded(picture(item.image, name)),
         "uri": item.uri,
         "project": item.project,
         "caption": item.caption or None,

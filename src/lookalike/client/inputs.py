@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from lookalike.calls import failure_of
 from lookalike.embed import ImageInput, OnError
-from lookalike.errors import InputError
+from lookalike.errors import InputError, TooLarge
 from lookalike.files import read_picture
 from lookalike.policy import ImagePolicy
 from lookalike.types import Failure
@@ -44,16 +46,21 @@ def pictures(
     names = names or [f"images[{i}]" if isinstance(image, bytes) else str(image) for i, image in enumerate(images)]
     for place, (image, name) in enumerate(zip(images, names, strict=True)):
         try:
-            yield place, name, picture(image)
+            yield place, name, picture(image, name)
         except InputError as error:
             if on_error == "raise":
                 raise
-            failures.append(Failure(place, name, error.reason, type(error).__name__))
+            failures.append(failure_of(place, name, error))
 
 
-def picture(image: ImageInput) -> bytes:
-    """The bytes of a picture. ImageError or TooLarge if it is a path and cannot be read."""
-    return image if isinstance(image, bytes) else read_picture(Path(image), max_bytes=ImagePolicy().max_bytes)
+def picture(image: ImageInput, name: str) -> bytes:
+    """The bytes of a picture. TooLarge if no service would take it, ImageError if it is a path and cannot be read."""
+    most = ImagePolicy().max_bytes
+    if not isinstance(image, bytes):
+        return read_picture(Path(image), max_bytes=most)
+    if len(image) > most:
+        raise TooLarge(f"has {len(image):,} bytes; {most:,} are allowed.", item=name, actual=len(image), limit=most)
+    return image
 
 
 def sentences(texts: Sequence[str], names: Sequence[str]) -> Iterator[tuple[int, str, str]]:
@@ -78,6 +85,21 @@ def parts(inputs: Iterable[tuple[int, str, Payload]]) -> Iterator[Part[Payload]]
         part.size += len(payload)
     if part.payloads:
         yield part
+
+
+@contextmanager
+def alone(part: Part[Any], on_error: OnError, failures: list[Failure]) -> Iterator[None]:
+    """What is refused of a request with a single input is that input's failure, under the caller's name for it."""
+    try:
+        yield
+    except InputError as error:
+        if len(part.names) > 1:
+            raise
+        ((place, name),) = part.names.items()
+        if on_error == "raise":
+            error.item, error.args = name, (f"{name}: {error.reason}",)
+            raise
+        failures.append(failure_of(place, name, error))
 
 
 def encoded(image: bytes) -> str:

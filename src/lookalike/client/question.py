@@ -26,7 +26,7 @@ def question_of(parts: Sequence[Part]) -> dict[str, object]:
 def _document(part: Part) -> dict[str, object]:
     fields = {
         "text": part.text,
-        "image": None if part.image is None else encoded(picture(part.image)),
+        "image": None if part.image is None else encoded(picture(part.image, "image")),
         "item": part.item,
         "project": part.project,
         "vector": None if part.vector is None else _numbers(part.vector),
