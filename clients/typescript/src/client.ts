@@ -9,6 +9,7 @@ import type {
   Hit,
   ImageBytes,
   Item,
+  ItemFailure,
   Job,
   NewItem,
   QueryPart,
@@ -61,26 +62,24 @@ export class LookalikeClient {
 
   /** The vector of one picture. */
   generateImageEmbedding(image: ImageBytes, options: CallOptions = {}): Promise<Embedding> {
-    // Without the type that a Blob may have: the service looks at the bytes.
-    const headers = { "Content-Type": "application/octet-stream" };
-    return this.#embedOne({ method: "POST", path: "/embed/image", headers, body: image }, options);
+    return this.#transport.within(options, (deadline) => this.#embedOne(asItIs(image), deadline));
   }
 
   /** The vector of one text, made before all batches. An empty text has one too; a long one is cut, with a warning. */
   generateTextEmbedding(text: string, options: CallOptions = {}): Promise<Embedding> {
-    return this.#embedOne(post("/embed/text", { text }), options);
+    return this.#transport.within(options, (deadline) => this.#embedOne(post("/embed/text", { text }), deadline));
   }
 
   /** The vectors of many pictures, in as many requests as they need. One that cannot be used does not fail the others. */
   async generateImageEmbeddings(images: readonly ImageBytes[], options: CallOptions = {}): Promise<Embeddings> {
     const sized = images.map((image) => ({ image, size: sizeOf(image) }));
     return this.#transport.within(options, (deadline) =>
-      this.#embedMany(parts(sized), deadline, async (part) =>
-        post("/embed/image", {
-          images: await Promise.all(part.map(({ image }) => base64Of(image))),
-          encoding_format: "base64",
-        }),
-      ),
+      this.#embedMany(parts(sized), async (part) => {
+        const [{ image, size }] = part as [{ image: ImageBytes; size: number }];
+        if (size > PART_SIZE) return alone(() => this.#embedLarge(image, deadline)); // then it is the only one
+        const images = await Promise.all(part.map(({ image }) => base64Of(image)));
+        return this.#embedPart(post("/embed/image", { images, encoding_format: "base64" }), part.length, deadline);
+      }),
     );
   }
 
@@ -88,9 +87,10 @@ export class LookalikeClient {
   async generateTextEmbeddings(texts: readonly string[], options: CallOptions = {}): Promise<Embeddings> {
     const sized = texts.map((text) => ({ text, size: text.length }));
     return this.#transport.within(options, (deadline) =>
-      this.#embedMany(parts(sized), deadline, async (part) =>
-        post("/embed/text", { texts: part.map(({ text }) => text), encoding_format: "base64" }),
-      ),
+      this.#embedMany(parts(sized), (part) => {
+        const texts = part.map(({ text }) => text);
+        return this.#embedPart(post("/embed/text", { texts, encoding_format: "base64" }), part.length, deadline);
+      }),
     );
   }
 
@@ -118,8 +118,10 @@ export class LookalikeClient {
       for (const part of parts(sized)) {
         const start = all.jobs.length;
         const sent = await Promise.all(part.map(({ item }) => partOf(item)));
-        const answer = await this.#transport.ask(post("/items", { items: sent }), deadline);
-        const { jobs, failures } = addedOf(jsonOf(answer.body), part.length);
+        const question = post("/items", { items: sent });
+        const ask = async () => addedOf(jsonOf((await this.#transport.ask(question, deadline)).body), part.length);
+        const found = part.length > 1 ? await ask() : await alone(ask);
+        const { jobs, failures } = "index" in found ? { jobs: [null], failures: [found] } : found;
         all.jobs.push(...jobs);
         all.failures.push(...failures.map((failure) => ({ ...failure, index: failure.index + start })));
       }
@@ -153,21 +155,28 @@ export class LookalikeClient {
     return `${this.baseUrl}/items/${encodeURIComponent(item.id)}/thumbnail?${query}`;
   }
 
-  async #embedOne(question: Question, options: CallOptions): Promise<Embedding> {
+  async #embedOne(question: Question, deadline: Deadline): Promise<Embedding> {
     const headers = { ...question.headers, Accept: "application/octet-stream" };
-    return this.#transport.within(options, async (deadline) => {
-      const answer = await this.#transport.ask({ ...question, headers }, deadline);
-      const embedding = embeddingOf(answer.headers, answer.body);
-      this.#requireSpace(embedding.space, embedding.dimensions);
-      return embedding;
-    });
+    const answer = await this.#transport.ask({ ...question, headers }, deadline);
+    const embedding = embeddingOf(answer.headers, answer.body);
+    this.#requireSpace(embedding.space, embedding.dimensions);
+    return embedding;
   }
 
-  async #embedMany<T>(
-    batches: T[][],
-    deadline: Deadline,
-    questionOf: (part: T[]) => Promise<Question>,
-  ): Promise<Embeddings> {
+  async #embedPart(question: Question, count: number, deadline: Deadline): Promise<Embeddings> {
+    const found = embeddingsOf(jsonOf((await this.#transport.ask(question, deadline)).body), count);
+    this.#requireSpace(found.space, found.dimensions);
+    return found;
+  }
+
+  /** One that base64, which adds a third, might make too large for a request. */
+  async #embedLarge(image: ImageBytes, deadline: Deadline): Promise<Embeddings> {
+    const { vector, warning, ...who } = await this.#embedOne(asItIs(image), deadline);
+    const warnings = warning === undefined ? [] : [{ index: 0, message: warning }];
+    return { ...who, vectors: [vector], failures: [], warnings };
+  }
+
+  async #embedMany<T>(batches: T[][], embed: (part: T[]) => Promise<Embeddings | ItemFailure>): Promise<Embeddings> {
     const all: Embeddings = {
       vectors: [],
       failures: [],
@@ -179,9 +188,12 @@ export class LookalikeClient {
     };
     for (const batch of batches) {
       const start = all.vectors.length;
-      const answer = await this.#transport.ask(await questionOf(batch), deadline);
-      const found = embeddingsOf(jsonOf(answer.body), batch.length);
-      this.#requireSpace(found.space, found.dimensions);
+      const found = await embed(batch);
+      if ("index" in found) {
+        all.vectors.push(null);
+        all.failures.push({ ...found, index: start });
+        continue;
+      }
       all.vectors.push(...found.vectors);
       all.failures.push(...found.failures.map((failure) => ({ ...failure, index: failure.index + start })));
       all.warnings.push(...found.warnings.map((warning) => ({ ...warning, index: warning.index + start })));
@@ -215,6 +227,21 @@ function keyOf(space: string): string {
 
 function post(path: string, body: Record<string, unknown>): Question {
   return { method: "POST", path, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+}
+
+/** A question about one picture, without the type that a Blob may have: the service looks at the bytes. */
+function asItIs(image: ImageBytes): Question {
+  return { method: "POST", path: "/embed/image", headers: { "Content-Type": "application/octet-stream" }, body: image };
+}
+
+/** What is refused of a request with a single input is that input's failure. */
+async function alone<T>(ask: () => Promise<T>): Promise<T | ItemFailure> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    return { index: 0, type: error.type, message: error.message, retryable: false };
+  }
 }
 
 /** The inputs, a request's worth at a time. */

@@ -231,6 +231,28 @@ describe("against a service that misbehaves", () => {
     });
   }
 
+  test("a large picture is sent as it is, and one that is too large fails alone", async () => {
+    const large = new Uint8Array(17 * 2 ** 20).fill(97);
+    const [one, two] = [new Uint8Array([1]), new Uint8Array([2])];
+    faults = [json(batch(["a"])), raw(), refusal(413, "TooLarge"), json(batch(["d"]))];
+    const { vectors, failures, space } = await client().generateImageEmbeddings([one, large, large, two]);
+    assert.deepEqual([vectors.map((vector) => vector === null), space], [[false, false, true, false], SPACE]);
+    assert.deepEqual(failures.map(({ index, type }) => [index, type]), [[2, "TooLarge"]]);
+    assert.deepEqual(
+      seen.map(({ headers }) => headers["content-type"]),
+      ["application/json", "application/octet-stream", "application/octet-stream", "application/json"],
+    );
+  });
+
+  test("a picture that is too large to be handed in does not keep the others out", async () => {
+    const job = { jobs: [{ index: 0, job: 7, id: "i", project: "p", state: "waiting" }], errors: [] };
+    faults = [json(job), refusal(413, "TooLarge"), json(job)];
+    const sizes = [1, 17 * 2 ** 20, 1];
+    const { jobs, failures } = await client().addItems(sizes.map((size) => ({ image: new Uint8Array(size) })));
+    assert.deepEqual(jobs.map((each) => each?.job), [7, undefined, 7]);
+    assert.deepEqual(failures.map(({ index, type }) => [index, type]), [[1, "TooLarge"]]);
+  });
+
   test("a call ends when its caller has had enough, with the caller's reason", async () => {
     const controller = new AbortController();
     faults = [() => controller.abort(new Error("enough"))];
