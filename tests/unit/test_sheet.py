@@ -235,12 +235,24 @@ def test_a_picture_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_file_is_replaced_whole(tmp_path: Path) -> None:
     """A page that is there is replaced, through a link too; folders are made; nothing is left beside it."""
     real, link = tmp_path / "real.html", tmp_path / "link.html"
-    real.write_text("old")
+    write_sheet(real, title="old", sections=[])
     link.symlink_to(real)
     write_sheet(link, title="new", sections=[])
     write_sheet(tmp_path / "new" / "folder" / "page.html", title="new", sections=[])
-    assert link.is_symlink() and "<h1" in real.read_text(encoding="utf-8")
+    assert link.is_symlink() and "<title>new<" in real.read_text(encoding="utf-8")
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["folder", "link.html", "new", "page.html", "real.html"]
+
+
+def test_only_a_page_is_replaced(tmp_path: Path) -> None:
+    """A photo, somebody's own page and an empty file stay as they are, through a link too; the error says so."""
+    photo = picture("red")
+    write(tmp_path, {"a.png": photo, "own.html": b"<!doctype html><title>lookalike</title>", "empty.html": b""})
+    (tmp_path / "link.html").symlink_to("a.png")
+    for name in ("a.png", "own.html", "empty.html", "link.html"):
+        with pytest.raises(InputError, match=r"is no page of lookalike, so it was left alone; choose another name\."):
+            write_sheet(tmp_path / name, title="t", sections=[])
+    assert (tmp_path / "a.png").read_bytes() == photo
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_a_page_that_cannot_be_written_says_so(tmp_path: Path) -> None:

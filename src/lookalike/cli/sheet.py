@@ -37,6 +37,9 @@ _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\N{REPLACEMENT CH
 Show = Callable[[str, str], str]
 """(place of a picture, alternative text) -> HTML."""
 
+_OURS = b'<meta name="generator" content="lookalike">'
+"""Near the beginning of `sheet.html`, and of no photo or other page of somebody's."""
+
 _BROKEN = (
     '<svg viewBox="0 0 24 24" aria-hidden="true"><rect x="3" y="4" width="18" height="16" rx="2"/>'
     '<path d="m3 16 5-5 4 4 3-3 6 5M4 3l16 18"/></svg>'
@@ -66,13 +69,13 @@ def write_sheet(path: Path, *, title: str, sections: Sequence[Section], subtitle
     A picture that cannot be shown has a tile with the reason. The file appears whole or not at all.
 
     Args:
-        path: Where to; a file that is there is replaced.
+        path: Where to; a page that this wrote before is replaced, and no other file.
         title: Heading of the page.
         sections: One after the other, each with its query.
         subtitle: A few words beside the heading.
 
     Raises:
-        InputError: The file cannot be written.
+        InputError: The file cannot be written, or is there and no such page.
     """
     page = _page(title, subtitle, sections)
     # A name of a file system is bytes; what is not UTF-8 in it cannot be shown.
@@ -209,12 +212,15 @@ def load_picture(uri: str) -> Image.Image:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a page whole or not at all, in the place of nothing but a page."""
     path = path.resolve()
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        if path.exists() and not path.is_file():
-            raise InputError("is not a file that a page could replace; choose another name.", item=str(path))
+        if path.exists() and not _is_page(path):
+            raise InputError(
+                "is there already and is no page of lookalike, so it was left alone; choose another name.",
+                item=str(path),
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(data)
         part.replace(path)
@@ -222,3 +228,10 @@ def _replace(path: Path, data: bytes) -> None:
         with suppress(OSError):  # there may be no such folder
             part.unlink()
         raise InputError(f"The page cannot be written: {error.strerror}.", item=str(path)) from error
+
+
+def _is_page(path: Path) -> bool:
+    if not path.is_file():  # to read from a pipe or a device may take for ever
+        return False
+    with path.open("rb") as file:
+        return _OURS in file.read(1000)
