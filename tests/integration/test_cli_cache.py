@@ -89,7 +89,7 @@ def test_a_cache_goes_into_postgresql_and_back(filled: Path, tmp_path: Path, pos
     assert "not-asked-for" not in "".join(outputs)
 
 
-@pytest.mark.parametrize("damage", ["vector", "cut", "version", "other", "missing"])
+@pytest.mark.parametrize("damage", ["vector", "cut", "version", "other", "missing", "text", "empty"])
 def test_a_damaged_or_foreign_file_changes_nothing(filled: Path, tmp_path: Path, damage: str) -> None:
     """Import looks at all of a file first: a single flipped bit, a cut, another version or program is refused."""
     file, target = tmp_path / "vectors.lkcache", tmp_path / "target.sqlite"
@@ -98,6 +98,8 @@ def test_a_damaged_or_foreign_file_changes_nothing(filled: Path, tmp_path: Path,
         file.write_bytes(file.read_bytes()[:40_000])
     elif damage == "missing":
         file.unlink()
+    elif damage in {"text", "empty"}:
+        file.write_text("my notes\n" * 100 if damage == "text" else "")
     else:
         statements = {
             "vector": "UPDATE vectors SET vector = zeroblob(96) WHERE id = 5",
@@ -111,4 +113,6 @@ def test_a_damaged_or_foreign_file_changes_nothing(filled: Path, tmp_path: Path,
     result = run(target, "import", str(file))
     assert result.exit_code == 1
     assert result.output.startswith("Error: ")
+    assert "cache clear" not in result.output, "that is about the cache that is in use"
+    assert str(file) in result.output
     assert not target.exists()

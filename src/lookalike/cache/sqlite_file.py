@@ -158,7 +158,8 @@ class CacheFile:
     def _make_ready(self, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA cache_size = -{CONNECTION_CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
-        if not _pragma(connection, "application_id") and not _pragma(connection, "schema_version"):
+        is_empty = not _pragma(connection, "application_id") and not _pragma(connection, "schema_version")
+        if is_empty and not self._frozen:
             self._create(connection)
         if _pragma(connection, "application_id") != APPLICATION:
             raise self._cannot("is no cache of lookalike, and was left alone: choose another file.")
@@ -218,9 +219,10 @@ class CacheFile:
                 return self._cannot(f"failed: {error}.")
 
     def _damaged(self, error: sqlite3.Error) -> CacheDamaged:
-        return CacheDamaged(
-            f"The cache {self.path} is damaged ({error}). Begin a new one: lookalike cache clear.", cache=str(self.path)
-        )
+        # Whoever was handed a file must not be told to clear the cache of their own.
+        what = "Nothing was changed: export it again." if self._frozen else "Begin a new one: lookalike cache clear."
+        name = f"{self.path} is no exported cache, or" if self._frozen else f"The cache {self.path}"
+        return CacheDamaged(f"{name} is damaged ({error}). {what}", cache=str(self.path))
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
