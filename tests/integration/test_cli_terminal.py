@@ -90,6 +90,14 @@ def test_no_name_reaches_the_table_raw(environment: dict[str, str]) -> None:
     assert "red\x1b[31m" not in table
 
 
+def test_a_path_is_never_broken(environment: dict[str, str]) -> None:
+    """However narrow the terminal is, a path is printed whole and at the end of its line, so that it can be copied."""
+    lines = click.unstyle(in_terminal(environment, "search", "a red dress", columns=40)).splitlines()
+    folder = Path(environment["LOOKALIKE_INDEX"]).parent / "pictures"
+    assert len(str(folder)) > 40
+    assert any(line.endswith(f"  {folder / 'plain.png'}") for line in lines)
+
+
 def test_no_colour_where_none_is_wanted(environment: dict[str, str]) -> None:
     """NO_COLOR switches colours off on a terminal; left empty it does not."""
     assert "\x1b[" not in in_terminal({**environment, "NO_COLOR": "1"}, "duplicates")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from lookalike.cli.options import index_option, json_option, project_option
-from lookalike.cli.output import amount, shown
+from lookalike.cli.output import amount, counted, shown
 from lookalike.config import Config
 from lookalike.duplicates import NEAR, DuplicateGroup
 from lookalike.index import Index
@@ -65,14 +65,26 @@ def duplicates(config: Config, near: bool, min_similarity: float, project: str |
     if as_json:
         click.echo(json.dumps([asdict(group) for group in groups], ensure_ascii=False, indent=2))
         return
+    several = len({item.project for group in groups for item in group.items}) > 1
+    groups = [group for group in groups if len(_files(group)) > 1]
     for group in groups:
-        _print_group(group)
+        _print_group(group, with_projects=several)
     exact = sum(group.reason == "exact" for group in groups)
-    click.echo(f"{exact:,} groups of equal files" + (f", {len(groups) - exact:,} of near-duplicates" if near else ""))
+    near_ones = f", {len(groups) - exact:,} of near-duplicates" if near else ""
+    click.echo(f"{counted(exact, 'group')} of equal files{near_ones}")
 
 
-def _print_group(group: DuplicateGroup) -> None:
+def _print_group(group: DuplicateGroup, *, with_projects: bool) -> None:
     why = "equal bytes" if group.reason == "exact" else f"similarity {group.similarity:.3f}"
-    click.secho(f"{len(group.items)} x {why}", bold=True)
+    files = _files(group)
+    click.secho(f"{len(files)} x {why}", bold=True)
+    for place, projects in files:
+        click.echo(shown(f"  {place}" + (f"  ({', '.join(projects)})" if with_projects else "")))
+
+
+def _files(group: DuplicateGroup) -> list[tuple[str, list[str]]]:
+    """Where a group's pictures are, each with its projects: a file that is in two of them is no copy of itself."""
+    files: dict[tuple[str, str], list[str]] = {}
     for item in group.items:
-        click.echo(f"  {shown(item.uri or item.id)}")
+        files.setdefault((item.id, item.uri or item.id), []).append(item.project)
+    return [(place, projects) for (_, place), projects in files.items()]

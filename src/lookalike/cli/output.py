@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,11 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def counted(n: int, noun: str) -> str:
+    """(1, "item") -> "1 item"; (1200, "item") -> "1,200 items"."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def dollars(money: float) -> str:
@@ -97,30 +102,32 @@ def print_hits(query: Mapping[str, Any], hits: Hits, *, as_json: bool, terminal:
         return
     if not sys.stdout.isatty():
         for hit in hits:
-            click.echo(f"{hit.confidence:.2f}\t{hit.similarity:.4f}\t{_place(hit)}")
+            project = f"\t{shown(hit.item.project)}" if several_projects(hits) else ""
+            click.echo(f"{hit.confidence:.2f}\t{hit.similarity:.4f}\t{_place(hit)}{project}")
         return
-    from rich.console import Console
-
     _print_thumbnails(hits, terminal)
-    Console().print(_table(hits))
+    for line in _table(hits):
+        click.echo(line)
 
 
-def _table(hits: Hits) -> Any:
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
+def several_projects(hits: Hits) -> bool:
+    """Whether a path alone does not say which item it is."""
+    return len({hit.item.project for hit in hits}) > 1
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("", justify="right", style="dim")
-    table.add_column("confidence", no_wrap=True)
-    table.add_column("similarity", justify="right")
-    table.add_column("picture", overflow="fold")
+
+def _table(hits: Hits) -> Iterator[str]:
+    """Paths are last, and no line of ours breaks them: what the terminal wraps can still be copied as one."""
+    n_rank = len(str(len(hits)))
+    projects = [shown(hit.item.project) for hit in hits] if several_projects(hits) else []
+    n_project = max(map(len, ["project", *projects]))
+    project = f"{'project':{n_project}}  " if projects else ""
+    yield click.style(f"{'':{n_rank}}  {'confidence':15}  similarity  {project}picture", bold=True)
     for rank, hit in enumerate(hits, 1):
         filled = round(hit.confidence * 10)
-        colour = "green" if hit.confidence >= 0.5 else "yellow" if hit.confidence >= 0.2 else "dim"
-        bar = f"[{colour}]{'━' * filled}[/][dim]{'─' * (10 - filled)}[/] {hit.confidence:.2f}"
-        table.add_row(str(rank), bar, f"{hit.similarity:.3f}", escape(_place(hit)))
-    return table
+        colour = "green" if hit.confidence >= 0.5 else "yellow" if hit.confidence >= 0.2 else None
+        bar = click.style("━" * filled, fg=colour) + click.style("─" * (10 - filled), dim=True)
+        project = f"{projects[rank - 1]:{n_project}}  " if projects else ""
+        yield f"{rank:{n_rank}}  {bar} {hit.confidence:.2f}  {hit.similarity:>10.3f}  {project}{_place(hit)}"
 
 
 def _place(hit: Hit) -> str:
