@@ -35,6 +35,7 @@ from lookalike.types import Filter
 from lookalike.vectors import normalise
 from tests.faults.processes import WRITER, line_of, running, tell
 from tests.faults.store_child import ALL, BATCH, DIM, SPACE, add_batch, batch_rows, thin_out
+from tests.pictures import write as put
 
 
 def answers(store: EmbeddedStore | MemoryStore, *, seed: int = 1) -> list[tuple[str, float]]:
@@ -469,6 +470,24 @@ def test_a_limit_on_file_size_counts_as_a_full_disk(tmp_path: Path) -> None:
         add_batch(store, n_batches)
         assert holds(store, n_batches + 1)
         store.check()
+
+
+@pytest.mark.parametrize("name", ["lock", "a.jpg", "items", "spaces/own.txt"])
+def test_a_folder_of_somebodys_files_is_left_alone(tmp_path: Path, name: str) -> None:
+    """No index is made among them, not even a file that is called as ours are is touched; the error names one."""
+    put(tmp_path, {name: b"mine\n", ".DS_Store": b""})
+    with pytest.raises(StoreError, match=f"'{name.split('/')[0]}' for one, and no index: nothing was written"):
+        create(tmp_path, SPACE)
+    assert (tmp_path / name).read_bytes() == b"mine\n"
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2
+
+
+def test_a_folder_without_files_of_anybody_is_taken(tmp_path: Path) -> None:
+    """What the system puts there is in nobody's way, nor what is left of an index that was never finished."""
+    put(tmp_path, {".hidden": b"x", "lock": b"12345", "high-1.i8": b"x", "items.sqlite.new-journal": b""})
+    (tmp_path / "lost+found").mkdir()
+    create(tmp_path, SPACE).close()
+    open_store(tmp_path).close()
 
 
 def test_a_disk_too_small_for_a_new_store(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from lookalike.store.ledger import SqliteLedger
 from lookalike.store.nearest import Table, nearest
 from lookalike.store.postings import Postings
 from lookalike.store.table import VectorFiles
+from lookalike.store.vacancy import require_vacant
 from lookalike.types import Filter, Item, Rows, Scored, StoreStats
 from lookalike.vectors import normalise, require_unit_rows
 
@@ -49,16 +50,18 @@ def create(folder: Path, space: Space) -> EmbeddedStore:
     """A new, empty store, open for writing.
 
     Raises:
-        StoreError: There is one already.
+        StoreError: There is one already, or files of somebody.
         StoreReadOnly: The folder cannot be made or written.
         StoreFull: The disk is full.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    database = Database(folder, write=True)
+    if not (is_index := database.path.exists() or (folder / pointer.FILE).exists()):
+        require_vacant(folder)  # before the lock, which is a file of its own
     handle = lock.acquire(folder)
     try:
-        database = Database(folder, write=True)
-        if database.path.exists() or (folder / pointer.FILE).exists():
+        if is_index or database.path.exists():
             raise StoreError(
                 f"There is an index in {folder} already: open it, or choose another folder.", store=str(folder)
             )

@@ -39,6 +39,15 @@ def acquire(folder: Path, name: str = FILE) -> int:
     return handle
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a file is what `acquire` makes, and not one of somebody that has its name."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        text = file.read(33)
+    return len(text) <= 32 and (text.isdigit() or not text)
+
+
 def release(handle: int) -> None:
     """Give the lock back."""
     os.close(handle)
