@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -176,3 +177,38 @@ def test_a_pipe_does_without_the_terminal_library(environment: dict[str, str]) -
         command = [sys.executable, "-c", code, *arguments]
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
         assert (done.returncode, done.stderr) == (0, "\n")
+
+
+def test_ctrl_c_while_it_is_imported(environment: dict[str, str]) -> None:
+    """The first moments of a command end with one word too, and with 130."""
+    command = [sys.executable, "-X", "importtime", "-m", "lookalike", "search", "a red dress"]
+    for module in (b" lookalike.errors\n", b" numpy.linalg\n"):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        while not (line := process.stderr.readline()).endswith(module):
+            assert line, "it has ended"
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate()[1]
+        assert process.returncode == 130
+        assert b"Interrupted." in rest and b"Traceback" not in rest
+
+
+def test_ctrl_c_twice_ends_at_once(environment: dict[str, str], tmp_path: Path) -> None:
+    """However often and fast it is pressed, the status is 130, nothing is aborted, and the cursor is back."""
+    write(tmp_path, {f"pictures/{seed}.png": noise(seed) for seed in range(300)})
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "lookalike", "index", str(tmp_path / "pictures"), "--index", str(tmp_path / "i")]
+    process = subprocess.Popen(command, env={**environment, "TERM": "xterm"}, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    sent = b""
+    while b"Indexing" not in sent:
+        sent += os.read(ours, 4096)
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    with suppress(OSError):
+        while chunk := os.read(ours, 4096):
+            sent += chunk
+    os.close(ours)
+    assert process.returncode == 130
+    assert b"Interrupted." in sent and b"terminate" not in sent and b"Traceback" not in sent
+    assert sent.rindex(b"\x1b[?25h") > sent.rindex(b"\x1b[?25l")
