@@ -303,6 +303,18 @@ def test_cli_index_reports_and_goes_on(pictures: Path, config: Config, tmp_path:
     assert f"{N_PICTURES + 1:,} of {N_PICTURES:,}" in shown.stdout
 
 
+def test_cli_a_moved_picture_is_no_duplicate(tmp_path: Path, config: Config) -> None:
+    """What has its vector already is said to be known, for people; programs are told as ever."""
+    folder = write(tmp_path / "photos", {"a.png": picture("red"), "b.png": noise(1)})
+    fresh = replace(config, index=tmp_path / "i.lookalike")
+    lookalike(fresh, "index", str(folder))
+    (folder / "a.png").rename(folder / "c.png")
+    assert "known       1 items" in lookalike(fresh, "index", str(folder), "--dry-run").stdout
+    assert lookalike(fresh, "index", str(folder)).stdout.startswith("1 known already, 1 unchanged, 1 removed in ")
+    (folder / "c.png").rename(folder / "d.png")
+    assert json.loads(lookalike(fresh, "index", str(folder), "--json").stdout)["duplicate"] == 1
+
+
 def test_cli_words_may_look_like_a_path(index: Index, config: Config) -> None:
     """What begins with "~" or is too long for a file name is words like any other."""
     for words in ("~nosuchuser dress", "~ red dress", "a red dress " * 30):

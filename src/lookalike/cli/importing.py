@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from lookalike.cli.indexing import by_name, open_index, print_problems, progress_bar, resumable
+from lookalike.cli.indexing import by_name, in_words, open_index, print_problems, progress_bar, resumable
 from lookalike.cli.models import ensure_here
 from lookalike.cli.options import (
     WholeNumber,
@@ -169,8 +169,7 @@ def _print(report: ImportReport, table: VectorTable, opened: Index, terms: Terms
         click.echo(f"{report.n_rows:,} rows of {table.dim} numbers could be imported. Nothing was written.")
         return
     seconds = report.report.elapsed_s
-    told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to do"
-    click.echo(f"{told} in {duration(seconds)} ({report.n_rows / max(seconds, 1e-9):,.0f} rows/s)")
+    click.echo(f"{in_words(counts)} in {duration(seconds)} ({report.n_rows / max(seconds, 1e-9):,.0f} rows/s)")
     if report.n_unread:
         why = "were not checked" if report.check is None else "are of pictures that are not on this machine"
         click.echo(f"{report.n_unread:,} vectors {why}; the index knows which")

@@ -214,10 +214,9 @@ def _print_report(report: Report, opened: Index, *, as_json: bool) -> None:
         _print_json(counts, failures, report.warnings, facts)
         return
     print_problems(failures, report.warnings)
-    told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to do"
     read = counts["stored"] + counts["duplicate"] + counts["failed"]
     click.echo(
-        f"{told} in {duration(report.elapsed_s)}"
+        f"{in_words(counts)} in {duration(report.elapsed_s)}"
         + (f" ({read / max(report.elapsed_s, 1e-9):,.0f} pictures/s, {amount(report.n_bytes)})" if read else "")
     )
     click.echo(f"{stats.items:,} items of {stats.contents:,} pictures in the index; space {stats.space.id}")
@@ -250,7 +249,7 @@ def _print_survey(survey: Survey, hosted: Estimate | None, *, as_json: bool) -> 
         return
     print_problems(survey.failures, survey.warnings)
     click.echo(f"new         {counts['stored']:,} pictures to embed")
-    click.echo(f"duplicates  {counts['duplicate']:,} items whose picture is known already")
+    click.echo(f"known       {counts['duplicate']:,} items whose picture has its vector already")
     click.echo(f"unchanged   {counts['unchanged']:,}")
     click.echo(f"gone        {counts['removed']:,} items whose file is not there any more")
     click.echo(f"bad         {counts['failed']:,} that cannot be read")
@@ -277,6 +276,12 @@ def _hosted_lines(estimate: Estimate, n_bytes: int) -> Iterator[str]:
 def by_name(counts: Mapping[Outcome, int]) -> dict[str, int]:
     """How many there are of every outcome, by its name."""
     return {outcome.value: counts.get(outcome, 0) for outcome in Outcome}
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """They as words. Of a file that was moved or restored "duplicate" would be untrue: its vector is there already."""
+    words = {"duplicate": "known already"}
+    return ", ".join(f"{n:,} {words.get(name, name)}" for name, n in counts.items() if n) or "nothing to do"
 
 
 def _print_json(
