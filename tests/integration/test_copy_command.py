@@ -79,6 +79,9 @@ def test_what_cannot_be_copied_is_a_sentence(folder: Path, tmp_path: Path) -> No
     """No index, the index itself, another space, other vectors: what it is, and what to do."""
     assert "There is no index in" in run(tmp_path / "none", tmp_path / "new").output
     assert not (tmp_path / "new").exists()
+    unknown = run(folder, tmp_path / "new", "--project", "nope")
+    assert unknown.output == "Error: There is no project 'nope' in the index; there are: default.\n"
+    assert unknown.exit_code == 1 and not (tmp_path / "new").exists()
     assert "the same index" in run(folder, folder.parent / "." / folder.name).output
     with create(tmp_path / "other", replace(SPACE, weights="1" * 64)):
         pass

@@ -11,11 +11,10 @@ import click
 from lookalike import app
 from lookalike.cli.indexing import print_problems, progress_bar, resumable
 from lookalike.cli.options import json_option, project_option
-from lookalike.cli.output import duration, shown
+from lookalike.cli.output import duration, shown, unknown_project
 from lookalike.copying import Comparison, CopyableStore, CopyReport, compare, copy
 from lookalike.errors import InputError, StoreError, StoreNotFound
 from lookalike.places import Address, Place, place_of
-from lookalike.spaces import Space
 
 if TYPE_CHECKING:
     from lookalike.store.attached.store import AttachedStore
@@ -40,7 +39,11 @@ def copy_(source_place: Place, target_place: Place, project: str | None, as_json
     """
     if _name(source_place) == _name(target_place):
         raise InputError("FROM and TO are the same index: there is nothing to copy.")
-    with app.open_store(source_place) as source, _opened(target_place, source.space) as target, resumable():
+    with (
+        app.open_store(source_place) as source,
+        _opened(target_place, source, project=project) as target,
+        resumable(),
+    ):
         n_items = _n_items(source, project)
         with progress_bar("Copying", lambda: n_items, hidden=as_json) as on_progress:
             report = copy(source, target, project=project, on_progress=on_progress)
@@ -62,12 +65,16 @@ def _name(place: Place) -> str:
     return place.reveal() if isinstance(place, Address) else str(place.expanduser().resolve())
 
 
-def _opened(place: Place, space: Space) -> EmbeddedStore | PostgresStore | AttachedStore:
-    """The index at a place, to be written; made for this space if there is none."""
+def _opened(
+    place: Place, source: CopyableStore, *, project: str | None
+) -> EmbeddedStore | PostgresStore | AttachedStore:
+    """The index at a place, to be written; made for the source's space if there is none."""
+    if project is not None and project not in (known := source.stats().projects):
+        raise InputError(unknown_project(project, known))  # or it would leave an empty index behind
     try:
         return app.open_store(place, write=True)
     except StoreNotFound:
-        return app.create_store(place, space)
+        return app.create_store(place, source.space)
 
 
 def _n_items(store: CopyableStore, project: str | None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,14 @@ def print_hits(query: Mapping[str, Any], hits: Hits, *, as_json: bool, terminal:
     _print_thumbnails(hits, terminal)
     for line in _table(hits):
         click.echo(line)
+
+
+def unknown_project(project: str, known: Iterable[str]) -> str:
+    """What to say of a project that no item of an index belongs to."""
+    names = ", ".join(sorted(known))
+    return shown(
+        f"There is no project {project!r} in the index" + (f"; there are: {names}." if names else ", nor any.")
+    )
 
 
 def several_projects(hits: Hits) -> bool:
