@@ -106,6 +106,9 @@ def test_int8_and_back(command: Command) -> None:
     told = command.ask("spaces", "switch", "tiny+int8")
     assert f"{N} items" in told.output
     assert told.exit_code == 1
+    unfilled = command.ask("spaces", "compare", "--json")
+    assert (unfilled.exit_code, unfilled.stdout) == (1, "")
+    assert "Space 2 (tiny+int8) has no vectors yet" in unfilled.output and "spaces fill 2." in unfilled.output
     filled = command.read("spaces", "fill")
     assert (filled["stored"], filled["missing"], filled["failures"]) == (N, 0, [])
     compared = command.read("spaces", "compare", "--sample", "12")

@@ -151,6 +151,11 @@ def fill_(config: Config, name: str | None, rate: float | None, root: Path, dry_
 def compare_(config: Config, name: str | None, sample: int, label: str, as_json: bool) -> None:
     """Ask SPACE and the current one the same questions, and say how far they agree, how good and how fast they are."""
     other = _other(config, name)
+    if not other.n_vectors:
+        raise InputError(
+            f"Space {other.number} ({other.label}) has no vectors yet, so there is nothing to compare. Fill it first: "
+            f"lookalike spaces fill {other.number}."
+        )
     with ExitStack() as stack:
         with open_spaces(config.index) as keeper:
             current = next(entry for entry in keeper.entries() if entry.is_current)
