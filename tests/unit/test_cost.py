@@ -16,6 +16,7 @@ from lookalike.config import Config
 from lookalike.cost import Estimate, Job, LocalSpeed, estimate, measure, tokens_of
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
+from lookalike.providers.prices import offers
 from lookalike.usage import Offer, PixelPrice, Price, Rates
 from tests.pictures import picture
 
@@ -143,6 +144,17 @@ def test_the_command_fits_a_narrow_terminal() -> None:
     assert max(map(len, lines)) <= 80
     assert any(line.split() == ["multimodal-embeddings-"] for line in lines)
     assert "…" not in result.stdout
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60])
+def test_the_command_names_its_models_however_narrow(columns: int) -> None:
+    """No model's name is lost for want of room, nor what its figures are."""
+    config = replace(Config.from_environ({}), model="tiny")
+    arguments = ["cost", "--images", "3000000", "--picture-side", "64"]
+    result = CliRunner().invoke(main, arguments, obj=config, env={"COLUMNS": str(columns)})
+    assert max(map(len, result.stdout.splitlines())) <= columns
+    joined = "".join(result.stdout.split())
+    assert all(f"{offer.model}pictures" in joined for offer in offers())
 
 
 def test_the_command_as_json_has_sources_and_dates() -> None:

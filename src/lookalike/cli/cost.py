@@ -14,7 +14,7 @@ import click
 from lookalike import cost as costs
 from lookalike.app import Embedder, choose_model
 from lookalike.cli.options import WholeNumber, json_option, model_option, threads_option
-from lookalike.cli.output import amount, dollars, model_cell
+from lookalike.cli.output import WIDE, amount, dollars, model_cell
 from lookalike.config import Config
 from lookalike.cost import Estimate, Job, LocalSpeed
 from lookalike.errors import MissingDependency, ModelError
@@ -22,6 +22,11 @@ from lookalike.providers import prices
 from lookalike.providers.reference import ModelRef
 
 UNKNOWN = "[dim]?[/]"
+
+FIGURES = ("pictures", "texts", "month", "time", "sent", "vectors")
+
+NARROW = 70
+"""Columns of a terminal from which there is room for a name beside its figures."""
 
 MAX_NAMED = 3
 """Models that a note names; more are seen in the table."""
@@ -127,7 +132,7 @@ def _print(job: Job, rows: Sequence[Estimate], warnings: Sequence[str]) -> None:
         f"{job.images:,} pictures of {job.image_side_px:,} px, {job.texts:,} texts of {job.text_chars:,} characters, "
         f"{job.queries_per_month:,} queries a month"
     )
-    console.print(_table(rows, width=console.width))
+    console.print(_table(rows, width=console.width) if console.width >= NARROW else _list(rows))
     for note, models in _notes(rows).items():
         named = ", ".join(models) if len(models) <= MAX_NAMED else f"{len(models)} models"
         console.print(f"[dim]?[/] {note} [dim]{named}[/]")
@@ -145,13 +150,22 @@ def _table(rows: Sequence[Estimate], *, width: int) -> Any:
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("model", overflow="fold")
-    for name in ("pictures", "texts", "month", "time", "sent", "vectors"):
+    for name in FIGURES:
         table.add_column(name, justify="right", no_wrap=True)
     for row, after in zip(rows, [*rows[1:], None], strict=True):
         table.add_row(_name(row, width=width), *_cells(row))
         if after is None or not row.source or bool(after.embeds_images) != bool(row.embeds_images):
             table.add_section()
     return table
+
+
+def _list(rows: Sequence[Estimate]) -> str:
+    """The same without columns, for a terminal that has no room for a name beside its figures."""
+    lines = []
+    for row in rows:
+        figures = ", ".join(f"{name} {cell}" for name, cell in zip(FIGURES, _cells(row), strict=True))
+        lines += ["", _name(row, width=WIDE), figures]
+    return "\n".join(lines) + "\n"
 
 
 def _name(row: Estimate, *, width: int) -> str:
