@@ -13,6 +13,9 @@ from contextlib import suppress
 
 def main() -> None:
     """Run the command line."""
+    for name in ("stdout", "stderr"):  # a closed one is None, which not every library expects
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115  pathlib costs, and it stays open
     heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so in the background of a script
     if heeded:
         signal.signal(signal.SIGINT, _end)  # there is nothing to unwind yet, and libraries swallow it while imported

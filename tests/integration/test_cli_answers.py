@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -59,3 +62,58 @@ def test_projects_are_named_where_there_are_several(config: Config) -> None:
     (one,) = lookalike(config, "search", "red", "--limit", "1", "--project", "yours").stdout.splitlines()
     assert one.split("\t")[2:] == ["photos/a.png"]
     assert "mine" not in lookalike(config, "duplicates", "--project", "yours").stdout
+
+
+def test_words_without_quotes_are_told_to_have_some(config: Config) -> None:
+    """What to type is said, and nothing is searched for."""
+    result = lookalike(config, "search", "red", "dress")
+    assert result.exit_code == 2
+    assert 'put words in quotes: "red dress"' in result.stderr
+
+
+def test_a_folder_is_searched_for_as_words_aloud(config: Config, folder: Path) -> None:
+    """The answer is that to its name, with a word on it, for whoever meant what is in it."""
+    indexed(config)
+    result = lookalike(config, "search", "photos")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 3)
+    assert "photos is a folder here, and its name was searched for as words" in result.stderr
+    assert lookalike(config, "search", "--text", "photos").stderr == ""
+
+
+def test_an_unknown_project_is_told_by_search(config: Config) -> None:
+    """Nothing is found, and the projects that there are are named."""
+    result = lookalike(indexed(config, "mine", "yours"), "search", "red", "--project", "nope")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "There is no project 'nope' in the index; there are: mine, yours." in result.stderr
+
+
+def test_similar_knows_a_file_that_is_gone(config: Config, folder: Path) -> None:
+    """By a relative path as by an absolute one; and of another project's item it is said whose it is."""
+    indexed(config, "mine")
+    (folder / "photos" / "a.png").unlink()
+    for path in ("photos/a.png", "photos/sub/../a.png", str(folder / "photos" / "a.png")):
+        result = lookalike(config, "similar", path, "--project", "mine", "--json")
+        assert result.exit_code == 0, result.output
+    refused = lookalike(config, "similar", "photos/b.png")
+    assert refused.exit_code == 1
+    assert "in project 'default' of this index; there is in mine: say so with --project." in refused.output
+
+
+def test_a_browser_that_does_not_start_is_told(config: Config, folder: Path) -> None:
+    """--open says where the page is, and that nothing showed it."""
+    indexed(config)
+    environ = {**os.environ, "LOOKALIKE_INDEX": str(config.index), "PATH": "", "BROWSER": "/no/such/browser"}
+    command = [sys.executable, "-m", "lookalike", "search", "red", "--open", "--html", "page.html"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environ)
+    assert done.returncode == 0
+    assert done.stderr.startswith("Wrote page.html\nNo browser could be started here")
+
+
+def test_closed_output_is_no_error(config: Config) -> None:
+    """`>&-` and `2>&-` are obeyed without a word."""
+    indexed(config)
+    environ = {**os.environ, "LOOKALIKE_INDEX": str(config.index)}
+    for closing in (">&-", "2>&-", ">&- 2>&-"):
+        command = ["sh", "-c", f'"{sys.executable}" -m lookalike search red {closing}']
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environ)
+        assert (done.returncode, done.stderr) == (0, "")

@@ -28,9 +28,9 @@ def forget(config: Config, places: tuple[str, ...], project: str | None) -> None
     """
     if project:
         config = replace(config, project=project)
-    meanings = {place: _meanings(place) for place in places}
+    named = {place: meanings(place) for place in places}
     with Index.open(config=config, write=True) as index:
-        counts = {place: index.forget(meant) for place, meant in meanings.items()}
+        counts = {place: index.forget(meant) for place, meant in named.items()}
     if any(counts.values()):
         click.echo(f"Removed {sum(counts.values()):,} items from the index; no file was touched")
     unknown = [shown(place) for place, count in counts.items() if not count]
@@ -38,7 +38,7 @@ def forget(config: Config, places: tuple[str, ...], project: str | None) -> None
         raise InputError(f"Project {config.project!r} of this index has no item at {', '.join(unknown)}.")
 
 
-def _meanings(place: str) -> list[str]:
+def meanings(place: str) -> list[str]:
     """Everything that a place may mean to the index: an id, a file, and as a folder may be gone, everything below."""
     if not place.strip():
         raise InputError("The path is empty: give a file, a folder or the id of an item.")

@@ -114,7 +114,7 @@ def unknown_project(project: str, known: Iterable[str]) -> str:
     """What to say of a project that no item of an index belongs to."""
     names = ", ".join(sorted(known))
     return shown(
-        f"There is no project {project!r} in the index" + (f"; there are: {names}." if names else ", nor any.")
+        f"There is no project {project!r} in the index" + (f"; there are: {names}." if names else ", as it is empty.")
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from lookalike.cli.forgetting import meanings
 from lookalike.cli.models import ensure_here
 from lookalike.cli.options import (
     Output,
@@ -24,10 +25,10 @@ from lookalike.cli.options import (
     project_option,
     threads_option,
 )
-from lookalike.cli.output import print_hits
+from lookalike.cli.output import print_hits, shown, unknown_project
 from lookalike.cli.sheet import Section, write_sheet
 from lookalike.config import Config
-from lookalike.errors import InputError
+from lookalike.errors import InputError, ItemNotFound
 from lookalike.index import Index
 from lookalike.query import Part
 from lookalike.sources.folder import PICTURE_SUFFIXES, uri_of
@@ -94,7 +95,7 @@ class Asked:
 def query_options(command: Callable[..., None]) -> Callable[..., None]:
     """QUERY, --text, --image, --plus and --minus, handed to the command as one `asked`."""
 
-    @click.argument("query", required=False)
+    @click.argument("query", nargs=-1, metavar="[QUERY]")
     @click.option("--text", multiple=True, metavar="WORDS", help="Words, even if they are a file's name.")
     @click.option("--image", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="A picture's path.")
     @click.option("--plus", multiple=True, metavar="QUERY", help="And more like this; `QUERY^2` counts twice.")
@@ -102,7 +103,7 @@ def query_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def with_query(
         *args: Any,
-        query: str | None,
+        query: tuple[str, ...],
         text: tuple[str, ...],
         image: tuple[Path, ...],
         plus: tuple[str, ...],
@@ -110,8 +111,8 @@ def query_options(command: Callable[..., None]) -> Callable[..., None]:
         **kwargs: Any,
     ) -> None:
         asked = [Asked(words, None) for words in text] + [Asked(str(path), path) for path in image]
-        if query is not None:
-            asked.insert(0, Asked(query, example(query)))
+        if query:
+            asked.insert(0, _typed(query))
         asked += [_weighted(value, 1) for value in plus] + [_weighted(value, -1) for value in minus]
         if not asked or not all(one.value.strip() for one in asked):
             raise InputError("The query is empty: say what to look for, or give the path of a picture.")
@@ -156,6 +157,8 @@ def search(
         query = index.query([one.part for one in asked], project=project)
         where = Filter(project=project, metadata=metadata)
         hits = index.find(query, limit=limit, where=where, min_confidence=min_confidence)
+        if project and not hits and project not in (known := index.stats().projects):
+            click.echo(unknown_project(project, known), err=True)
     _page(_title(asked), next((one.image for one in asked if one.image), None), hits, output)
     document = asked[0].document if len(asked) == 1 else {"query": [one.document for one in asked]}
     print_hits(document, hits, as_json=output.as_json, terminal=config.terminal)
@@ -181,13 +184,25 @@ def similar(
 ) -> None:
     """Find pictures like ITEM, the id or path of a picture in the index. Needs no model: its vector is there."""
     path = _existing(item)
-    item_id = uri_of(path) if path else item
     with Index.open(config=config) as index:
+        item_id = _id_of(index, [uri_of(path)] if path else meanings(item), project or config.project)
         hits = index.search(
             item=item_id, project=project, metadata=metadata, limit=limit, min_confidence=min_confidence
         )
     _page(Path(item).name, path, hits, output)
     print_hits({"item": item_id}, hits, as_json=output.as_json, terminal=config.terminal)
+
+
+def _typed(words: Sequence[str]) -> Asked:
+    """QUERY, which is one argument of the shell."""
+    if len(words) > 1:
+        quoted = " ".join(words).replace('"', "'")
+        raise click.UsageError(f'QUERY is one argument; put words in quotes: "{quoted}". More pictures: --plus.')
+    query, path = words[0], _existing(words[0])
+    if path is not None and path.is_dir():
+        told = f"{query} is a folder here, and its name was searched for as words. To index it: lookalike index {query}"
+        click.echo(shown(told), err=True)
+    return Asked(query, example(query))
 
 
 def example(query: str) -> Path | None:
@@ -204,6 +219,27 @@ def example(query: str) -> Path | None:
             "there is no such file; check the spelling, or leave out the ending to search for words.", item=query
         )
     return None
+
+
+def _id_of(index: Index, names: Sequence[str], project: str) -> str:
+    """Which of these an item of the project is called; the first, for the index to refuse, if none is anywhere."""
+    found = [name for name in names if _has(index, name, project)]
+    if not found:
+        homes = [other for other in sorted(index.stats().projects) if any(_has(index, name, other) for name in names)]
+        if homes:
+            raise ItemNotFound(
+                f"There is no item {names[0]!r} in project {project!r} of this index; there is in {', '.join(homes)}: "
+                "say so with --project."
+            )
+    return (found or names)[0]
+
+
+def _has(index: Index, name: str, project: str) -> bool:
+    try:
+        index.item(name, project=project)
+    except ItemNotFound:
+        return False
+    return True
 
 
 def _weighted(value: str, sign: int) -> Asked:
@@ -234,6 +270,6 @@ def _page(title: str, image: Path | None, hits: Hits, output: Output) -> None:
         return
     page = output.html or Path(tempfile.mkdtemp(prefix="lookalike-")) / "hits.html"
     write_sheet(page, title="lookalike", sections=[Section(title=title, query_image=image, hits=hits)])
-    if output.show:
-        webbrowser.open(page.absolute().as_uri())
     click.echo(f"Wrote {page}", err=True)
+    if output.show and not webbrowser.open(page.absolute().as_uri()):
+        click.echo("No browser could be started here: open that file in one, or name one in $BROWSER.", err=True)
