@@ -216,6 +216,14 @@ def test_the_example_is_shown(tmp_path: Path) -> None:
     assert [attributes["alt"] for attributes, _ in page.all("img")] == ["The example: example.png"]
 
 
+def test_equal_names_are_told_apart(tmp_path: Path) -> None:
+    """Pictures of one name show their folders, on disk and on the web; others show their name alone."""
+    page = page_of(
+        tmp_path, section(hit("/a/x/1.png"), hit("/a/y/1.png"), hit("https://h/z/1.png?q=1"), hit("/a/x/2.png"))
+    )
+    assert page.texts("p", "name") == ["x/1.png", "y/1.png", "z/1.png", "2.png"]
+
+
 def test_a_picture_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture that answers several queries is decoded once."""
     write(tmp_path, {"a.png": picture("red")})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ def _section(number: int, section: Section, show: Show) -> str:
     found = f"{len(hits):,} of {hits.considered:,} pictures" if hits else f"None of {hits.considered:,} pictures"
     warnings = "".join(f'<p class="warn" dir="auto">{_text(warning)}</p>' for warning in hits.warnings)
     note = f'<p class="about" dir="auto">{_text(section.note)}</p>' if section.note else ""
-    tiles = "".join(_tile(hit, show) for hit in hits)
+    tiles = "".join(_tile(hit, name, show) for hit, name in zip(hits, _names(hits), strict=True))
     answer = f'<ol class="grid">\n{tiles}</ol>' if tiles else '<p class="empty">Nothing here matches</p>'
     return (
         f'<section id="s{number}" aria-labelledby="h{number}">\n<div class="query">{example}<div>'
@@ -132,8 +133,7 @@ def _section(number: int, section: Section, show: Show) -> str:
     )
 
 
-def _tile(hit: Hit, show: Show) -> str:
-    name = _name(hit)
+def _tile(hit: Hit, name: str, show: Show) -> str:
     picture = show(hit.item.uri, hit.item.caption or name)
     link = _link(hit.item.uri)
     caption = f'<p class="caption" dir="auto">{_text(hit.item.caption)}</p>' if hit.item.caption else ""
@@ -159,6 +159,19 @@ def _bar(confidence: float) -> str:
 def _name(hit: Hit) -> str:
     uri = hit.item.uri
     return (urlsplit(uri).path.rsplit("/", 1)[-1] if _is_url(uri) else Path(uri).name) or hit.item.id
+
+
+def _names(hits: Hits) -> list[str]:
+    """A name for each hit: with its folder where several hits are called the same."""
+    names = [_name(hit) for hit in hits]
+    often = Counter(names)
+    return [f"{_folder(hit)}{name}" if often[name] > 1 else name for hit, name in zip(hits, names, strict=True)]
+
+
+def _folder(hit: Hit) -> str:
+    uri = hit.item.uri
+    name = Path(urlsplit(uri).path if _is_url(uri) else uri).parent.name
+    return f"{name}/" if name else ""
 
 
 def _is_url(uri: str) -> bool:
