@@ -180,7 +180,7 @@ def _not_listed(source: Source, known: Known, seen: set[int], kept: Counter[str]
         place = next((prefix for prefix in unsure if entry.uri.startswith(prefix)), None)
         if place is None:
             yield entry
-        else:
+        elif entry.outcome is not Outcome.FAILED:  # what failed is no item
             kept[place] += 1
 
 

@@ -176,7 +176,7 @@ def test_a_picture_that_broke_is_not_found_any_more(bench: Bench) -> None:
 
 def test_an_empty_folder_does_not_wipe_the_index(bench: Bench) -> None:
     """A drive that is not mounted looks like an empty folder: items are kept, and a warning says so."""
-    folder = write(bench.folder / "drive", {"a.png": noise(1), "b.png": noise(2)})
+    folder = write(bench.folder / "drive", {"a.png": noise(1), "b.png": noise(2), "failed.png": b"x"})
     bench.run(folder)
     for path in folder.iterdir():
         path.unlink()
