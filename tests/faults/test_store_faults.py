@@ -29,6 +29,7 @@ from lookalike.errors import (
     StoreTooNew,
 )
 from lookalike.store.embedded import EmbeddedStore, create, open_store
+from lookalike.store.faults import read_only
 from lookalike.store.memory import MemoryStore
 from lookalike.store.table import SCREEN_FROM
 from lookalike.types import Filter
@@ -345,6 +346,13 @@ def test_a_reader_does_not_write(tmp_path: Path) -> None:
         ):
             with pytest.raises(StoreReadOnly):
                 write()
+
+
+def test_who_may_not_write_is_told_what_they_can_do(tmp_path: Path) -> None:
+    """An index can be searched as it is; where there is none yet, another place has to be chosen."""
+    create(tmp_path / "s", SPACE).close()
+    assert "Search it as it is" in str(read_only(tmp_path / "s"))
+    assert "Choose another place for the index" in str(read_only(tmp_path / "new"))
 
 
 @pytest.fixture

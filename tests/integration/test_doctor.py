@@ -357,6 +357,8 @@ def test_a_folder_that_cannot_be_written_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     found = check_folder("x", tmp_path / "file")
     assert found.verdict == "wrong" and found.remedy
+    found = check_folder("x", tmp_path / "file", is_index=True)
+    assert found.verdict == "ok" and "searched as it is" in found.remedy
 
 
 def test_secrets_are_never_shown(tmp_path: Path) -> None:

@@ -172,14 +172,17 @@ def check_search_speed() -> Check:
     return Check(name="search kernels", verdict="ok", facts=facts)
 
 
-def check_folder(name: str, folder: Path) -> Check:
-    """Whether a folder, or the one that it will be made in, can be written and has room."""
+def check_folder(name: str, folder: Path, *, is_index: bool = False) -> Check:
+    """Whether a folder, or the one that it will be made in, can be written and has room; an index can do without."""
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     try:
         probe = existing / f".{uuid.uuid4().hex}.probe"
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
+        if is_index:
+            remedy = "It can be searched as it is; to change it, copy it to a folder of your own: lookalike copy."
+            return Check(name=name, verdict="ok", facts=f"{folder}: {error.strerror}", remedy=remedy)
         remedy = f"Make {existing} a folder that this user may write, or set another place."
         return Check(name=name, verdict="wrong", facts=f"{folder}: {error.strerror}", remedy=remedy)
     free = shutil.disk_usage(existing).free

@@ -61,7 +61,7 @@ def examine(config: Config, *, is_terminal: bool) -> Iterator[Check]:
     yield from guarded("cache folder", lambda: [checks.check_folder("cache folder", config.cache_dir)])
     index = config.index
     if isinstance(index, Path):
-        yield from guarded("index folder", lambda: [checks.check_folder("index folder", index)])
+        yield from guarded("index folder", lambda: [_index_folder(index)])
     yield from guarded("HEIC pictures", lambda: [checks.check_heic()])
     yield from guarded("downloads", lambda: [_network(config)])
     yield from guarded("terminal", lambda: [checks.check_terminal(config.terminal, is_terminal=is_terminal)])
@@ -87,6 +87,10 @@ def _index(config: Config) -> Check:
     from lookalike.cli.model_checks import check_index
 
     return check_index(config.index)
+
+
+def _index_folder(index: Path) -> Check:
+    return checks.check_folder("index folder", index, is_index=(index / "items.sqlite").is_file())
 
 
 def _network(config: Config) -> Check:

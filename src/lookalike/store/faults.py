@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,10 +27,11 @@ def full(folder: Path) -> StoreFull:
 
 def read_only(folder: Path) -> StoreReadOnly:
     """The error for a folder that cannot be written."""
-    return StoreReadOnly(
-        f"{folder} cannot be written by this user. Search it as it is, or copy it to a folder of your own.",
-        store=str(folder),
-    )
+    if os.path.exists(folder / "items.sqlite"):  # noqa: PTH110  Path.exists raises where the folder cannot be entered
+        advice = "Search it as it is, or copy it to a folder of your own."
+    else:
+        advice = "Choose another place for the index: --index, or LOOKALIKE_INDEX."
+    return StoreReadOnly(f"{folder} cannot be written by this user. {advice}", store=str(folder))
 
 
 def damaged(path: Path, what: str) -> StoreCorrupt:
