@@ -133,6 +133,17 @@ def test_npy_is_a_numpy_file(environment: dict[str, str]) -> None:
     assert rows.shape[0] == 2 and rows.dtype == np.float32
 
 
+def test_npy_is_nothing_for_a_terminal(environment: dict[str, str]) -> None:
+    """No bytes that a terminal might obey are written to one."""
+    ours, theirs = pty.openpty()
+    process = start(environment, "embed", "a", "--format", "npy", stdout=theirs)
+    _, errors = process.communicate()
+    os.close(theirs)
+    os.close(ours)
+    assert process.returncode == 2
+    assert b"write it into a file" in errors
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
 @pytest.mark.parametrize("arguments", [["stats", "--json"], ["embed", "a", "--format", "npy"]])
 def test_a_full_disk_is_a_sentence(environment: dict[str, str], arguments: list[str]) -> None:

@@ -273,9 +273,10 @@ def test_cli_errors_are_sentences(index: Index, config: Config, arguments: list[
 def test_cli_embed_keeps_the_order_of_words_and_pictures(pictures: Path, config: Config, tmp_path: Path) -> None:
     """Vectors stand in the order of the arguments; a broken picture is told and the rest is printed."""
     path = str(sorted(pictures.glob("0*.jpg"))[0])
-    result = lookalike(config, "embed", "a dog", path, "a cat", str(pictures / "broken.jpg"))
+    result = lookalike(config, "embed", "a dog", path, "gone.jpg", "a cat", str(pictures / "broken.jpg"))
     assert result.exit_code == 1
     assert "broken.jpg" in result.stderr
+    assert "gone.jpg: there is no such file" in result.stderr
     document = json.loads(result.stdout)
     assert [one["input"] for one in document["results"]] == ["a dog", path, "a cat"]
     embedder = Embedder.open("tiny")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from io import BytesIO
+from pathlib import Path
 
 import click
 import numpy as np
@@ -15,6 +17,7 @@ from lookalike.cli.options import max_cost_option, model_option, orientation_opt
 from lookalike.cli.output import shown
 from lookalike.cli.searching import example
 from lookalike.config import Config
+from lookalike.errors import InputError
 from lookalike.types import Rows, Vectors
 
 
@@ -41,12 +44,12 @@ def embed(config: Config, inputs: tuple[str, ...], output: str) -> None:
       lookalike embed "a dog" photo.jpg
       lookalike embed *.jpg --format npy > vectors.npy
     """
+    if output == "npy" and sys.stdout.isatty():
+        raise click.UsageError("A NumPy file is nothing for a terminal: write it into a file, with > vectors.npy")
+    images, texts, failed = _sorted(inputs)
     ensure_here(choose_model(config), config.hub)
     embedder = Embedder.open(config=config)
-    images = {place: path for place, name in enumerate(inputs) if (path := example(name))}
-    texts = {place: name for place, name in enumerate(inputs) if place not in images}
     rows = np.empty((len(inputs), embedder.space.dim), np.float32)
-    failed = False
     done: list[int] = []
     words = list(texts.values())
     for places, vectors in (
@@ -61,6 +64,21 @@ def embed(config: Config, inputs: tuple[str, ...], output: str) -> None:
         done += kept
     _write(embedder, [inputs[place] for place in sorted(done)], rows[sorted(done)], output)
     sys.exit(1 if failed else 0)
+
+
+def _sorted(inputs: Sequence[str]) -> tuple[dict[int, Path], dict[int, str], bool]:
+    """The pictures and the texts by their places, and whether there is an input that is neither."""
+    images: dict[int, Path] = {}
+    texts: dict[int, str] = {}
+    for place, name in enumerate(inputs):
+        try:
+            if path := example(name):
+                images[place] = path
+            else:
+                texts[place] = name
+        except InputError as error:
+            click.secho(shown(str(error)), fg="red", err=True)
+    return images, texts, len(images) + len(texts) < len(inputs)
 
 
 def _tell(vectors: Vectors) -> bool:
