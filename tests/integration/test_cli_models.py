@@ -124,7 +124,7 @@ def test_verify_of_nothing_says_so(settings: Settings) -> None:
     """With no model here there is nothing to hash, which is no error."""
     result = run(settings, "verify")
     assert result.exit_code == 0
-    assert "No model is on this machine yet" in result.stdout
+    assert "No model was fetched yet; `tiny` is part of lookalike." in result.stdout
 
 
 def test_path_prints_the_folder_and_never_fetches(hub: Hub, settings: Settings) -> None:

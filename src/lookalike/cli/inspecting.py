@@ -37,6 +37,8 @@ def stats(config: Config, failures: bool, as_json: bool) -> None:
     click.echo(f"on disk   {amount(held.n_bytes)}; {held.dead_slots:,} vectors that no item uses")
     if held.unchecked:
         click.echo(f"unchecked {held.unchecked:,} vectors that were imported without a check")
+    if failures and not failed:
+        click.echo("failed    none")
     for entry in failed:
         click.echo(f"failed    {shown(f'{entry.uri}: {entry.reason}')}")
 

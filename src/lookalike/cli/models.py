@@ -93,7 +93,7 @@ def verify_models(ctx: click.Context, names: tuple[str, ...]) -> None:
     settings: HubSettings = ctx.obj.hub
     folders = {name: _present(name, settings) for name in names} if names else _all_present(settings)
     if not folders:
-        click.echo("No model is on this machine yet. Fetch one with `lookalike models pull clip`.")
+        click.echo("No model was fetched yet; `tiny` is part of lookalike. Fetch one: lookalike models pull clip")
     sound = [_print_checks(name, folder) for name, folder in folders.items()]  # all of them, before the verdict
     if not all(sound):
         ctx.exit(1)
