@@ -198,7 +198,7 @@ def test_a_folder_is_indexed_into_a_table_of_names(team: Team) -> None:
     first = json.loads(run(place, "index", team.folder, "--json").stdout)
     assert (first["stored"], first["failed"]) == (N, 0)
     assert json.loads(run(place, "index", team.folder, "--json").stdout)["unchanged"] == N
-    assert "Removed 1 items" in run(place, "forget", str(team.folder / team.names[0])).output
+    assert "Removed 1 item from" in run(place, "forget", str(team.folder / team.names[0])).output
     assert sql(team.address, "SELECT count(*), count(v) FROM photos") == [(N - 1, N - 1)]
     assert run(place, "spaces", "list").exit_code == 1
 

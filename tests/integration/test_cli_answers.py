@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -117,3 +118,13 @@ def test_closed_output_is_no_error(config: Config) -> None:
         command = ["sh", "-c", f'"{sys.executable}" -m lookalike search red {closing}']
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=environ)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_one_is_no_several(config: Config, folder: Path) -> None:
+    """What is there once is told in the singular."""
+    one = [lookalike(config, "index", "photos/a.png").stdout, lookalike(config, "duplicates").stdout]
+    one += [lookalike(config, "stats", "--failures").stdout, lookalike(config, "forget", "photos/a.png").stdout]
+    told = "".join(one)
+    assert "\n1 item of 1 picture in the index;" in told and "\nfailed    none\n" in told
+    assert "Removed 1 item from the index" in told
+    assert not re.search(r"(?<!\d)1 (\w+ )?(items|pictures|groups|vectors)", told)

@@ -310,7 +310,7 @@ def test_cli_a_moved_picture_is_no_duplicate(tmp_path: Path, config: Config) -> 
     fresh = replace(config, index=tmp_path / "i.lookalike")
     lookalike(fresh, "index", str(folder))
     (folder / "a.png").rename(folder / "c.png")
-    assert "known       1 items" in lookalike(fresh, "index", str(folder), "--dry-run").stdout
+    assert "known       1 item " in lookalike(fresh, "index", str(folder), "--dry-run").stdout
     assert lookalike(fresh, "index", str(folder)).stdout.startswith("1 known already, 1 unchanged, 1 removed in ")
     (folder / "c.png").rename(folder / "d.png")
     assert json.loads(lookalike(fresh, "index", str(folder), "--json").stdout)["duplicate"] == 1
@@ -348,7 +348,7 @@ def test_cli_forget_removes_items_and_no_files(tmp_path: Path, config: Config, m
     for arguments, count in [(["photos/./a.png"], 1), (["photos/sub", absolute], 3), (["photos/gone/"], 1)]:
         result = lookalike(fresh, "forget", *arguments)
         assert result.exit_code == 0, result.output
-        assert f"Removed {count} items" in result.stdout
+        assert f"Removed {count} item" in result.stdout
     with Index.open(config=fresh) as left:
         assert [Path(item.uri).name for item in left.items()] == ["e.png"]
     assert sum(path.is_file() for path in (tmp_path / "photos").rglob("*")) == len(places) - 1
@@ -366,7 +366,7 @@ def test_cli_forget_names_what_it_does_not_know(tmp_path: Path, config: Config) 
     assert (other.exit_code, other.stdout) == (1, "")
     assert "has no item at" in other.stderr
     result = lookalike(fresh, "forget", "nowhere.png", str(folder), "~nosuchuser")
-    assert (result.exit_code, "Removed 1 items" in result.stdout) == (1, True)
+    assert (result.exit_code, "Removed 1 item from" in result.stdout) == (1, True)
     assert "no item at nowhere.png, ~nosuchuser." in result.stderr
 
 
@@ -377,7 +377,7 @@ def test_cli_dry_run_says_what_would_go(tmp_path: Path, config: Config) -> None:
     lookalike(fresh, "index", str(folder))
     (folder / "0.png").unlink()
     assert (
-        "gone        1 items whose file is not there any more"
+        "gone        1 item whose file is not there any more"
         in lookalike(fresh, "index", str(folder), "--dry-run").stdout
     )
     dry = json.loads(lookalike(fresh, "index", str(folder), "--dry-run", "--json").stdout)

@@ -65,7 +65,7 @@ def test_the_commands_work_as_with_a_folder(url: str, pictures: Path) -> None:
     held = json.loads(run(url, "stats", "--failures", "--json").stdout)
     assert (held["items"], held["contents"], len(held["failures"])) == (N_PICTURES + 1, N_PICTURES, 1)
     said += [run(url, "stats"), run(url, "forget", item), run(url, "forget", "nothing"), run(url, "doctor")]
-    assert "Removed 1 items" in said[-3].output
+    assert "Removed 1 item from" in said[-3].output
     assert "every item with its vector" in said[-1].output
     assert "postgresql://127.0.0.1" in said[-4].output
     assert not [one.output for one in said if PASSWORD in one.output or PASSWORD in str(one.exception)]

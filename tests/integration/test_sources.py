@@ -90,7 +90,7 @@ def test_a_bucket_is_indexed_as_a_folder_is(shop: Shop) -> None:
     assert shop.run("index", f"{shop.bucket.place}2062/").output.endswith(
         "there is nothing there; check the spelling.\n"
     )
-    assert "Removed 1 items" in shop.run("forget", place).output
+    assert "Removed 1 item from" in shop.run("forget", place).output
     assert shop.items() == {}
 
 
@@ -140,7 +140,7 @@ def test_what_was_deleted_from_the_index_comes_back_with_its_row(shop: Shop) -> 
     """The table has the last word on what there is."""
     row = shop.add("a.png", data=noise(1))
     shop.index()
-    assert "Removed 1 items" in shop.run("forget", row, "--project", "ann").output
+    assert "Removed 1 item from" in shop.run("forget", row, "--project", "ann").output
     shop.index()
     assert shop.items().keys() == {("ann", row)}
 
@@ -191,7 +191,7 @@ def test_a_table_that_shows_no_rows_removes_nothing(shop: Shop) -> None:
     assert told["items"] == 1
     _, forget, place = told["warnings"][0].rpartition("lookalike forget ")
     assert forget and place.startswith("postgresql://") and "not-asked-for" not in place
-    assert "Removed 1 items" in shop.run("forget", place, "--project", "ann").output
+    assert "Removed 1 item from" in shop.run("forget", place, "--project", "ann").output
     assert shop.items() == {}
 
 

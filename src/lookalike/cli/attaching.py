@@ -13,7 +13,7 @@ from lookalike.app import choose_model
 from lookalike.attaching import AttachReport, attach
 from lookalike.cli.models import ensure_here
 from lookalike.cli.options import WholeNumber, index_option, json_option, model_option, orientation_option
-from lookalike.cli.output import amount, shown
+from lookalike.cli.output import amount, counted, shown
 from lookalike.config import Config
 from lookalike.errors import ConfigError
 from lookalike.importing import SAMPLE_SIZE
@@ -123,7 +123,7 @@ def check_table(config: Config, *, as_json: bool) -> None:
         return
     click.echo(f"table     {shown(store.attached.name)}, in {config.index}")
     click.echo(f"space     {store.space.id}{'' if store.attached.mapping.is_checked else ', which was not checked'}")
-    click.echo(f"items     {stats.items:,} of {stats.contents:,} pictures; {amount(stats.n_bytes)}")
+    click.echo(f"items     {stats.items:,} of {counted(stats.contents, 'picture')}; {amount(stats.n_bytes)}")
     _print_table(store.found, counts, store.space.model)
 
 

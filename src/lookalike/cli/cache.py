@@ -17,7 +17,7 @@ from lookalike.cache.sqlite import SqliteCache
 from lookalike.cached import CacheStats, Holding, Pruning
 from lookalike.caches import open_cache_keeper
 from lookalike.cli.options import cache_option, json_option
-from lookalike.cli.output import amount, dollars, shown
+from lookalike.cli.output import amount, counted, dollars, shown
 from lookalike.config import Config
 from lookalike.errors import CacheError, ConfigError
 
@@ -68,7 +68,7 @@ def stats_command(config: Config, as_json: bool) -> None:
         click.echo(json.dumps({"cache": keeper.place, **document}, ensure_ascii=False, indent=2))
         return
     click.echo(f"cache     {shown(keeper.place)}")
-    click.echo(f"holds     {stats.entries:,} vectors in {amount(stats.n_bytes)}")
+    click.echo(f"holds     {counted(stats.entries, 'vector')} in {amount(stats.n_bytes)}")
     click.echo(f"helped    {_helped(stats)}")
     click.echo(f"saved     {dollars(stats.saved_usd)}, as far as prices are known")
     if stats.holdings:
@@ -93,7 +93,7 @@ def prune(config: Config, model: str | None, older_than: float | None, max_bytes
     what = Pruning(model=model, unused_s=older_than, max_bytes=None if max_bytes is None else int(max_bytes))
     with _open(config) as keeper:
         removed, left = keeper.prune(what), keeper.stats()
-    click.echo(f"Removed {removed:,} vectors; {left.entries:,} are left, in {amount(left.n_bytes)}")
+    click.echo(f"Removed {counted(removed, 'vector')}; {left.entries:,} are left, in {amount(left.n_bytes)}")
 
 
 @cache.command()
@@ -102,7 +102,7 @@ def prune(config: Config, model: str | None, older_than: float | None, max_bytes
 def clear(config: Config) -> None:
     """Remove all of it; a damaged file too."""
     with _open(config) as keeper:
-        click.echo(f"Removed {keeper.clear():,} vectors")
+        click.echo(f"Removed {counted(keeper.clear(), 'vector')}")
 
 
 @cache.command()
@@ -128,7 +128,7 @@ def export(config: Config, file: Path) -> None:
             raise CacheError(f"The cache {keeper.place} is empty: there is nothing to export.", cache=keeper.place)
         target.seal()
     part.replace(file)
-    click.echo(f"Wrote {n_entries:,} vectors into {file}, {amount(file.stat().st_size)}")
+    click.echo(f"Wrote {counted(n_entries, 'vector')} into {file}, {amount(file.stat().st_size)}")
 
 
 @cache.command("import")
@@ -146,7 +146,7 @@ def import_(config: Config, file: Path) -> None:
         for tower, entries in source.walk():
             keeper.put(tower, entries)
         added = keeper.stats().entries - before
-    click.echo(f"Read {n_entries:,} vectors from {file}; {added:,} of them are new")
+    click.echo(f"Read {counted(n_entries, 'vector')} from {file}; {added:,} of them are new")
 
 
 @contextmanager

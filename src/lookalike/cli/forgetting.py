@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lookalike.cli.options import index_option
-from lookalike.cli.output import shown
+from lookalike.cli.output import counted, shown
 from lookalike.config import Config
 from lookalike.errors import InputError
 from lookalike.index import Index
@@ -32,7 +32,7 @@ def forget(config: Config, places: tuple[str, ...], project: str | None) -> None
     with Index.open(config=config, write=True) as index:
         counts = {place: index.forget(meant) for place, meant in named.items()}
     if any(counts.values()):
-        click.echo(f"Removed {sum(counts.values()):,} items from the index; no file was touched")
+        click.echo(f"Removed {counted(sum(counts.values()), 'item')} from the index; no file was touched")
     unknown = [shown(place) for place, count in counts.items() if not count]
     if unknown:
         raise InputError(f"Project {config.project!r} of this index has no item at {', '.join(unknown)}.")

@@ -22,7 +22,7 @@ from lookalike.cli.options import (
     model_option,
     orientation_option,
 )
-from lookalike.cli.output import duration, shown
+from lookalike.cli.output import counted, duration, shown
 from lookalike.config import Config
 from lookalike.errors import StoreNotFound
 from lookalike.importing import SAMPLE_SIZE, ImportReport, Terms
@@ -166,14 +166,16 @@ def _print(report: ImportReport, table: VectorTable, opened: Index, terms: Terms
     for item, reason in report.check.unread[:3] if report.check else ():
         click.echo(shown(f"  not compared: {item}: {reason}"))
     if terms.dry_run:
-        click.echo(f"{report.n_rows:,} rows of {table.dim} numbers could be imported. Nothing was written.")
+        click.echo(f"{counted(report.n_rows, 'row')} of {table.dim} numbers could be imported. Nothing was written.")
         return
     seconds = report.report.elapsed_s
     click.echo(f"{in_words(counts)} in {duration(seconds)} ({report.n_rows / max(seconds, 1e-9):,.0f} rows/s)")
     if report.n_unread:
         why = "were not checked" if report.check is None else "are of pictures that are not on this machine"
         click.echo(f"{report.n_unread:,} vectors {why}; the index knows which")
-    click.echo(f"{stats.items:,} items of {stats.contents:,} pictures in the index; space {stats.space.id}")
+    click.echo(
+        f"{counted(stats.items, 'item')} of {counted(stats.contents, 'picture')} in the index; space {stats.space.id}"
+    )
 
 
 def _check_line(report: ImportReport) -> str:

@@ -25,7 +25,7 @@ from lookalike.cli.options import (
     precision_option,
     threads_option,
 )
-from lookalike.cli.output import amount, dollars, duration, shown
+from lookalike.cli.output import amount, counted, dollars, duration, shown
 from lookalike.config import Config
 from lookalike.cost import BASE64, Estimate, Job
 from lookalike.cost import estimate as estimated
@@ -219,7 +219,9 @@ def _print_report(report: Report, opened: Index, *, as_json: bool) -> None:
         f"{in_words(counts)} in {duration(report.elapsed_s)}"
         + (f" ({read / max(report.elapsed_s, 1e-9):,.0f} pictures/s, {amount(report.n_bytes)})" if read else "")
     )
-    click.echo(f"{stats.items:,} items of {stats.contents:,} pictures in the index; space {stats.space.id}")
+    click.echo(
+        f"{counted(stats.items, 'item')} of {counted(stats.contents, 'picture')} in the index; space {stats.space.id}"
+    )
 
 
 def _estimated(model: str, survey: Survey) -> Estimate | None:
@@ -248,10 +250,10 @@ def _print_survey(survey: Survey, hosted: Estimate | None, *, as_json: bool) -> 
         _print_json(counts, survey.failures, survey.warnings, facts)
         return
     print_problems(survey.failures, survey.warnings)
-    click.echo(f"new         {counts['stored']:,} pictures to embed")
-    click.echo(f"known       {counts['duplicate']:,} items whose picture has its vector already")
+    click.echo(f"new         {counted(counts['stored'], 'picture')} to embed")
+    click.echo(f"known       {counted(counts['duplicate'], 'item')} whose picture has its vector already")
     click.echo(f"unchanged   {counts['unchanged']:,}")
-    click.echo(f"gone        {counts['removed']:,} items whose file is not there any more")
+    click.echo(f"gone        {counted(counts['removed'], 'item')} whose file is not there any more")
     click.echo(f"bad         {counts['failed']:,} that cannot be read")
     click.echo(f"to read     {amount(survey.n_bytes)}; to write {amount(survey.vector_bytes)} of vectors")
     for line in _hosted_lines(hosted, survey.n_bytes) if hosted else _local_lines(survey):

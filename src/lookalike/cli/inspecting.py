@@ -31,12 +31,12 @@ def stats(config: Config, failures: bool, as_json: bool) -> None:
         return
     click.echo(f"index     {config.index}")
     click.echo(f"space     {held.space.id}")
-    click.echo(f"items     {held.items:,} of {held.contents:,} distinct pictures")
+    click.echo(f"items     {held.items:,} of {counted(held.contents, 'distinct picture')}")
     for project, count in sorted(held.projects.items()):
         click.echo(f"  {shown(project)}: {count:,}")
-    click.echo(f"on disk   {amount(held.n_bytes)}; {held.dead_slots:,} vectors that no item uses")
+    click.echo(f"on disk   {amount(held.n_bytes)}; {counted(held.dead_slots, 'vector')} that no item uses")
     if held.unchecked:
-        click.echo(f"unchecked {held.unchecked:,} vectors that were imported without a check")
+        click.echo(f"unchecked {counted(held.unchecked, 'vector')}, imported without a check")
     if failures and not failed:
         click.echo("failed    none")
     for entry in failed:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from lookalike import app
 from lookalike.cli.checks import Check, guarded
-from lookalike.cli.output import amount
+from lookalike.cli.output import amount, counted
 from lookalike.config import Config
 from lookalike.errors import StoreCorrupt, StoreError, StoreNotFound
 from lookalike.ingest import DEAD_SHARE
@@ -334,7 +334,7 @@ def check_index(place: Place) -> Check:
         remedy = "Move the index away and run `lookalike index` again: the pictures themselves are untouched."
         return Check(name="index", verdict="wrong", facts=str(error), remedy=remedy)
     whole = "every byte as written" if isinstance(place, Path) else "every item with its vector"
-    facts = f"{stats.items:,} items of {stats.contents:,} pictures, {amount(stats.n_bytes)}, {whole}"
+    facts = f"{counted(stats.items, 'item')} of {counted(stats.contents, 'picture')}, {amount(stats.n_bytes)}, {whole}"
     facts += f", in {place}; {stats.dead_slots:,} vectors that no item uses"
     if stats.dead_slots > DEAD_SHARE * stats.contents:
         remedy = "The next `lookalike index` gives their space back."

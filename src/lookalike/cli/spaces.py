@@ -29,7 +29,7 @@ from lookalike.cli.options import (
     precision_option,
     threads_option,
 )
-from lookalike.cli.output import amount, dollars, duration, shown
+from lookalike.cli.output import amount, counted, dollars, duration, shown
 from lookalike.config import Config
 from lookalike.cost import Estimate, Job, estimate
 from lookalike.errors import ConfigError, InputError, UnsupportedModel
@@ -278,7 +278,7 @@ def _print_fill(entry: SpaceEntry, report: FillReport, *, as_json: bool) -> None
         return
     print_problems(report.failures, ())
     rate = report.stored / max(report.elapsed_s, 1e-9)
-    click.echo(f"{report.stored:,} pictures embedded in {duration(report.elapsed_s)} ({rate:,.0f} pictures/s)")
+    click.echo(f"{counted(report.stored, 'picture')} embedded in {duration(report.elapsed_s)} ({rate:,.0f} pictures/s)")
     if report.n_behind:
         click.echo(f"{report.n_behind:,} items have no vector in space {entry.number}")
     else:
