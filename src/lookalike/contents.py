@@ -8,8 +8,10 @@ other, and puts vectors of its own in the place of those that were not checked.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Container, Iterable
 
-from lookalike.errors import InputError
+from lookalike.errors import InputError, VectorMissing
+from lookalike.types import Item
 
 CHECKED = b"v"
 """A sample of its table was checked, but this row's picture was not here to be read."""
@@ -48,3 +50,13 @@ def is_unread(content: str) -> bool:
 def trust_in(content: str) -> int:
     """How much is known of the vector of a content (hex): 2 if of its picture, 1 if its table was checked, else 0."""
     return 2 if not is_unread(content) else int(content.startswith(CHECKED.hex()))
+
+
+def require_vectors(items: Iterable[Item], known: Container[str]) -> None:
+    """VectorMissing if the content of an item is not among these, which have a vector; names the first such item."""
+    for item in items:
+        if item.content not in known:
+            raise VectorMissing(
+                f"{item.id}: its content {item.content[:12]} has no vector, neither stored nor handed in. If it was "
+                "stored until now, another process has given it back: hand it in again."
+            )

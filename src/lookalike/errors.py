@@ -25,6 +25,7 @@
     │   ├── StoreTooNew             written by a newer version
     │   ├── StoreSwitched           another of its spaces is searched by now
     │   ├── StoreCorrupt            a file of it is damaged
+    │   ├── VectorMissing           the picture of an item has no vector in it
     │   ├── ItemNotFound            no such item
     │   ├── JobNotFound             no such order to index a picture
     │   └── PictureGone             its file is not what was indexed any more
@@ -243,6 +244,12 @@ class StoreSwitched(StoreError):
 
 class StoreCorrupt(StoreError):
     """A file of the index is damaged."""
+
+
+class VectorMissing(StoreError):
+    """The picture of an item has no vector in this index; one that no item used may have been given back meanwhile."""
+
+    retryable = True
 
 
 class ItemNotFound(StoreError, KeyError):

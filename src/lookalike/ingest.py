@@ -32,7 +32,7 @@ from lookalike.changes import (
 )
 from lookalike.chunks import chunked
 from lookalike.embed import Embedder
-from lookalike.errors import BudgetExceeded, InputError, ProviderError
+from lookalike.errors import BudgetExceeded, InputError, ProviderError, VectorMissing
 from lookalike.facts import NAMES as FACTS
 from lookalike.ports import Ledger, Source, VectorWriter
 from lookalike.progress import Progress, Report, Tally
@@ -150,15 +150,18 @@ class _Flow:
     def run(self, objects: Iterable[SourceObject]) -> None:
         window = self._target.threads + 1
         for chunk in chunked_by_bytes(objects):
-            self._reading.append([self._readers.submit(self._read, obj) for obj in chunk])
-            if len(self._reading) > window:
+            self._start(chunk)
+            while len(self._reading) > window:
                 self._embed([future.result() for future in self._reading.popleft()])
-            if len(self._embedding) > window:
+            while len(self._embedding) > window:
                 self._store(*self._embedding.popleft())
-        while self._reading:
-            self._embed([future.result() for future in self._reading.popleft()])
-        while self._embedding:
+        while self._reading or self._embedding:
+            while self._reading:
+                self._embed([future.result() for future in self._reading.popleft()])
             self._store(*self._embedding.popleft())
+
+    def _start(self, chunk: Iterable[SourceObject]) -> None:
+        self._reading.append([self._readers.submit(self._read, obj) for obj in chunk])
 
     def keep_paid(self) -> None:
         """After an error: store what other chunks have been embedded meanwhile, which may have cost money."""
@@ -197,9 +200,19 @@ class _Flow:
             self._bad[fresh[failure.position].content] = failure.reason
         contents = [fresh[position].content for position in vectors.positions.tolist()]
         self._in_flight.difference_update(picture.content for picture in fresh)
+        self._finish(pictures, dict(zip(contents, vectors.values, strict=True)))
+
+    def _finish(self, pictures: Sequence[Picture], embedded: Mapping[str, Rows]) -> None:
         before = known_items(self._target, pictures)
-        entries = self._outcomes(pictures, before, set(contents))
-        entries = self._write(pictures, entries, before, dict(zip(contents, vectors.values, strict=True)))
+        entries = self._outcomes(pictures, before, set(embedded))
+        try:
+            entries = self._write(pictures, entries, before, embedded)
+        except VectorMissing:
+            # Another process has compacted since these were found stored. Their bytes are gone: they begin anew.
+            own = {"", *embedded, *self._bad}
+            self._start(picture.obj for picture in pictures if picture.content not in own)
+            self._finish([picture for picture in pictures if picture.content in own], embedded)
+            return
         self._tally.finish(entries, sum(picture.obj.n_bytes for picture in pictures if picture.content))
 
     def _outcomes(self, pictures: Sequence[Picture], before: Before, new: set[str]) -> list[LedgerEntry]:
@@ -255,6 +268,9 @@ def add_what_fits(
         store: Where to.
         items: With distinct keys.
         vectors: (dim,) float32 unit rows of the contents that are new.
+
+    Raises:
+        VectorMissing: A content is neither among these nor stored, or not any more; some items may be stored.
     """
     if not items:
         return {}

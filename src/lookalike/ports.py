@@ -199,7 +199,7 @@ class VectorWriter(Protocol):
 
         Args:
             items: Items to insert or, where (project, id) exists, to replace. Every item's content must be stored
-                already or be among `contents`.
+                already or be among `contents`, or it is VectorMissing: others may `compact` at any time.
             contents: m distinct sha256 digests; one that is stored already keeps its vector.
             vectors: (m, dim) float32 unit rows, of the store's space.
         """

@@ -367,7 +367,6 @@ def test_what_the_columns_do_not_take_is_named(attach: Callable[..., AttachedSto
         replace(good, project="p"),
         replace(good, metadata={"colour": "red"}),
         replace(good, metadata={"shop": "seven"}),
-        replace(good, content=sha(2)),
     ):
         with pytest.raises(InputError):
             store.add([good, replace(bad, id=str(uuid.UUID(int=2)))], [sha(1)], rows_of(1))

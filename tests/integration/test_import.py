@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -18,12 +19,13 @@ from PIL import Image
 from lookalike import Config, Embedder, Index
 from lookalike.cli import main
 from lookalike.errors import InputError, SpaceMismatch, StoreError
-from lookalike.importing import Terms
+from lookalike.importing import Destination, Terms, take_in
 from lookalike.sources.pictures import PictureFinder
 from lookalike.sources.url import UrlPolicy, UrlReader
+from lookalike.store.memory import MemoryStore
 from lookalike.tables import VectorTable
 from lookalike.transfer import open_pictures, open_table
-from lookalike.types import Outcome
+from lookalike.types import Filter, Outcome, Rows
 from tests.integration.picture_server import Behaviour, PictureServer
 from tests.pictures import noise, write
 
@@ -496,6 +498,27 @@ def test_a_sample_without_vectors_is_no_check(made: Made, config: Config, tmp_pa
     rows[np.linspace(0, N - 1, 12).round().astype(int)] = 0
     with pytest.raises(InputError, match="Of 12 sampled rows 0 have a vector that can be used"):
         taken_in(config, made.array(tmp_path, rows), made, sample=12)
+
+
+class _Compacted(MemoryStore):
+    """Another process gives back what no item uses, as soon as this one was told what is stored."""
+
+    def vectors(self, contents: Sequence[str]) -> tuple[Rows, list[str]]:
+        found = super().vectors(contents)
+        self.compact()
+        return found
+
+
+def test_a_compaction_beside_an_import_loses_nothing(made: Made, tmp_path: Path) -> None:
+    """Rows whose vectors were stored when they were looked up, and no more when written, bring theirs."""
+    table = made.array(tmp_path)
+    store = _Compacted(Embedder.open("tiny").space)
+    to = Destination(store=store, ledger=store.ledger, pictures=PictureFinder(made.folder))
+    for _ in range(2):
+        store.delete([(item.project, item.id) for item in store.items(Filter())])
+        report = take_in(table, to, None, Terms()).report
+        assert report.counts == {Outcome.STORED: N}
+        assert store.n_items == N
 
 
 def test_blank_lines_are_no_items(made: Made, config: Config, tmp_path: Path) -> None:

@@ -61,7 +61,10 @@ def test_every_class_says_what_it_means_and_whether_to_retry(kind: type[Lookalik
 
 def test_only_waiting_helps_with_what_is_retryable() -> None:
     """Retryable is what another try can cure without anybody changing anything."""
-    remote, store = {"RateLimited", "Unavailable"}, {"StoreLocked", "StoreSwitched", "StoreUnavailable"}
+    remote, store = (
+        {"RateLimited", "Unavailable"},
+        {"StoreLocked", "StoreSwitched", "StoreUnavailable", "VectorMissing"},
+    )
     service = {"ServiceError", "NotReady", "Overloaded", "DeadlineExceeded"}
     assert {kind.__name__ for kind in CLASSES if kind.retryable} == remote | store | service
 

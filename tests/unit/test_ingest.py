@@ -305,6 +305,31 @@ def test_what_the_store_refuses_is_listed_and_the_rest_goes_on(bench: Bench) -> 
     assert bench.run().counts == {Outcome.UNCHANGED: 21, Outcome.FAILED: 2}
 
 
+class _Compacted(MemoryStore):
+    """Another process gives back what no item uses, as soon as this one was told what is stored."""
+
+    def vectors(self, contents: Sequence[str]) -> tuple[Rows, list[str]]:
+        found = super().vectors(contents)
+        self.compact()
+        return found
+
+
+def test_a_compaction_beside_a_run_loses_nothing(bench: Bench) -> None:
+    """Pictures whose vectors were stored when they were looked up, and no more when written, are embedded again."""
+    bench.store = _Compacted(bench.encoder.tower.space)
+    bench.target = replace(bench.target, store=bench.store, ledger=bench.store.ledger)
+    write(bench.folder, {f"{n:03}.png": noise(n % 70) for n in range(100)})
+    bench.run()
+    items = list(bench.store.items(Filter()))
+    bench.store.ledger.forget("default", [item.uri for item in items])
+    bench.store.delete([(item.project, item.id) for item in items])
+    write(bench.folder, {"050.png": b"no picture", "new.png": noise(100)})
+    report = bench.run()
+    assert report.counts == {Outcome.STORED: 70, Outcome.DUPLICATE: 30, Outcome.FAILED: 1}
+    assert len(bench.names()) == 100
+    assert bench.store.vectors([item.content for item in bench.store.items(Filter())])[0].shape == (100, 48)
+
+
 def test_an_interrupted_run_goes_on(bench: Bench) -> None:
     """What was recorded stays; the next run does the rest and nothing twice."""
     write(bench.folder, {f"{seed:03}.png": noise(seed) for seed in range(120)})

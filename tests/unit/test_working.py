@@ -205,6 +205,30 @@ def test_what_is_the_matter_with_the_index_may_pass(place: Workplace, tmp_path: 
     assert caught.value.retryable
 
 
+class _Compacted(MemoryStore):
+    """Another process gives back what no item uses, as soon as this one was told what is stored."""
+
+    def vectors(self, contents: Sequence[str]) -> tuple[Rows, list[str]]:
+        found = super().vectors(contents)
+        self.compact()
+        return found
+
+
+def test_a_compaction_beside_an_order_loses_nothing(
+    place: Workplace, embedding: CountingEmbedding, tmp_path: Path
+) -> None:
+    """An owner who puts the first picture back has it, though its vector went after it was looked up."""
+    store = _Compacted(embedding.space)
+    index = Indexer(replace(place, lend=partial(nullcontext, store)))
+    for color in ("red", "blue", "red"):
+        write(tmp_path, {"a.png": picture(color)})
+        index(Order(id="a", uri="a.png"))
+    (item,) = store.items(Filter())
+    assert item.content == content(picture("red"))
+    assert store.vectors([item.content])[1] == [item.content]
+    assert [entry.reason for entry in store.ledger.under(None, "")] == [""]
+
+
 def test_a_vector_of_another_space_is_not_stored(place: Workplace, store: MemoryStore, tmp_path: Path) -> None:
     """A worker whose model is not the index's any more stores nothing and says what to do."""
     write(tmp_path, {"red.png": picture("red")})

@@ -68,7 +68,7 @@ const CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, ErrorClass>([
   ...named(AccessDeniedError, "AccessDenied"),
   ...named(ModelError, "ModelError ModelNotFound UnsupportedModel CorruptModel"),
   ...named(StoreError, "StoreError StoreNotFound StoreLocked StoreUnavailable StoreReadOnly StoreFull StoreTooNew"),
-  ...named(StoreError, "StoreCorrupt StoreSwitched"),
+  ...named(StoreError, "StoreCorrupt StoreSwitched VectorMissing"),
   ...named(StoreError, "ItemNotFound JobNotFound PictureGone"),
   ...named(ServiceError, "ServiceError NotReady Overloaded"),
   ...named(DeadlineError, "DeadlineExceeded"),

@@ -13,7 +13,7 @@ import numpy as np
 
 from lookalike.chunks import chunked
 from lookalike.contents import content_of, is_unread, trust_in
-from lookalike.errors import InputError
+from lookalike.errors import InputError, VectorMissing
 from lookalike.facts import NAMES as FILE_FACTS
 from lookalike.ingest import WritableStore, add_what_fits
 from lookalike.ports import Ledger
@@ -100,16 +100,23 @@ class Writer:
         files = list(chain.from_iterable(self._pool.map(look, chunked(uris, FOUND_TOGETHER))))
         size = HASHED_ROWS if self._is_checked and any(files) else max(len(files), 1)
         for places in chunked(range(len(files)), size):
-            items = [self._item(part.entries[place], files[place]) for place in places]
-            known = self._known(items)
-            before = self._to.store.get([(item.project, item.id) for item in items])
-            digests = self._digests([files[place] for place in places], known)
-            rows = []
-            for n, (place, digest) in enumerate(zip(places, digests, strict=True)):
-                content = digest or content_of(raw[place].tobytes(), is_checked=self._is_checked)
-                item = _known_better(replace(items[n], content=content), before[n])
-                rows.append(_Row(place, item, files[place], problems.get(place, ""), before[n], known[n]))
-            self._store(rows, values)
+            found = [(place, part.entries[place], files[place], problems.get(place, "")) for place in places]
+            try:
+                self._store(self._rows(found, raw), values)
+            except VectorMissing:  # another process has compacted since these were looked up: they are again
+                self._store(self._rows(found, raw), values)
+
+    def _rows(self, found: Sequence[tuple[int, Entry, Found, str]], raw: Rows) -> list[_Row]:
+        items = [self._item(entry, file) for _, entry, file, _ in found]
+        known = self._known(items)
+        before = self._to.store.get([(item.project, item.id) for item in items])
+        digests = self._digests([file for _, _, file, _ in found], known)
+        rows = []
+        for n, (place, _, file, problem) in enumerate(found):
+            content = digests[n] or content_of(raw[place].tobytes(), is_checked=self._is_checked)
+            item = _known_better(replace(items[n], content=content), before[n])
+            rows.append(_Row(place, item, file, problem, before[n], known[n]))
+        return rows
 
     def _item(self, entry: Entry, file: Found) -> Item:
         """The item of a row, without its content."""

@@ -242,7 +242,8 @@ class EmbeddedStore:
         """Store items and the vectors of new contents, all or nothing; see ports.VectorWriter.
 
         Raises:
-            InputError: A vector is not a finite float32 unit row, or an item's content has none; it is named.
+            InputError: A vector is not a finite float32 unit row; it is named.
+            VectorMissing: The content of an item has none; the item is named.
             StoreFull: The disk is full; the store is as it was.
         """
         require_unit_rows(vectors, dim=self.space.dim, names=contents)

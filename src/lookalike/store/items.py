@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lookalike.contents import N_BYTES, UNCHECKED
-from lookalike.errors import InputError
+from lookalike.contents import N_BYTES, UNCHECKED, require_vectors
 from lookalike.sql import statements
 from lookalike.store.database import Database, State
 from lookalike.store.faults import damaged
@@ -161,7 +160,7 @@ def insert_items(connection: sqlite3.Connection, items: Sequence[Item], slots: M
         slots: Of the contents that they have, and of those that came with them.
 
     Raises:
-        InputError: The content of an item has no slot; names the item.
+        VectorMissing: The content of an item has no slot; names the item.
     """
     by_key = {(item.project, item.id): item for item in items}
     # In order of key, as the tree of keys is: those that share a page are then written together.
@@ -248,11 +247,8 @@ def _item_rows(
             for n, item in enumerate(items, last + 1)
         ]
     except KeyError:
-        lost = next(item for item in items if item.content not in slots)
-        raise InputError(
-            f"Its content {lost.content[:12]} has no vector: it is neither stored nor among the contents handed in.",
-            item=lost.id,
-        ) from None
+        require_vectors(items, slots)
+        raise
 
 
 def _metadata(item: Item) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.contents import trust_in
+from lookalike.contents import require_vectors, trust_in
 from lookalike.errors import InputError
 from lookalike.spaces import Space
 from lookalike.store.pages import paged
@@ -128,13 +128,7 @@ class MemoryStore:
         require_unit_rows(vectors, dim=self.space.dim, names=contents)
         if len(set(contents)) != len(contents):
             raise InputError("The contents of one call must be distinct.")
-        for item in items:
-            if item.content not in self._vectors and item.content not in contents:
-                raise InputError(
-                    f"Its content {item.content[:12]} has no vector: it is neither stored nor among the contents "
-                    "handed in.",
-                    item=item.id,
-                )
+        require_vectors(items, self._vectors.keys() | set(contents))
         new = dict(zip(contents, from_fixed(*to_fixed(vectors)), strict=True))
         self._vectors = new | self._vectors
         self._items |= {(item.project, item.id): item for item in items}

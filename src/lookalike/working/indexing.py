@@ -14,7 +14,15 @@ from typing import Protocol
 
 import numpy as np
 
-from lookalike.errors import InputError, ItemNotFound, LookalikeError, NotReady, StoreError, StoreSwitched
+from lookalike.errors import (
+    InputError,
+    ItemNotFound,
+    LookalikeError,
+    NotReady,
+    StoreError,
+    StoreSwitched,
+    VectorMissing,
+)
 from lookalike.facts import facts_of
 from lookalike.orders import Claim, Order
 from lookalike.ports import Ledger, VectorReader, VectorWriter
@@ -99,7 +107,11 @@ class Indexer:
             data = self._place.pictures.read(order.uri, max_bytes=self._place.max_bytes)
             picture = replace(picture, content=hashlib.sha256(data).hexdigest(), facts=facts_of(data))
             with _patiently(), self._place.lend() as store:
-                self._write(self._with_vector(picture, data, store))
+                picture = self._with_vector(picture, data, store)
+                try:
+                    self._write(picture)
+                except VectorMissing:  # another process has compacted since it was looked up
+                    self._write(self._embedded(picture, data, store))
         except InputError as error:
             with _patiently(), self._place.lend() as store:
                 if not self._held([claim]):
@@ -114,8 +126,9 @@ class Indexer:
 
     def _with_vector(self, picture: _Picture, data: bytes, store: Writable) -> _Picture:
         _, known = store.vectors([picture.content])
-        if known:
-            return picture
+        return picture if known else self._embedded(picture, data, store)
+
+    def _embedded(self, picture: _Picture, data: bytes, store: Writable) -> _Picture:
         vector, space = self._place.embed(data, picture.order.id)
         if space.key != store.space.key:
             raise NotReady(

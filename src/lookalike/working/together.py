@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from threading import Lock
 from typing import Generic, TypeVar
 
-from lookalike.errors import InputError, LookalikeError
+from lookalike.errors import InputError, LookalikeError, VectorMissing
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -18,7 +18,8 @@ class Together(Generic[Given, Result]):
 
     Args:
         do: Does it for some at once: their results, in order, an error in the place of one that fails alone. An
-            InputError that it raises is one caller's, so each is then done by itself; any other error is everybody's.
+            InputError or VectorMissing that it raises is one caller's, so each is then done by itself; any other error
+            is everybody's.
         most: How many are done at once, at most.
     """
 
@@ -45,7 +46,7 @@ class Together(Generic[Given, Result]):
     def _settle(self, batch: Sequence[tuple[Given, Future[Result]]]) -> None:
         try:
             results = self._do([given for given, _ in batch])
-        except InputError as error:
+        except (InputError, VectorMissing) as error:
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
                 return

@@ -216,6 +216,7 @@ class AttachedStore:
 
         Raises:
             InputError: A vector is not a finite float32 unit row, or an item cannot be kept; it is named.
+            VectorMissing: The content of an item has none; the item is named.
             StoreReadOnly: The table cannot be written, as was said when it was attached.
         """
         require_unit_rows(vectors, dim=self.space.dim, names=contents)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lookalike.contents import digest_of
+from lookalike.contents import digest_of, require_vectors
 from lookalike.errors import InputError
 from lookalike.facts import NAMES as FILE_FACTS
 from lookalike.sql import statements
@@ -47,8 +47,10 @@ def add(
         no_new_rows: Why no row can be inserted; empty if some can.
 
     Raises:
-        InputError: An item has no vector, or cannot be a row of this table; it is named.
+        VectorMissing: The content of an item has no vector; names the item.
+        InputError: An item cannot be a row of this table; it is named.
     """
+    require_vectors(items, vectors)
     _wait(connection, shape)
     rows = sorted((_row(shape, item, vectors) for item in items), key=lambda row: (row["project"] or "", row["id"]))
     left = {(row["project"], row["id"]): row for row in rows}
@@ -89,12 +91,6 @@ def _row(shape: Shape, item: Item, vectors: Mapping[str, Rows]) -> _Values:
     key = shape.key_of(item.project, item.id)
     if key is None:
         raise InputError(_no_key(shape, item), item=item.id)
-    vector = vectors.get(item.content)
-    if vector is None:
-        raise InputError(
-            f"Its content {item.content[:12]} has no vector: it is neither stored nor among the contents handed in.",
-            item=item.id,
-        )
     own = [column.name for column in shape.facts]
     others = {name: str(value) for name, value in item.metadata.items() if name not in own}
     if shape.document is None:  # what a file says of itself, nobody has asked to be kept
@@ -115,7 +111,7 @@ def _row(shape: Shape, item: Item, vectors: Mapping[str, Rows]) -> _Values:
         raise InputError("It has a text with a NUL in it, which PostgreSQL cannot keep.", item=item.id)
     is_bytes = shape.content is not None and shape.content.kind == "bytea"
     content = digest_of(item.content) if is_bytes else item.content
-    return {"project": key[0], "id": key[1], "content": content, "vector": text_of(vector), **texts}
+    return {"project": key[0], "id": key[1], "content": content, "vector": text_of(vectors[item.content]), **texts}
 
 
 def _no_key(shape: Shape, item: Item) -> str:

@@ -225,7 +225,8 @@ class PostgresStore:
         Several may write at once: a content has one vector, that of whoever came first.
 
         Raises:
-            InputError: A vector is not a finite float32 unit row, or an item's content has none; it is named.
+            InputError: A vector is not a finite float32 unit row; it is named.
+            VectorMissing: The content of an item has none; the item is named.
             StoreFull: The disk is full; the store is as it was.
             StoreSwitched: Another space is searched by now, which would lack these items.
         """

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from lookalike.contents import digest_of
-from lookalike.errors import InputError
+from lookalike.contents import digest_of, require_vectors
 from lookalike.sql import statements
 from lookalike.store.postgres.rows import Halves, copied, escaped, halved, metadata_of, name_of, plain
 from lookalike.types import Item, Rows
@@ -103,7 +102,7 @@ def add_items(connection: Connection, space: int, items: Sequence[Item], numbers
         numbers: Of the contents that came with them; others must be stored already.
 
     Raises:
-        InputError: The content of an item has no vector; names the item.
+        VectorMissing: The content of an item has no vector; names the item.
     """
     digests = [digest_of(item.content) for item in items]
     elsewhere = list(set(digests).difference(numbers))
@@ -111,7 +110,7 @@ def add_items(connection: Connection, space: int, items: Sequence[Item], numbers
         asked = {"space": space, "contents": elsewhere}
         rows = connection.cursor(binary=True).execute(_SQL["known_contents"], asked).fetchall()
         numbers = {**numbers, **dict(rows)}
-        _require_vectors(items, digests, numbers)
+        require_vectors(items, {item.content for item, digest in zip(items, digests, strict=True) if digest in numbers})
     codes = project_codes(connection, {item.project for item in items}, make=True)
     columns = {
         "projects": [codes[item.project] for item in items],
@@ -149,13 +148,3 @@ def _count(connection: Connection, changes: Sequence[tuple[int, int]]) -> None:
     if changes:
         columns = {"projects": [project for project, _ in changes], "counts": [n for _, n in changes]}
         connection.execute(_SQL["count_projects"], columns)
-
-
-def _require_vectors(items: Sequence[Item], digests: Sequence[bytes], known: Mapping[bytes, int]) -> None:
-    for item, digest in zip(items, digests, strict=True):
-        if digest not in known:
-            raise InputError(
-                f"Its content {item.content[:12]} has no vector: it is neither stored nor among the contents "
-                "handed in.",
-                item=item.id,
-            )
