@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from lookalike.copying import MIN_COSINE, CopyableStore, compare, copy
 from lookalike.copying.run import WRITERS
 from lookalike.errors import SpaceMismatch, StoreError
 from lookalike.progress import Progress
+from lookalike.secret import Secret
 from lookalike.spaces import Space
 from lookalike.store.embedded import create
 from lookalike.store.memory import MemoryStore
 from lookalike.store.postgres import store as postgres
+from lookalike.store.postgres.spaces import PostgresSpaces
 from lookalike.types import Filter, Item, LedgerEntry, Outcome, Rows
 from lookalike.vectors import normalise
 
@@ -207,6 +210,66 @@ def test_a_comparison_finds_every_difference(make: Make, change: str) -> None:
     comparison = compare(source, target)
     assert not comparison.is_equal
     assert (comparison.far, comparison.least_cosine < MIN_COSINE) == ((1, True) if change == "vector" else (0, False))
+
+
+def switch_to_an_empty_space(url: Secret) -> None:
+    """One of the same geometry, which no vector has come into."""
+    with closing(PostgresSpaces(url)) as spaces:
+        spaces.switch(spaces.add(SPACE, precision="int8"), allow_missing=True)
+
+
+def test_items_without_their_vectors_get_them(make: Make, request: pytest.FixtureRequest) -> None:
+    """A target that was switched to a space without vectors has the items, and is no copy until searches find them."""
+    source, url = make("memory"), request.getfixturevalue("new_database")()
+    fill(source)
+    postgres.create(url, SPACE).close()
+    with postgres.open_store(url) as target:
+        copy(source, target)
+    switch_to_an_empty_space(url)
+    with postgres.open_store(url) as target:
+        comparison = compare(source, target)
+        assert comparison.source == comparison.target
+        assert (comparison.lacking, comparison.is_equal) == (59, False)
+        report = copy(source, target)
+        assert (report.new, report.replaced, report.failures) == (0, 117, ())
+        assert compare(source, target).is_equal
+        assert len(target.search(rows_of(1)[0], limit=5, where=ALL)[0]) == 5
+        assert copy(source, target).unchanged == 117
+
+
+def test_a_picture_without_a_vector_is_named_and_the_rest_is_copied(make: Make, request: pytest.FixtureRequest) -> None:
+    """A source that was switched to a space without vectors has nothing to give but the items that are found."""
+    target, url = make("memory"), request.getfixturevalue("new_database")()
+    with postgres.create(url, SPACE) as source:
+        fill(source)
+    switch_to_an_empty_space(url)
+    with postgres.open_store(url) as source:
+        found = Item(id="found", content=f"{99:064x}", project="a")
+        source.add([found], [found.content], rows_of(1))
+        report = copy(source, target)
+        assert (report.new, len(report.failures)) == (1, 117)
+        assert "no vector in the index that is copied" in report.failures[0][1]
+        assert list(target.items(ALL)) == [found]
+
+
+class _Compacted(MemoryStore):
+    """Another process gives back what no item uses, as soon as this one was told what is stored."""
+
+    def vectors(self, contents: Sequence[str]) -> tuple[Rows, list[str]]:
+        found = super().vectors(contents)
+        self.compact()
+        return found
+
+
+def test_a_compaction_beside_a_copy_loses_nothing(make: Make) -> None:
+    """Items whose vectors were stored when they were looked up, and no more when written, bring theirs."""
+    source, target = make("memory"), _Compacted(SPACE)
+    fill(source)
+    copy(source, target)
+    target.delete([(item.project, item.id) for item in target.items(ALL)])
+    report = copy(source, target)
+    assert (report.new, report.failures) == (117, ())
+    assert compare(source, target).is_equal
 
 
 def test_what_the_target_refuses_is_named_and_the_rest_is_copied(make: Make) -> None:

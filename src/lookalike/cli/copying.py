@@ -104,7 +104,7 @@ def _difference(report: CopyReport, comparison: Comparison) -> str:
     if report.failures:
         item, reason = report.failures[0]
         return f"TO did not take {len(report.failures):,} of FROM's: {shown(item)}: {reason} The rest was copied."
-    if comparison.source != comparison.target:
+    if comparison.source != comparison.target or comparison.lacking:
         return "FROM and TO are not equal: one of them was changed meanwhile. Run the same command again."
     return (
         f"{comparison.far:,} pictures have other vectors in TO than in FROM (cosine {comparison.least_cosine:.5f} and "

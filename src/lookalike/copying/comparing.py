@@ -48,6 +48,7 @@ class Comparison:
         source: The index that was copied.
         target: What the other has of it. Items and entries that it has beside these are not looked at.
         vectors: Distinct pictures of each batch whose vectors were compared.
+        lacking: Pictures that have a vector in the source and none in the target, in each batch.
         far: Those of them whose vectors are further apart than rounding takes them: a cosine below MIN_COSINE.
         least_cosine: Of a vector and its copy.
         largest_difference: Between a number of a vector and its copy.
@@ -56,6 +57,7 @@ class Comparison:
     source: Side
     target: Side
     vectors: int
+    lacking: int
     far: int
     least_cosine: float
     largest_difference: float
@@ -63,7 +65,7 @@ class Comparison:
     @property
     def is_equal(self) -> bool:
         """Whether the target has all that the source has."""
-        return self.source == self.target and self.far == 0
+        return self.source == self.target and self.lacking == self.far == 0
 
 
 def compare(
@@ -98,6 +100,7 @@ def compare(
         source=_side(mine, my_entries),
         target=_side(theirs, their_entries),
         vectors=vectors.n,
+        lacking=vectors.n_lacking,
         far=vectors.n_far,
         least_cosine=vectors.least_cosine,
         largest_difference=vectors.largest,
@@ -132,7 +135,7 @@ class _Distances:
     """How far copies are from what they were made of."""
 
     def __init__(self) -> None:
-        self.n = self.n_far = 0
+        self.n = self.n_lacking = self.n_far = 0
         self.least_cosine, self.largest = 1.0, 0.0
 
     def add(self, mine: tuple[Rows, list[str]], theirs: tuple[Rows, list[str]]) -> None:
@@ -140,6 +143,7 @@ class _Distances:
         place = {content: n for n, content in enumerate(theirs[1])}
         both = [(n, place[content]) for n, content in enumerate(mine[1]) if content in place]
         self.n += len(both)
+        self.n_lacking += len(mine[1]) - len(both)
         for pairs in chunked(both, COMPARED_TOGETHER):
             rows, copies = np.array(pairs).T
             differences = mine[0][rows] - theirs[0][copies]

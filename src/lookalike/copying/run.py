@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import Protocol, TypeVar
 
 from lookalike.chunks import chunked, in_window
-from lookalike.errors import InputError
+from lookalike.errors import InputError, VectorMissing
 from lookalike.ports import Catalogue, Ledger, VectorReader, VectorWriter
 from lookalike.progress import Progress
 from lookalike.types import Filter, Item, LedgerEntry, Outcome
@@ -26,6 +26,8 @@ BATCH = 4096
 
 WRITERS = 2
 """Batches under way at the same time: while a database works on one, the next is read and packed."""
+
+NO_VECTOR = "Its picture has no vector in the index that is copied: index the picture there again, or fill the space."
 
 Value = TypeVar("Value")
 
@@ -45,7 +47,7 @@ class CopyReport:
 
     Attributes:
         new: Items that were not there.
-        replaced: Items that were there, but not the same.
+        replaced: Items that were there, but not the same, or without their vectors.
         unchanged: Items that were there already.
         entries: Entries of the ledger that were new or not the same.
         failures: What the target refused, by item or place, and why.
@@ -125,15 +127,23 @@ class _Run:
 
     def copied(self, items: Sequence[Item]) -> _Batch:
         """Write those of these items that the target has not; may be called from several threads."""
+        try:
+            return self._copied(items)
+        except VectorMissing:  # another process has compacted the target since it was asked
+            return self._copied(items)
+
+    def _copied(self, items: Sequence[Item]) -> _Batch:
         there = self._target.get([(item.project, item.id) for item in items])
-        news = [(item, old) for item, old in zip(items, there, strict=True) if item != old]
-        batch = _Batch(unchanged=len(items) - len(news))
-        replaced = {(old.project, old.id) for _, old in news if old is not None}
-        changed = [item for item, _ in news]
-        wanted = {item.content for item in changed}
-        _, stored = self._target.vectors(sorted(wanted))
-        rows, found = self._source.vectors(sorted(wanted.difference(stored)))
+        contents = {item.content for item in items}
+        lacking = contents.difference(self._target.vectors(sorted(contents))[1])
+        rows, found = self._source.vectors(sorted(lacking))
         row_of = {content: n for n, content in enumerate(found)}
+        # An item alone is not found by a search: one whose vector is yet to come is written once more.
+        news = [(item, old) for item, old in zip(items, there, strict=True) if item != old or item.content in row_of]
+        lost = [(item.id, NO_VECTOR) for item, _ in news if item.content in lacking and item.content not in row_of]
+        batch = _Batch(unchanged=len(items) - len(news), failures=lost)
+        replaced = {(old.project, old.id) for _, old in news if old is not None}
+        changed = [item for item, _ in news if item.content not in lacking or item.content in row_of]
 
         def add(some: Sequence[Item]) -> None:
             new = sorted({item.content for item in some}.intersection(row_of))
