@@ -109,7 +109,7 @@ class VectorCache(Protocol):
         ...
 
     def put(self, tower: TowerName, entries: Mapping[bytes, CacheEntry]) -> None:
-        """Keep vectors of this tower. Under a key that is there already, what is there stays."""
+        """Keep vectors of this tower. Under a key that is there already, what is there stays, unless it is damaged."""
         ...
 
     def count(self, *, hits: int = 0, misses: int = 0, saved_usd: float = 0.0) -> None:

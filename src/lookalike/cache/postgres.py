@@ -84,6 +84,7 @@ class PostgresCache:
 
         def insert(connection: Connection) -> None:
             with connection.transaction():
+                _drop_damaged(connection, {"keys": keys, "stale": columns["now"]})
                 connection.execute(_SQL["insert"], {**columns, "tower": _tower_code(connection, tower)})
 
         self._run(insert)
@@ -188,6 +189,14 @@ def _failed(place: str, reason: str, _: str) -> CacheError:
 def _one(connection: Connection, name: str) -> tuple[int, ...]:
     row = connection.execute(_SQL[name]).fetchone()
     return row if row is not None else ()
+
+
+def _drop_damaged(connection: Connection, asked: Mapping[str, object]) -> None:
+    """Have those of these entries give way that are not what was written."""
+    rows = connection.cursor(binary=True).execute(_SQL["get"], asked).fetchall()
+    damaged = [row[0] for row in rows if entry_of(row[0], row[2:]) is None]
+    if damaged:
+        connection.execute(_SQL["delete"], {"keys": damaged})
 
 
 def _page(last: bytes, connection: Connection) -> tuple[list[Any], list[Any]]:

@@ -29,6 +29,12 @@ FROM unnest(%(keys)s::bytea[], %(vectors)s::bytea[], %(checksums)s::bigint[], %(
   %(costs)s::double precision[], %(warnings)s::text[]) AS row (key, vector, checksum, n_tokens, cost_usd, warning)
 ON CONFLICT (key) DO NOTHING
 
+-- delete --
+-- Locked in one order, or two who put the same could lock each other out.
+DELETE FROM embedding_cache WHERE key IN (
+  SELECT key FROM embedding_cache WHERE key = ANY(%(keys)s) ORDER BY key FOR UPDATE
+)
+
 -- use --
 UPDATE embedding_cache SET used = %(now)s WHERE key IN (
   SELECT key FROM embedding_cache WHERE key = ANY(%(keys)s) ORDER BY key FOR UPDATE SKIP LOCKED

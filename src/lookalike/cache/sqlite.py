@@ -75,9 +75,11 @@ class SqliteCache:
         """Keep vectors, all or none of them; on return they outlive the process. Raises CacheError."""
         with self._file.writing() as connection:
             self._write_notes(connection)  # first: what was used lately is not to give way
-            new = [key for key in sorted(entries) if connection.execute(_SQL["has"], (key,)).fetchone() is None]
+            new = [key for key in sorted(entries) if not _has(connection, key)]
             if not new:
                 return
+            # A damaged entry gives way; not the place of its vector, which by that damage may be that of another.
+            connection.executemany(_SQL["delete_entry"], [(key,) for key in new])
             code = _tower_code(connection, tower)
             ids = self._room(connection, len(new), tower.dim)
             now = int(self._clock())
@@ -204,6 +206,12 @@ class SqliteCache:
         now = int(self._clock())
         connection.executemany(_SQL["use"], [(now, key) for key in used])
         connection.execute(_SQL["count"], (figures.hits, figures.misses, figures.saved_usd))
+
+
+def _has(connection: sqlite3.Connection, key: bytes) -> bool:
+    """Whether there is a whole entry."""
+    row = connection.execute(_SQL["get"], (key,)).fetchone()
+    return row is not None and entry_of(key, row[1:]) is not None
 
 
 def _beyond(by_age: Iterable[tuple[bytes, int]], max_bytes: int) -> list[bytes]:

@@ -31,9 +31,6 @@ INSERT INTO figures VALUES (0, 0, 0);
 SELECT used, vector, checksum, n_tokens, cost_usd, warning
 FROM entries JOIN vectors USING (id) WHERE key = ?
 
--- has --
-SELECT 1 FROM entries WHERE key = ?
-
 -- read_tower --
 SELECT id FROM towers WHERE fingerprint = ?
 
