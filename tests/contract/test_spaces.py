@@ -30,6 +30,7 @@ from lookalike.store.behind import MARK
 from lookalike.store.postgres import watch
 from lookalike.store.postgres.store import PostgresStore
 from lookalike.types import Filter, Item, Outcome, Rows, Vectors
+from lookalike.vectors import normalise
 from tests.pictures import noise, write
 from tests.postgres import NewDatabase
 
@@ -460,6 +461,24 @@ def test_giving_room_back_reaches_every_space(index: Place, pictures: Path) -> N
         assert store.compact() == (0 if isinstance(index, Address) else 1)
         store.check()
     assert [entry.n_vectors for entry in entries(index)] == [N - 1, N - 1]
+
+
+def test_a_compaction_beside_a_fill_hides_no_picture(place: Place) -> None:
+    """More pictures than are looked up at once: each is handed out once, though room is given back meanwhile."""
+    contents = [f"{n:064x}" for n in range(1500)]
+    items = [Item(id=name, content=name, uri=name) for name in contents]
+    rows = normalise(np.random.default_rng(0).standard_normal((len(items), BEFORE.space.dim)))
+    with create_store(place, BEFORE.space) as store:
+        store.add(items, contents, rows)
+        store.delete([(item.project, item.id) for item in items[:300]])
+    with open_filling(place, add(place)) as filling:
+        assert filling.n_missing() == 1200
+        missing = filling.missing()
+        handed_out = [next(missing).content for _ in range(10)]
+        with open_store(place, write=True) as store:
+            assert store.compact() == 300
+        handed_out += [one.content for one in missing]
+    assert sorted(handed_out) == contents[300:]
 
 
 def test_a_comparison_asks_both_the_same(index: Place) -> None:

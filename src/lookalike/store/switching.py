@@ -187,11 +187,13 @@ class EmbeddedFilling:
         return n_behind
 
     def _pages(self) -> Iterator[list[str]]:
-        left = self._left_behind()
+        left, seen = self._left_behind(), set[int]()
         for page in _contents(_database(self._folder, self._source_number)):
             for content in page:
                 left.pop(content, None)
-            yield self._without_vector(page)
+            missing = [content for content in self._without_vector(page) if hash(content) not in seen]
+            seen.update(map(hash, missing))
+            yield missing
         for page in chunked(left, PAGE):
             yield self._without_vector(page)
 
@@ -244,12 +246,15 @@ def _version(folder: Path, number: int) -> int:
 
 
 def _contents(database: Database) -> Iterator[list[str]]:
-    """Every content in use, a page at a time."""
-    first, n_slots = 0, 1
+    """Every content in use, a page at a time; from the beginning, if the store is compacted meanwhile."""
+    first, n_slots, generation = 0, 1, 0
     try:
         while first < n_slots:
             with database.reading() as connection:
-                n_slots = item_rows.read_state(connection).slots
+                state = item_rows.read_state(connection)
+                if state.generation != generation:
+                    first, generation = 0, state.generation  # each has another slot now
+                n_slots = state.slots
                 dead = set(item_rows.slots(connection, "read_dead").tolist())
                 slots = [slot for slot in range(first, min(first + PAGE, n_slots)) if slot not in dead]
                 page = item_rows.contents_of(connection, slots)
