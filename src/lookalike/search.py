@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
@@ -20,12 +22,27 @@ from lookalike.types import Filter, Hit, Hits, Item, Rows, Scored
 SAMPLE_SIZE = 1024
 """How many pictures of the collection stand for the rest: the mean's error is 3 % of a standard deviation."""
 
+DRAWN_FOR_S = 60.0
+"""A sample is drawn again after so long: as many other pictures may have come in the place of those that went."""
+
+DRAWING_SHARE = 0.01
+"""At most so much of the time goes into drawing samples for their age."""
+
 MAX_SAMPLES = 32
 """Of as many projects a sample is kept, two megabytes each at 512 dimensions; the one not used for longest goes."""
 
 
 class Searchable(VectorReader, Catalogue, Protocol):
     """A store that can be searched and walked."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """(m, dim) vectors, of how many items they were drawn, and until when they count."""
+
+    rows: Rows
+    drawn_of: int
+    due_s: float
 
 
 class Searcher:
@@ -35,12 +52,16 @@ class Searcher:
         store: Where to look.
         bank: Makes the (m, dim) unit vectors of `confidence.CAPTION_BANK`, in the store's space: a text's background.
             Called once, at the first text query.
+        clock: A clock in seconds that only moves forward.
     """
 
-    def __init__(self, store: Searchable, bank: Callable[[], Rows]) -> None:
+    def __init__(
+        self, store: Searchable, bank: Callable[[], Rows], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
         self._make_bank = bank
-        self._samples: OrderedDict[str | None, tuple[Rows, int]] = OrderedDict()
+        self._clock = clock
+        self._samples: OrderedDict[str | None, _Sample] = OrderedDict()
         self._lock = threading.Lock()
 
     def search(
@@ -127,29 +148,34 @@ class Searcher:
         return self._make_bank()
 
     def background(self, where: Filter, considered: int | None = None) -> Rows:
-        """(m, dim) a sample of the collection, drawn again when that has changed by more than a fifth.
+        """(m, dim) a sample of the collection, drawn again when that changed by more than a fifth, or after a while.
 
         Of a project that is apart it is a sample of the project: enough confidences tell what the pictures are like
         that they were compared with. `considered` is how many items pass the filter, where that is known.
         """
         project = where.project if where.apart else None
         with self._lock:
-            sample, drawn_of = self._samples.get(project, (None, 0))
-            if sample is not None:
+            kept = self._samples.get(project)
+            if kept is not None:
                 self._samples.move_to_end(project)
-        n_items = self._store.n_items if project is None else drawn_of if considered is None else considered
-        is_known = project is None or not where.metadata  # what a filter lets through says nothing of the whole
-        if sample is None or (is_known and abs(n_items - drawn_of) * 5 > drawn_of):
-            _, sample = self._store.sample(SAMPLE_SIZE, seed=0, project=project)
-            self._keep(project, sample, n_items)
-        return sample
+        n_items = self._store.n_items if project is None else considered or 0
+        if kept is not None and project is not None and (considered is None or where.metadata):
+            n_items = kept.drawn_of  # what a filter lets through says nothing of the whole
+        if kept is None or self._clock() >= kept.due_s or abs(n_items - kept.drawn_of) * 5 > kept.drawn_of:
+            kept = self._drawn(project, n_items)
+        return kept.rows
 
-    def _keep(self, project: str | None, sample: Rows, drawn_of: int) -> None:
+    def _drawn(self, project: str | None, n_items: int) -> _Sample:
+        began_s = self._clock()
+        _, rows = self._store.sample(SAMPLE_SIZE, seed=0, project=project)
+        now_s = self._clock()
+        sample = _Sample(rows, n_items, due_s=now_s + max(DRAWN_FOR_S, (now_s - began_s) / DRAWING_SHARE))
         with self._lock:
-            self._samples[project] = (sample, drawn_of)
+            self._samples[project] = sample
             self._samples.move_to_end(project)
             while len(self._samples) > MAX_SAMPLES:
                 self._samples.popitem(last=False)
+        return sample
 
 
 def _similarities(scored: Sequence[Scored]) -> NDArray[np.float64]:

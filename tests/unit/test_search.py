@@ -12,13 +12,14 @@ from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import COLOURS, FakeEncoder
 from lookalike.errors import InputError, ItemNotFound, SpaceMismatch
 from lookalike.query import Query, item_query
-from lookalike.search import Searcher
+from lookalike.search import DRAWN_FOR_S, Searcher
 from lookalike.store.memory import MemoryStore
 from lookalike.types import Filter, Item, Rows
 from lookalike.vectors import normalise
 from tests.pictures import noise, picture
 
 EMBEDDER = Embedder(LocalVectorizer(FakeEncoder()))
+NO_BANK = np.empty((0, EMBEDDER.space.dim), np.float32)
 
 
 @pytest.fixture
@@ -150,6 +151,23 @@ def test_the_background_follows_a_growing_collection(store: MemoryStore, searche
     store.add([Item(id=content, content=content) for content in contents], contents, rows)
     after = searcher.search(example(picture("red")), limit=1)[0].confidence
     assert after < before
+
+
+@pytest.mark.parametrize("where", [Filter(), Filter(project="even", apart=True)])
+def test_the_background_follows_a_collection_that_is_replaced(store: MemoryStore, where: Filter) -> None:
+    """As many other pictures in the place of those that went show in confidences, after a minute."""
+    clock = [0.0]
+    searcher, red = Searcher(store, lambda: NO_BANK, clock=lambda: clock[0]), example(picture("red"))
+    searcher.search(red, where=where)
+    items = list(store.items(Filter()))
+    store.delete([(item.project, item.id) for item in items])
+    rows = normalise(red.vector + np.random.default_rng(0).normal(size=(len(items), len(red.vector))) * 0.05)
+    contents = [f"{number:064x}" for number in range(1000, 1000 + len(items))]
+    store.add([replace(item, content=new) for item, new in zip(items, contents, strict=True)], contents, rows)
+    expected = Searcher(store, lambda: NO_BANK).search(red, where=where)[0].confidence
+    assert searcher.search(red, where=where)[0].confidence > expected
+    clock[0] += DRAWN_FOR_S
+    assert searcher.search(red, where=where)[0].confidence == expected
 
 
 def test_warnings_of_the_query_reach_the_answer(searcher: Searcher) -> None:
