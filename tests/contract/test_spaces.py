@@ -503,6 +503,15 @@ def test_a_comparison_asks_both_the_same(index: Place) -> None:
     assert (differing.text_overlap, differing.current.precision) == (pytest.approx(0, abs=0.3), None)
 
 
+def test_a_comparison_of_nothing_says_nothing(place: Place) -> None:
+    """Two spaces that share no picture are not said to agree."""
+    create_store(place, BEFORE.space).close()
+    number = add(place)
+    with open_store(place, number=1) as one, open_store(place, number=number) as two:
+        compared = compare(*(Side(store=store, bank=None, n_bytes=7) for store in (one, two)))
+    assert (compared.n_images, compared.image_overlap, compared.text_overlap) == (0, None, None)
+
+
 class Clock:
     """A clock that only waiting moves, in the place of an Event that is never set."""
 

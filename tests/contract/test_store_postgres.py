@@ -311,6 +311,21 @@ def test_a_sample_is_drawn_from_a_collection_with_gaps(store: PostgresStore) -> 
     assert 240 < np.mean(places) < 360
 
 
+def test_a_sample_is_drawn_where_millions_have_gone(store: PostgresStore) -> None:
+    """Numbers of contents are not used again: what is left lies so far apart that a number drawn by lot meets none."""
+    items, contents = [Item(id=str(n), content=sha(n)) for n in range(99)], [sha(n) for n in range(99)]
+    rows = np.concatenate([row(2 * n) for n in range(99)])
+    store.add(items[:50], contents[:50], rows[:50])
+    skip = "SELECT setval(pg_get_serial_sequence('lookalike_contents', 'content'), 3000000)"
+    store.database.run(lambda connection: connection.execute(skip).fetchone())
+    store.add(items[50:], contents[50:], rows[50:])
+    assert set(store.sample(1024, seed=0)[0]) == set(contents)
+    drawn = [store.sample(20, seed=seed)[0] for seed in range(20)]
+    assert all(len(set(sample)) == 20 for sample in drawn)
+    assert len({content for sample in drawn for content in sample}) > 80
+    assert store.sample(20, seed=3)[0] == drawn[3]
+
+
 @pytest.mark.parametrize("where", [ALL, Filter(project="p"), Filter(metadata={"k": "v"})])
 def test_many_equal_pictures_are_put_in_order(either: PostgresStore, where: Filter) -> None:
     """Where far more pictures are equal than are asked for, the first by (project, id) are the answer."""

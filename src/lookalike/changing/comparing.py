@@ -66,8 +66,9 @@ class Comparison:
         n_images: Pictures that were searched by.
         n_texts: Captions that were searched by.
         n_labelled: Of the pictures, those with a label.
-        image_overlap: The share of the ten best answers that both give, by pictures; 1.0 if they agree.
-        text_overlap: The same by captions; None if one of the two reads no words.
+        image_overlap: The share of the ten best answers that both give, by pictures; 1.0 if they agree, None if there
+            are none.
+        text_overlap: The same by captions; None too if one of the two reads no words.
         current: What was measured of the first.
         other: What was measured of the second.
     """
@@ -75,7 +76,7 @@ class Comparison:
     n_images: int
     n_texts: int
     n_labelled: int
-    image_overlap: float
+    image_overlap: float | None
     text_overlap: float | None
     current: Measured
     other: Measured
@@ -145,12 +146,13 @@ def _others(found: Sequence[Scored], content: str) -> list[Item]:
     return [scored.item for scored in found if scored.item.content != content]
 
 
-def _overlap(ours: _Asked, theirs: _Asked) -> float:
+def _overlap(ours: _Asked, theirs: _Asked) -> float | None:
     shares = []
     for mine, yours in zip(ours.answers, theirs.answers, strict=True):
         one, two = ({(item.project, item.id) for item in answer} for answer in (mine, yours))
-        shares.append(len(one & two) / max(len(one), len(two), 1) if one or two else 1.0)
-    return sum(shares) / len(shares) if shares else 1.0
+        if one or two:
+            shares.append(len(one & two) / max(len(one), len(two)))
+    return sum(shares) / len(shares) if shares else None
 
 
 def _labels(store: ComparableStore, rows: Rows, contents: Sequence[str], label: str) -> dict[str, str]:

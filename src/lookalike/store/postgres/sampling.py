@@ -1,4 +1,4 @@
-"""A sample of the contents of one project."""
+"""A sample of contents for which all of them are looked at."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _SQL = statements("lookalike.store.postgres", "sampling.sql")
 
 
-def sample_of_project(connection: Connection, *, space: int, project: str, n: int, seed: int) -> list[Any]:
-    """At most n (sha256, vector) of a project's items, drawn evenly; the same for the same seed and project."""
-    asked = {"space": space, "project": escaped(project), "n": n, "seed": seed}
-    return connection.cursor(binary=True).execute(_SQL["sample_of_project"], asked).fetchall()
+def sample_by_hash(connection: Connection, *, space: int, project: str | None, n: int, seed: int) -> list[Any]:
+    """At most n (sha256, vector) of a project's items, or of all, drawn evenly; the same for one seed and items."""
+    asked = {"space": space, "project": None if project is None else escaped(project), "n": n, "seed": seed}
+    return connection.cursor(binary=True).execute(_SQL["sample_by_hash"], asked).fetchall()

@@ -24,7 +24,7 @@ from lookalike.store.postgres.finding import TIMEOUT_S, Finder
 from lookalike.store.postgres.ledger import PostgresLedger
 from lookalike.store.postgres.newest import newest
 from lookalike.store.postgres.rows import asked_metadata, escaped, item_of, plain, rows_of
-from lookalike.store.postgres.sampling import sample_of_project
+from lookalike.store.postgres.sampling import sample_by_hash
 from lookalike.store.postgres.watch import Watch, require_current
 from lookalike.types import Filter, Item, Rows, Scored, StoreStats
 from lookalike.vectors import normalise, require_unit_rows
@@ -198,26 +198,12 @@ class PostgresStore:
 
     def sample(self, n: int, *, seed: int, project: str | None = None) -> tuple[list[str], Rows]:
         """At most n contents in use, drawn evenly, and their vectors; see ports.Catalogue."""
-        if project is not None:
+        rows = self._by_lot(n, seed) if project is None else None
+        if rows is None:
             with speaking():
-                draw = partial(sample_of_project, space=self.bound.number, project=project, n=n, seed=seed)
-                own = self.database.run(draw, timeout_s=TIMEOUT_S)
-            return [digest.hex() for digest, _ in own], self._unit_rows(vector for _, vector in own)
-        ((first, last),) = self._rows("range_of_contents")
-        if n < 1 or first is None:
-            return [], self._unit_rows([])
-        chance, drawn = np.random.default_rng(seed), dict[int, list[bytes]]()
-        few = last - first < DRAWS * n
-        for _ in range(1 if few else DRAWS):
-            numbers = chance.permutation(last - first + 1) if few else chance.integers(last - first + 1, size=2 * n)
-            asked = [int(number) + first for number in numbers if int(number) + first not in drawn]
-            rows = self._rows("sample", {"space": self.bound.number, "numbers": asked})
-            found = {number: row for number, *row in rows}
-            drawn |= {number: found[number] for number in asked if number in found}
-            if len(drawn) >= n:
-                break
-        chosen = list(drawn.values())[:n]
-        return [digest.hex() for digest, _ in chosen], self._unit_rows(vector for _, vector in chosen)
+                draw = partial(sample_by_hash, space=self.bound.number, project=project, n=n, seed=seed)
+                rows = self.database.run(draw, timeout_s=TIMEOUT_S)
+        return [digest.hex() for digest, _ in rows], self._unit_rows(vector for _, vector in rows)
 
     def add(self, items: Sequence[Item], contents: Sequence[str], vectors: Rows) -> None:
         """Store items and the vectors of new contents, all or nothing; see ports.VectorWriter.
@@ -311,6 +297,23 @@ class PostgresStore:
             if len(page) < PAGE:
                 return
             start = page[-1].id + "\0"  # the next string there can be
+
+    def _by_lot(self, n: int, seed: int) -> list[Any] | None:
+        """A sample by drawing numbers of contents, which is quick; None where too many of those have gone."""
+        ((first, last),) = self._rows("range_of_contents")
+        if n < 1 or first is None:
+            return []
+        chance, drawn = np.random.default_rng(seed), dict[int, list[bytes]]()
+        few = last - first < DRAWS * n
+        for _ in range(1 if few else DRAWS):
+            numbers = chance.permutation(last - first + 1) if few else chance.integers(last - first + 1, size=2 * n)
+            asked = [int(number) + first for number in numbers if int(number) + first not in drawn]
+            rows = self._rows("sample", {"space": self.bound.number, "numbers": asked})
+            found = {number: row for number, *row in rows}
+            drawn |= {number: found[number] for number in asked if number in found}
+            if len(drawn) >= n:
+                break
+        return list(drawn.values())[:n] if few or len(drawn) >= n else None
 
     def _unit_rows(self, vectors: Iterable[bytes]) -> Rows:
         return normalise(rows_of(vectors, dim=self.space.dim))
