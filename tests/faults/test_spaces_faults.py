@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -15,15 +17,17 @@ import pytest
 from lookalike.app import create_store, open_store
 from lookalike.beside import open_filling, open_spaces
 from lookalike.changing import Terms, fill
+from lookalike.chunks import chunked
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
-from lookalike.errors import StoreCorrupt
+from lookalike.errors import StoreCorrupt, StoreError
 from lookalike.ingest import Ingest, Target
 from lookalike.places import Address, Place, place_of
 from lookalike.sources.folder import FolderSource
 from lookalike.sources.pictures import PictureFinder
 from lookalike.store.pointer import FILE
 from lookalike.types import Filter, Item
+from lookalike.vectors import normalise
 from tests.pictures import noise, write
 from tests.postgres import NewDatabase
 
@@ -38,6 +42,7 @@ import sys
 from pathlib import Path
 from lookalike.beside import open_filling
 from lookalike.changing import Terms, fill
+from lookalike.chunks import chunked
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.places import place_of
@@ -149,6 +154,31 @@ def test_searches_see_one_space_or_the_other(place: Place) -> None:
                     seen.append(next(answers))
     assert set(seen) == {"before 3 0 1 2", "after 3 2 1 0"}
     assert sum(one != two for one, two in pairwise(seen)) == N_SWITCHES
+
+
+def test_a_space_is_dropped_while_it_is_filled(new_database: NewDatabase) -> None:
+    """The fills that are under way end with the sentence that it is gone; nobody is locked out by another."""
+    place = place_of(Address(new_database().reveal()))
+    contents = [f"{n:064x}" for n in range(4000)]
+    rows = normalise(np.random.default_rng(0).standard_normal((len(contents), BEFORE.space.dim)))
+    with create_store(place, BEFORE.space) as store:
+        store.add([Item(id=content, content=content) for content in contents], contents, rows)
+    with open_spaces(place) as spaces, ThreadPoolExecutor(3) as pool:
+        number, is_under_way = spaces.add(AFTER.space, precision="exact"), Barrier(4)
+
+        def fill_up() -> None:
+            with open_filling(place, number) as filling:
+                for n, part in enumerate(chunked(range(len(contents)), 4)):
+                    filling.put([contents[place] for place in part], rows[part])
+                    if n == 5:
+                        is_under_way.wait(60)
+
+        fills = [pool.submit(fill_up) for _ in range(3)]
+        is_under_way.wait(60)
+        spaces.drop(number)
+        assert [type(fill.exception()) for fill in fills] == [StoreError] * 3
+        assert all("no space 2" in str(fill.exception()) for fill in fills)
+        assert [entry.number for entry in spaces.entries()] == [1]
 
 
 def test_a_damaged_list_of_spaces_is_said(tmp_path: Path) -> None:

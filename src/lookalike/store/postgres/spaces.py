@@ -189,6 +189,7 @@ class PostgresFilling:
         def write(connection: Connection) -> None:
             with connection.transaction():
                 connection.execute(_STORE["lock_writing"])
+                connection.execute(_SQL["lock_vectors"])
                 if connection.execute(_SQL["keep_space"], {"space": number}).fetchone() is None:
                     raise schema.no_space(self._database.place, number)
                 added = writing.fill_contents(connection, number, digests, vectors)

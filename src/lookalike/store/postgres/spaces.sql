@@ -74,6 +74,10 @@ WHERE space = (SELECT space FROM lookalike_index)
 -- note_gaps --
 UPDATE lookalike_spaces SET whole_at = NULL WHERE space = %(space)s::smallint
 
+-- lock_vectors --
+-- Before the space's row is kept: who drops it takes the table first and the row then, and each would wait for the other.
+LOCK TABLE lookalike_vectors IN ROW EXCLUSIVE MODE
+
 -- keep_space --
 -- Until the end of the transaction, it is not dropped.
 SELECT space FROM lookalike_spaces WHERE space = %(space)s::smallint FOR KEY SHARE
