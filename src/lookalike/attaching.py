@@ -84,7 +84,7 @@ def attach(
         checked = None
         if not unchecked:
             table = DrawnTable(mapping.table, *AttachedStore(database, attached, found).draw(sample, seed=0))
-            looked_at = survey(table, dim=embedder.space.dim, project=config.project, size=sample)
+            looked_at = survey(table, pictures, dim=embedder.space.dim, project=config.project, size=sample)
             checked = check(looked_at, embedder, pictures, variants(config))
         database.run(lambda connection: schema.migrate(connection, database.place))
         database.run(lambda connection: registry.write(connection, attached))

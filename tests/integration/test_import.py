@@ -398,6 +398,7 @@ def test_a_database_that_is_not_there_is_an_error() -> None:
         ([{"path": "a.png"}] * (N - 1), "40 rows, and the list of items 39"),
         ([{"path": f"{n}.png"} for n in range(N + 2)], "40 rows, and the list of items 42"),
         ([{"path": f"{n // 2}.png"} for n in range(N)], "20 rows have a name that another row .* '0.png'"),
+        ([{"path": f"{'./' * (n % 2)}0/{n // 6 * 3:03}.png"} for n in range(N)], "33 rows have a name that another"),
         ([{"path": "a.png"}, {"title": "b"}], "items.jsonl, line 2: has neither a column with the items' ids"),
         ([{"title": "a"}] * N, "neither a column with the items' ids nor .* There are: title"),
         ([{"path": f"{n}.png"} for n in range(N - 1)] + [{"path": ""}], "row 39 has neither an id nor"),

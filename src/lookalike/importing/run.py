@@ -98,6 +98,13 @@ def _looked_at(
     """How many rows there are, and what the check of some of them found."""
     if terms.before is not None:
         return terms.before.n_rows, terms.before.check
-    found = survey(table, dim=destination.store.space.dim, project=destination.project, size=terms.sample)
+    found = survey(
+        table,
+        destination.pictures,
+        dim=destination.store.space.dim,
+        project=destination.project,
+        size=terms.sample,
+        threads=destination.threads,
+    )
     checked = None if embedder is None else check(found, embedder, destination.pictures, terms.variants)
     return found.n_rows, checked

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import InputError
-from lookalike.tables import Entry, TablePart, VectorTable
+from lookalike.importing.finding import find_all, uri_of
+from lookalike.tables import Entry, Pictures, TablePart, VectorTable
 from lookalike.vectors import Slots, normalise
 
 BEFORE, OWN, AFTER = range(3)
@@ -45,14 +48,16 @@ class Survey:
     sample: Sample
 
 
-def survey(table: VectorTable, *, dim: int, project: str, size: int) -> Survey:
+def survey(table: VectorTable, pictures: Pictures, *, dim: int, project: str, size: int, threads: int = 1) -> Survey:
     """Walk over a table once, before anything is written.
 
     Args:
         table: What is to be imported.
+        pictures: Finds the pictures; an item without an id is called by where its picture is.
         dim: How many numbers a row must have.
         project: Of rows that name none.
         size: How many rows to sample.
+        threads: Threads that look for pictures.
 
     Raises:
         InputError: Its rows have another length or none, two items have one name, or one has none.
@@ -67,12 +72,23 @@ def survey(table: VectorTable, *, dim: int, project: str, size: int) -> Survey:
         )
     wanted = np.unique(np.linspace(0, max(table.n_rows - 1, 0), min(size, table.n_rows)).round().astype(np.int64))
     collector, seen, first = _Collector(wanted, dim), _Seen(table.name, project), 0
-    for part in table.parts():
-        seen.look_at(part, first)
-        collector.look_at(part, first)
-        first += len(part.entries)
+    with ThreadPoolExecutor(threads, thread_name_prefix="finding") as pool:
+        for part in table.parts():
+            seen.look_at(part, _names(part, first, table.name, pictures, pool))
+            collector.look_at(part, first)
+            first += len(part.entries)
     seen.require_distinct()
     return Survey(n_rows=first, sample=collector.sample())
+
+
+def _names(part: TablePart, first: int, table: str, pictures: Pictures, pool: Executor) -> list[str]:
+    """The ids that items of these rows will have: "a.png" and "./a.png" are one."""
+    for row, entry in enumerate(part.entries, first):
+        if not entry.name:
+            raise InputError(f"row {row:,} has neither an id nor the path of a picture.", item=table)
+    nameless = [entry for entry in part.entries if not entry.id]
+    files = iter(find_all(pictures, nameless, pool))
+    return [entry.id or uri_of(pictures, entry, next(files)) for entry in part.entries]
 
 
 class _Seen:
@@ -85,11 +101,9 @@ class _Seen:
         self._n_twice = 0
         self._example = ""
 
-    def look_at(self, part: TablePart, first: int) -> None:
-        for row, entry in enumerate(part.entries, first):
-            if not entry.name:
-                raise InputError(f"row {row:,} has neither an id nor the path of a picture.", item=self._table)
-            key = hash((entry.project or self._project, entry.name))
+    def look_at(self, part: TablePart, names: Sequence[str]) -> None:
+        for entry, name in zip(part.entries, names, strict=True):
+            key = hash((entry.project or self._project, name))
             if key in self._hashes:
                 self._n_twice += 1
                 self._example = self._example or entry.name

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain
 
 import numpy as np
 
@@ -15,20 +13,16 @@ from lookalike.chunks import chunked
 from lookalike.contents import content_of, is_unread, trust_in
 from lookalike.errors import InputError, VectorMissing
 from lookalike.facts import NAMES as FILE_FACTS
+from lookalike.importing.finding import Found, find_all, uri_of
 from lookalike.ingest import WritableStore, add_what_fits
 from lookalike.ports import Ledger
 from lookalike.progress import Tally
 from lookalike.tables import Entry, Pictures, TablePart
-from lookalike.types import Item, LedgerEntry, Outcome, Rows, SourceObject
+from lookalike.types import Item, LedgerEntry, Outcome, Rows
 from lookalike.vectors import normalise
 
 HASHED_ROWS = 512
 """Rows to a batch where pictures are read and hashed: so much work a kill can cost."""
-
-FOUND_TOGETHER = 128
-"""Files that a thread looks for before it hands them over."""
-
-Found = SourceObject | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +89,7 @@ class Writer:
         """Store what is new in a part; returns when that is durable."""
         values, problems = unit_rows(part)
         raw = np.asarray(part.values)  # of a mapped file, each row would be made an object that knows it
-        look = partial(_each, self._to.pictures.find)
-        uris = [entry.uri for entry in part.entries]
-        files = list(chain.from_iterable(self._pool.map(look, chunked(uris, FOUND_TOGETHER))))
+        files = find_all(self._to.pictures, part.entries, self._pool)
         size = HASHED_ROWS if self._is_checked and any(files) else max(len(files), 1)
         for places in chunked(range(len(files)), size):
             found = [(place, part.entries[place], files[place], problems.get(place, "")) for place in places]
@@ -120,7 +112,7 @@ class Writer:
 
     def _item(self, entry: Entry, file: Found) -> Item:
         """The item of a row, without its content."""
-        uri = file.uri if file else self._to.pictures.full(entry.uri)
+        uri = uri_of(self._to.pictures, entry, file)
         return Item(
             id=entry.id or uri,
             content="",
@@ -205,10 +197,6 @@ def unit_rows(part: TablePart) -> tuple[Rows, dict[int, str]]:
     problems |= dict.fromkeys(not_finite, "its vector has numbers that are not finite.")
     problems |= {place: "its texts are not valid Unicode." for place, e in enumerate(part.entries) if not _is_text(e)}
     return values, problems | dict(part.problems)
-
-
-def _each(find: Callable[[str], Found], uris: Sequence[str]) -> list[Found]:
-    return [find(uri) for uri in uris]
 
 
 def _known_better(item: Item, before: Item | None) -> Item:
