@@ -21,6 +21,9 @@ BLOCK_ROWS = 4096
 LINKED_AT_ONCE = 4096
 """Pairs that are linked one by one before those are left out whose rows are in one group by now."""
 
+ROUNDING = 1e-6
+"""By so much the cosine of two equal rows may miss 1, as may any other: it is a sum in float32."""
+
 NEAR = 0.98
 """The cosine from which two pictures count as the same one, saved again, where nothing else is asked for."""
 
@@ -90,7 +93,7 @@ def _linked(
         ours, theirs = slice(start, start + BLOCK_ROWS), slice(other, other + BLOCK_ROWS)
         cosines = rows[ours] @ rows[theirs].T
         # Of many that are all near each other, most say nothing new: their rows are in one group already.
-        is_link = (cosines >= min_similarity) & (roots[ours, None] != roots[None, theirs])
+        is_link = (cosines >= min_similarity - ROUNDING) & (roots[ours, None] != roots[None, theirs])
         left, right = np.nonzero(np.triu(is_link, 1) if start == other else is_link)
         _link(roots, weakest, start + left, other + right, np.minimum(cosines[left, right], 1.0))
         if on_progress:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import InputError
 from lookalike.store.memory import MemoryStore
 from lookalike.types import Filter, Item
+from lookalike.vectors import normalise
 
 SPACE = FakeEncoder().tower.space
 
@@ -90,6 +93,17 @@ def test_what_is_linked_in_steps_is_one_group(monkeypatch: pytest.MonkeyPatch) -
     (group,) = find_duplicates(store, min_similarity=0.9997)
     assert len(group.items) == 50
     assert group.similarity == pytest.approx(np.cos(1 / 49), abs=1e-5)
+
+
+def test_equal_vectors_are_near_whatever_is_asked_for() -> None:
+    """The cosine of a row with itself is rounded, and is 1 nevertheless."""
+    space = replace(SPACE, dim=512)
+    rows = normalise(np.random.default_rng(3).standard_normal((20, space.dim)))
+    store, contents = MemoryStore(space), [f"{n:064x}" for n in range(40)]
+    store.add([Item(id=content, content=content) for content in contents], contents, np.repeat(rows, 2, axis=0))
+    groups = list(find_duplicates(store, min_similarity=1.0))
+    assert [len(group.items) for group in groups] == [2] * 20
+    assert all(0.999999 <= group.similarity <= 1 for group in groups)
 
 
 def test_a_wrong_threshold_is_refused() -> None:
