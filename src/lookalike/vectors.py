@@ -46,6 +46,17 @@ def normalise(values: NDArray[np.floating]) -> Rows:
     return rows
 
 
+def scaled(values: NDArray[np.floating]) -> Rows:
+    """(n, dim) of any float type -> float32, each row times a power of two that brings its largest number to 0.5 to 1.
+
+    So the squares of very large or small numbers neither overflow nor vanish, and no digit of others changes.
+    """
+    _, exponents = np.frexp(np.abs(values).max(axis=1, initial=0))
+    wide = values.astype(np.result_type(values, np.float32), copy=False)
+    rows: Rows = np.ldexp(wide, -exponents[:, None]).astype(np.float32, copy=False)
+    return rows
+
+
 def require_unit_rows(values: Rows, *, dim: int, names: Sequence[str]) -> None:
     """Raise InputError, naming the first bad row, unless `values` is (len(names), dim) float32, finite, unit rows."""
     if values.dtype != np.float32 or values.shape != (len(names), dim):

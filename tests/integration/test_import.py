@@ -184,6 +184,14 @@ def test_bad_rows_are_listed_and_the_others_imported(made: Made, config: Config,
         assert list(index.failures()) == []
 
 
+@pytest.mark.parametrize("factor", [1e20, 1e-25])
+def test_rows_of_any_size_are_imported(made: Made, config: Config, tmp_path: Path, factor: float) -> None:
+    """Only the direction of a vector counts, also where the squares of its numbers are more than float32 can hold."""
+    report = taken_in(config, made.array(tmp_path, made.rows * np.float32(factor)), made)
+    assert report.report.counts == {Outcome.STORED: N}
+    assert report.check.cosine_min > 0.9999
+
+
 def test_a_picture_that_is_elsewhere_goes_with_the_check_of_the_others(
     made: Made, config: Config, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from lookalike.vectors import (
     from_fixed,
     normalise,
     require_unit_rows,
+    scaled,
     to_fixed,
     to_int8,
 )
@@ -38,6 +39,21 @@ def test_normalised_rows_have_unit_length() -> None:
     assert rows.dtype == np.float32
     np.testing.assert_allclose(rows, [[0.6, 0.8], [0, 0], [1, 0], [-(0.5**0.5), 0.5**0.5]], atol=1e-6)
     np.testing.assert_array_equal(values, before)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_scaling_changes_no_direction_and_no_digit(dtype: type[np.floating]) -> None:
+    """Rows of every size that a type can hold keep their direction; what is not finite or all zeros stays that."""
+    rows = np.random.default_rng(0).uniform(0.1, 1, (6, 16)).astype(dtype)
+    limits = np.finfo(dtype)
+    np.testing.assert_array_equal(normalise(scaled(rows)), normalise(rows))
+    for factor in (limits.max, limits.max**0.6, limits.tiny, limits.tiny**0.6):
+        moved = rows * dtype(factor)
+        expected = moved.astype(np.longdouble) / np.linalg.norm(moved.astype(np.longdouble), axis=1)[:, None]
+        np.testing.assert_allclose(normalise(scaled(moved)), expected, rtol=1e-6)
+    odd = scaled(np.array([[np.nan, 1], [np.inf, 1], [0, 0]], dtype))
+    assert np.isfinite(odd).all(axis=1).tolist() == [False, False, True]
+    assert scaled(np.empty((0, 4), dtype)).shape == (0, 4)
 
 
 def test_unit_rows_are_accepted() -> None:

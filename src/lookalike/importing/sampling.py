@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lookalike.errors import InputError
 from lookalike.importing.finding import find_all, uri_of
 from lookalike.tables import Entry, Pictures, TablePart, VectorTable
-from lookalike.vectors import Slots, normalise
+from lookalike.vectors import Slots, normalise, scaled
 
 BEFORE, OWN, AFTER = range(3)
 
@@ -143,7 +143,7 @@ class _Collector:
 
 def _usable(part: TablePart, rows: Slots) -> NDArray[np.float32]:
     with np.errstate(over="ignore", invalid="ignore"):
-        values = normalise(part.values[rows])
+        values = normalise(scaled(part.values[rows]))
         values[~np.isfinite(np.linalg.norm(values, axis=1))] = 0
     values[[row in part.problems for row in rows.tolist()]] = 0
     return values

@@ -19,7 +19,7 @@ from lookalike.ports import Ledger
 from lookalike.progress import Tally
 from lookalike.tables import Entry, Pictures, TablePart
 from lookalike.types import Item, LedgerEntry, Outcome, Rows
-from lookalike.vectors import normalise
+from lookalike.vectors import normalise, scaled
 
 HASHED_ROWS = 512
 """Rows to a batch where pictures are read and hashed: so much work a kill can cost."""
@@ -189,7 +189,7 @@ class Writer:
 def unit_rows(part: TablePart) -> tuple[Rows, dict[int, str]]:
     """(n, dim) float32 of unit length; and why a row cannot be stored, by its place."""
     with np.errstate(over="ignore", invalid="ignore"):
-        raw = np.asarray(part.values, np.float32)
+        raw = scaled(part.values)
         lengths = np.sqrt(np.einsum("ij,ij->i", raw, raw))
         values = normalise(raw)
     problems = dict.fromkeys(np.flatnonzero(lengths == 0).tolist(), "its vector is all zeros.")
