@@ -187,7 +187,8 @@ class EmbeddedFilling:
         return n_behind
 
     def _pages(self) -> Iterator[list[str]]:
-        left, seen = self._left_behind(), set[int]()
+        left = self._left_behind()
+        seen: set[int] = set()
         for page in _contents(_database(self._folder, self._source_number)):
             for content in page:
                 left.pop(content, None)
