@@ -110,6 +110,8 @@ STARTS = {
     ("serverless", "http"),  # keys, statuses and what requests say: what of http/ needs no web framework
 }
 
+TELEMETRY_OFF = "os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')"
+
 MAX_FILE_LINES = 350
 MAX_FUNCTION_LINES = 60
 MAX_PARAMETERS = 7
@@ -308,11 +310,21 @@ def test_the_public_face_is_its_list() -> None:
 
 
 def test_only_config_reads_the_environment() -> None:
-    """os.environ and os.getenv are named in config.py alone."""
+    """os.environ and os.getenv are named in config.py alone, but for what a foreign library has to find there."""
     names = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
     found = [w for w, n in nodes(ast.Attribute) if ast.unparse(n) in {f"os.{name}" for name in names}]
     found += [w for w, n in nodes(ast.ImportFrom) if n.module == "os" and names & {a.name for a in n.names}]
-    assert [where for where in found if not where.startswith("src/lookalike/config.py:")] == []
+    told = [w for w, n in nodes(ast.Call) if ast.unparse(n) == TELEMETRY_OFF]
+    assert [where for where in found if not where.startswith("src/lookalike/config.py:")] == told
+
+
+def test_no_runtime_is_imported_with_its_telemetry() -> None:
+    """ONNX Runtime and OpenVINO are imported in one place each, right behind what silences them."""
+    silenced = {"import onnxruntime": TELEMETRY_OFF, "import openvino": "sys.modules.setdefault('openvino_telemetry'"}
+    for statement, silence in silenced.items():
+        bodies = [ast.unparse(n).splitlines() for _, n in nodes(ast.FunctionDef)]
+        found = [(body, body.index(f"        {statement}")) for body in bodies if f"        {statement}" in body]
+        assert [body[place - 2].strip().startswith(silence) for body, place in found] == [True], statement
 
 
 def test_type_ignores_are_few_and_have_a_code() -> None:

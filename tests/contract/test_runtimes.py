@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +26,16 @@ LIMIT = 1e-5
 """Of the greatest difference to the reference; the project promises 1e-4."""
 
 RUNS = 200
+
+CHILD = """
+import sys
+from pathlib import Path
+from lookalike.encoders.local import EngineOptions, open_encoder
+model, cache, runtime = sys.argv[1:]
+encoder = open_encoder(Path(model), name="small", weights_sha256="0" * 64, cache_dir=Path(cache),
+                       options=EngineOptions(runtime=runtime))
+encoder.encode_texts([encoder.prepare_text("a cat")])
+"""
 
 OTHERS = [runtime for runtime in PRECISIONS if runtime != "onnxruntime"]
 
@@ -52,6 +64,22 @@ def embed(encoder: LocalEncoder) -> Rows:
 
 def builds(cache: Path) -> list[Path]:
     return sorted(path for path in cache.iterdir() if not path.name.startswith("."))
+
+
+@pytest.mark.parametrize("runtime", PRECISIONS)
+def test_nobody_is_told(runtime: Runtime, model: Path, tmp_path: Path) -> None:
+    """To embed leaves nothing in the user's folders: no id to be known by, and no events that wait to be sent."""
+    if find_spec(runtime) is None:
+        pytest.skip(f"{runtime} is not installed here; `make parity` has it")
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {name: value for name, value in os.environ.items() if name not in {"ORT_DISABLE_TELEMETRY", "CI"}}
+    subprocess.run(
+        [sys.executable, "-c", CHILD, str(model), str(tmp_path / "cache"), runtime],
+        env={**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")},
+        check=True,
+    )
+    assert sorted(home.rglob("*")) == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

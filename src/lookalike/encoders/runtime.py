@@ -5,6 +5,7 @@ The only file that imports `onnxruntime`.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
@@ -105,6 +106,9 @@ def _options(ort: ModuleType, *, threads: int) -> onnxruntime.SessionOptions:
 
 
 def _onnxruntime() -> ModuleType:
+    # As published, it tells Microsoft of its use, under an id that it keeps in the user's cache. It reads this when it
+    # is first imported; disable_telemetry_events() comes too late for the id and the first event.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:

@@ -5,6 +5,7 @@ The only file that imports `openvino`.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
@@ -92,6 +93,8 @@ class Session:
 
 
 def _openvino() -> ModuleType:
+    # To import it tells Intel of it, unless this library is absent, which OpenVINO takes for a no.
+    sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
     try:
         import openvino
     except ImportError as error:
