@@ -34,6 +34,28 @@ print(*sorted({"onnx", "safetensors", "torch"} & sys.modules.keys()))
 """
 
 
+SHAPED = """
+import sys
+from pathlib import Path
+import numpy as np
+from tests import checkpoints
+from lookalike.encoders.local import EngineOptions, open_encoder
+folder, kind, *sizes = sys.argv[1:]
+checkpoints.WIDTH, checkpoints.HEADS, checkpoints.INNER, checkpoints.PATCH = map(int, sizes)
+checkpoints.EDGE = 4 * checkpoints.PATCH
+{"clip": checkpoints.write_clip, "bert": checkpoints.write_bert}[kind](Path(folder) / "model")
+vectors = []
+for precision in ("exact", "int8"):
+    encoder = open_encoder(Path(folder) / "model", name="small", weights_sha256="0" * 64,
+                           cache_dir=Path(folder) / "cache", options=EngineOptions(precision=precision))
+    rows = encoder.encode_texts([encoder.prepare_text(text) for text in checkpoints.TEXTS])
+    if kind == "clip":
+        rows = np.concatenate([rows, encoder.encode_images(checkpoints.random_pixels(2, edge=checkpoints.EDGE))])
+    vectors.append(rows)
+print(np.einsum("ij,ij->i", *vectors).min())
+"""
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     return write_clip(tmp_path / "model")
@@ -64,6 +86,18 @@ def test_a_compiled_model_needs_no_checkpoint(model: Path, tmp_path: Path, preci
     assert "onnx" in first[1]
     (model / "model.safetensors").unlink()
     assert child(model, tmp_path / "cache", precision).communicate()[0].splitlines() == [first[0], ""]
+
+
+@pytest.mark.parametrize(
+    ("kind", "width", "heads", "inner", "patch"),
+    [("bert", 312, 12, 600, 8), ("clip", 66, 3, 130, 8), ("clip", 80, 4, 112, 7), ("clip", 100, 4, 50, 5)],
+)
+def test_a_model_of_any_width_runs(tmp_path: Path, kind: str, width: int, heads: int, inner: int, patch: int) -> None:
+    """Sizes that are no multiples of what processors like end no process, in either precision."""
+    command = [sys.executable, "-c", SHAPED, str(tmp_path), kind, *map(str, (width, heads, inner, patch))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 0.98
 
 
 def test_each_recipe_has_its_own_build(model: Path, tmp_path: Path) -> None:

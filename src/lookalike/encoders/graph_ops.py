@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ INLINE_BYTES = 1024
 """Smaller arrays stay in the graph itself, where shape inference and constant folding see them."""
 
 ALIGNMENT = 64
+"""Of arrays in bytes: as wide as the widest registers."""
 
 
 class GraphWriter:
@@ -151,6 +153,16 @@ def move_graph(source: Path, folder: Path) -> None:
     """Put a folder's graph and its weights into another folder: all that a library needs which compiles by itself."""
     for path in source.iterdir():
         path.rename(folder / path.name)
+
+
+def packed_places(path: Path) -> list[int]:
+    """Where in its weights' file a graph that ONNX Runtime wrote keeps what it packed for the processor.
+
+    Each is noted beside its array as "kernel+digest|offset;bytes;flag" (external_data_info.cc in its repository).
+    """
+    tensors = _onnx().load(path, load_external_data=False).graph.initializer
+    notes = [entry.value for tensor in tensors for entry in tensor.external_data if entry.key.startswith("prepacked")]
+    return [int(place) for note in notes for place in re.findall(r"(\d+);\d+;\d+", note)]
 
 
 def _constant(onnx: ModuleType, tensor: Any, folder: Path) -> Array:

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 from lookalike.encoders.batches import Feed
+from lookalike.encoders.graph_ops import ALIGNMENT, packed_places
 from lookalike.errors import CorruptModel, MissingDependency, ModelError
 from lookalike.spaces import Precision
 from lookalike.types import Rows
@@ -45,11 +46,20 @@ def optimise(source: Path, folder: Path) -> None:
         source: Folder with a graph as `graph.write_graph` writes it.
         folder: Gets the two files that `Session` opens.
     """
+    _write_optimised(source, folder, packed=True)
+    if any(place % ALIGNMENT for place in packed_places(folder / GRAPH_FILE)):
+        # Kernels read packed weights as if they were aligned, and ONNX Runtime lays them behind arrays of any length
+        # without seeing to that: such a model would end the process. Its weights are packed anew for each session.
+        (folder / WEIGHTS_FILE).unlink()
+        _write_optimised(source, folder, packed=False)
+
+
+def _write_optimised(source: Path, folder: Path, *, packed: bool) -> None:
     ort = _onnxruntime()
     options = _options(ort, threads=1)
     options.optimized_model_filepath = str(folder / GRAPH_FILE)
     for key, value in {
-        "session.save_external_prepacked_constant_initializers": "1",
+        "session.save_external_prepacked_constant_initializers": str(int(packed)),
         "session.optimized_model_external_initializers_file_name": WEIGHTS_FILE,
         "session.optimized_model_external_initializers_min_size_in_bytes": str(MAPPED_BYTES),
     }.items():
