@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from lookalike.app import Embedder
 from lookalike.encoders.architecture import ClipText, Stack, read_architecture
 from lookalike.encoders.batches import MAX_BATCH_TOKENS, plan, pooled_part, text_feed
 from lookalike.encoders.local import LocalEncoder, open_encoder
 from lookalike.encoders.quantise import weight_levels
 from lookalike.errors import CorruptModel, InputError, LookalikeError, ModelNotFound, UnsupportedModel
 from lookalike.types import Tokens
-from tests.checkpoints import CLIP_TOKENS, END_ID, write_bert, write_clip, write_multilingual
+from tests.checkpoints import CLIP_TOKENS, END_ID, random_pixels, write_bert, write_clip, write_multilingual
 
 
 def open_model(folder: Path) -> LocalEncoder:
@@ -112,6 +113,52 @@ def test_the_dense_layer_is_part_of_the_model(tmp_path: Path) -> None:
     (folder / "2_Dense" / "model.safetensors").unlink()
     with pytest.raises(ModelNotFound, match=r"holds no 2_Dense/model\.safetensors"):
         open_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("write", "changes"),
+    [
+        (write_clip, {"text_config_dict": {"num_attention_heads": 2}}),
+        (write_clip, {"vision_config_dict": {"num_attention_heads": 8}}),
+        (write_clip, {"vision_config_dict": {"layer_norm_eps": 1e-3}}),
+        (write_clip, {"vision_config_dict": {"hidden_act": "gelu"}}),
+        (write_bert, {"num_attention_heads": 1}),
+        (write_bert, {"layer_norm_eps": 1e-5}),
+        (write_multilingual, {"n_heads": 1}),
+    ],
+)
+def test_what_the_weights_do_not_say_is_part_of_the_model(
+    write: Callable[[Path], Path], changes: Mapping[str, Any], tmp_path: Path
+) -> None:
+    """A config.json that makes other vectors of the same weights is another space, and another fingerprint."""
+    folder = write(tmp_path / "model")
+    first = open_model(folder).tower
+    change_json(folder / "config.json", changes)
+    other = open_model(folder).tower
+    assert other.space.key != first.space.key
+    assert other.fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize("tower", ["text", "vision"])
+def test_a_model_has_all_its_blocks(tower: str, tmp_path: Path) -> None:
+    """A config.json that leaves blocks of the checkpoint out is not this checkpoint's."""
+    folder = write_clip(tmp_path / "model", config={f"{tower}_config_dict": {"num_hidden_layers": 2}})
+    encoder = open_model(folder)
+    with pytest.raises(CorruptModel, match=r"more blocks '.*encoder\.layers' than the 2 that its config\.json"):
+        if tower == "text":
+            encoder.encode_texts([encoder.prepare_text("a cat")])
+        else:
+            encoder.encode_images(random_pixels(1))
+
+
+def test_published_models_keep_their_spaces(tmp_path: Path) -> None:
+    """CLIP ViT-B/32, MiniLM and the built-in model are told by their weights alone, as they always were."""
+    clip = write_clip(tmp_path / "clip")
+    (clip / "config.json").write_text('{"model_type": "clip"}', encoding="utf-8")
+    (clip / "preprocessor_config.json").write_text("{}", encoding="utf-8")
+    minilm = write_bert(tmp_path / "minilm", config={"hidden_size": 384, "num_attention_heads": 12})
+    assert [open_model(folder).tower.space.weights for folder in (clip, minilm)] == ["0" * 64] * 2
+    assert Embedder.open("tiny").space.id == "tiny-128@a24c94713a5e"
 
 
 def test_positions_are_not_stretched(tmp_path: Path) -> None:

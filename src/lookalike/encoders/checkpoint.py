@@ -62,6 +62,11 @@ class Checkpoint:
             raise self._corrupt(f"has values in {name!r} that are not finite")
         return array
 
+    def require_last(self, blocks: str, n: int) -> None:
+        """Raise CorruptModel if there is a block behind the first n: with fewer, the vectors would be others."""
+        if any(name.startswith(f"{blocks}.{n}.") for name in self.names):
+            raise self._corrupt(f"has more blocks {blocks!r} than the {n} that its config.json says")
+
     def _corrupt(self, what: str) -> CorruptModel:
         return CorruptModel(f"{self.model}: {FILE} {what}: fetch the model again.", model=self.model, file=FILE)
 

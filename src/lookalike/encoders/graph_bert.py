@@ -65,6 +65,7 @@ def write_text(blocks: Blocks, tower: BertText, layout: Layout) -> str:
     names = _FAMILIES[tower.family]
     prefix = names.prefix if f"{names.prefix}embeddings.word_embeddings.weight" in blocks.checkpoint.names else ""
     state = _embeddings(blocks, f"{prefix}embeddings", tower)
+    blocks.checkpoint.require_last(f"{prefix}{names.layers}", tower.stack.layers)
     for number in range(tower.stack.layers):
         state = _block(blocks, names.of(f"{prefix}{names.layers}.{number}"), state, layout)
     mean = blocks.graph.node("MatMul", "shares", state)

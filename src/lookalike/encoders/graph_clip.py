@@ -62,6 +62,7 @@ def _patches(blocks: Blocks, tower: ClipVision) -> str:
 
 def _encoder(blocks: Blocks, prefix: str, total: str, layout: Layout) -> str:
     """The states before the first block -> (n, width): the pooled token's state after the last."""
+    blocks.checkpoint.require_last(f"{prefix}.encoder.layers", blocks.stack.layers)
     *blocks_before, last = (f"{prefix}.encoder.layers.{number}" for number in range(blocks.stack.layers))
     for block in blocks_before:
         attended = blocks.attention(blocks.norm(total, f"{block}.layer_norm1"), _names(block), layout)

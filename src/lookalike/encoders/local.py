@@ -33,6 +33,10 @@ PICTURES_PER_RUN = 8
 """Larger batches run no faster: their states no longer fit the processor's caches."""
 
 
+USUAL_HEADS = {128: 4, 192: 6, 384: 12, 1280: 16, 1408: 16, 1664: 16}
+"""By the width of the states, where a head has not 64 numbers of them: tiny, MiniLM, LAION's ViT-H, -g, -bigG."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
     """How a local model runs.
@@ -221,8 +225,7 @@ def _space(
 ) -> Space:
     """What the vectors mean. A model of texts alone has no orientation, so all of its spaces have the same."""
     dense = "" if isinstance(architecture.text, ClipText) else architecture.text.dense_sha256
-    # Another activation makes other vectors of the same weights, and the two are mixed up where they are converted.
-    beside = [*([dense] if dense else []), *_unusual_activations(architecture)]
+    beside = [*([dense] if dense else []), *_unusual(architecture)]
     return Space(
         model=name,
         weights=digest_of([weights_sha256, *beside]) if beside else weights_sha256,
@@ -234,11 +237,24 @@ def _space(
     )
 
 
-def _unusual_activations(architecture: Architecture) -> list[str]:
-    """What stands in config.json in place of the activation that the family was published with."""
-    usual = "quick_gelu" if isinstance(architecture.text, ClipText) else "gelu"
-    towers = [("text", architecture.text), *([("image", architecture.vision)] if architecture.vision else [])]
-    return [f"{name} {tower.stack.activation}" for name, tower in towers if tower.stack.activation != usual]
+def _unusual(architecture: Architecture) -> list[str]:
+    """What config.json says of the blocks that the weights do not, where it is not what the family was published with.
+
+    It makes other vectors of the same weights; how many blocks there are, the weights say too. Of the usual
+    nothing is said, so that spaces keep their names.
+    """
+    is_clip = isinstance(architecture.text, ClipText)
+    activation, epsilon = ("quick_gelu", 1e-5) if is_clip else ("gelu", 1e-12)
+    stacks = [("text", architecture.text.stack)]
+    stacks += [("image", architecture.vision.stack)] if architecture.vision else []
+    facts: list[str] = []
+    for name, stack in stacks:
+        facts += [f"{name} {stack.activation}"] if stack.activation != activation else []
+        facts += [f"{name} epsilon {stack.epsilon}"] if stack.epsilon != epsilon else []
+        facts += (
+            [f"{name} {stack.heads} heads"] if stack.heads != USUAL_HEADS.get(stack.width, stack.width // 64) else []
+        )
+    return facts
 
 
 def _reading_for(space: Space, tower: Tower) -> Tower:
