@@ -216,6 +216,25 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     assert [path for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
 
 
+@pytest.mark.parametrize("step", ["optimise", "Session"])
+def test_a_killed_build_is_cleared_away(model: Path, tmp_path: Path, step: str) -> None:
+    """What a process leaves that is killed while it builds, at whichever step, goes with the next build of the same."""
+    cache = tmp_path / "cache"
+    kill = (
+        f"import os, lookalike.encoders.runtime as runtime; runtime.{step} = lambda *_, **__: os.kill(os.getpid(), 9)"
+    )
+    command = [sys.executable, "-c", f"{kill}\n{CHILD}", str(model), str(cache), "int8"]
+    assert subprocess.run(command, check=False).returncode == -9
+    assert [path for path in cache.iterdir() if path.is_dir()] != []
+    embed(open_model(model, cache, EngineOptions(precision="int8")))
+    assert sorted(path for path in cache.iterdir() if path.is_dir()) == builds(cache)
+    assert {path.name for folder in builds(cache) for path in folder.iterdir()} == {
+        "graph.onnx",
+        "manifest.json",
+        "weights.bin",
+    }
+
+
 def test_threads_build_once(tmp_path: Path) -> None:
     """Threads of one process wait for each other as processes do."""
     built = []

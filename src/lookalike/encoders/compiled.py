@@ -114,6 +114,7 @@ def processor() -> str:
 
 
 def _build(folder: Path, build: Build) -> Compiled:
+    _remove_partials(folder)
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     partial.mkdir()
     try:
@@ -128,6 +129,13 @@ def _build(folder: Path, build: Build) -> Compiled:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Compiled(folder, facts)
+
+
+def _remove_partials(folder: Path) -> None:
+    """Remove what killed builds of a folder left; whoever holds its lock knows that nobody else is at one."""
+    for path in folder.parent.iterdir():
+        if path.name.startswith(f".{folder.name}.") and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _build_temporarily(folder: Path, build: Build) -> Compiled:

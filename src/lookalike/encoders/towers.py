@@ -173,7 +173,7 @@ def _open_sound(recipe: Recipe, ready: Compiled, threads: int) -> Session | None
 
 def _build(recipe: Recipe, folder: Path) -> Facts:
     """Compile a tower into an empty folder."""
-    with _written(recipe, recipe.precision, folder.parent) as written:
+    with _written(recipe, recipe.precision, folder) as written:
         recipe.engine.optimise(written, folder)
     session = recipe.engine.Session(folder, threads=available_cores(), precision=recipe.precision)
     canary = session.run(_canary(recipe))[0]
@@ -183,18 +183,21 @@ def _build(recipe: Recipe, folder: Path) -> Facts:
             model=recipe.name,
             file="model.safetensors",
         )
-    cosine = 1.0 if recipe.is_reference else _measure(recipe, session, folder.parent)
+    cosine = 1.0 if recipe.is_reference else _measure(recipe, session, folder)
     return {"canary": canary.tolist(), "cosine": cosine, "built": uuid.uuid4().hex}
 
 
 @contextmanager
-def _written(recipe: Recipe, precision: Precision, parent: Path) -> Iterator[Path]:
-    """A folder with the tower's graph as it is before it is compiled, while the block runs."""
+def _written(recipe: Recipe, precision: Precision, build: Path) -> Iterator[Path]:
+    """A folder with the tower's graph as it is before it is compiled, while the block runs.
+
+    It is within the build's own, so that it goes with that if the process is killed.
+    """
     # Only a build needs these, and it is rare.
     from lookalike.encoders.checkpoint import open_checkpoint
     from lookalike.encoders.graph import write_graph
 
-    with TemporaryDirectory(dir=parent, prefix=".graph-") as folder, open_checkpoint(recipe.folder) as checkpoint:
+    with TemporaryDirectory(dir=build, prefix=".graph-") as folder, open_checkpoint(recipe.folder) as checkpoint:
         path = Path(folder) / runtime.GRAPH_FILE
         write_graph(
             path,
@@ -207,9 +210,9 @@ def _written(recipe: Recipe, precision: Precision, parent: Path) -> Iterator[Pat
         yield Path(folder)
 
 
-def _measure(recipe: Recipe, session: Session, parent: Path) -> float:
+def _measure(recipe: Recipe, session: Session, folder: Path) -> float:
     """The least cosine of a session's vectors to the float32 tower's, over the samples."""
-    with _written(recipe, "exact", parent) as written:
+    with _written(recipe, "exact", folder) as written:
         reference = runtime.Session(written, threads=available_cores())
     cosines = [np.einsum("ij,ij->i", session.run(feed), reference.run(feed)) for feed in recipe.samples()]
     return float(np.concatenate(cosines).min())
