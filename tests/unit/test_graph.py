@@ -72,6 +72,70 @@ def test_an_unsupported_sentence_model_is_refused(
     assert caught.value.file == file
 
 
+@pytest.mark.parametrize(
+    ("modules", "says"),
+    [
+        ([{"type": "sentence_transformers.models.LSTM", "path": "2_LSTM"}], "'LSTM' in '2_LSTM'.*not supported"),
+        ([{"type": "sentence_transformers.models.Dense", "path": "3_Dense"}], "'Dense' in '3_Dense'"),
+        ([{"type": "sentence_transformers.models.Transformer", "path": "0_BERT"}], "'Transformer' in '0_BERT'"),
+        ([{}], "'None' in ''"),
+        ([{"path": None}], "'None' in None"),
+    ],
+)
+def test_other_modules_are_refused(modules: list[dict[str, str | None]], says: str, tmp_path: Path) -> None:
+    """What sentence-transformers would do to a vector beside what is built in is named, not left out."""
+    folder = write_bert(tmp_path / "model")
+    (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    with pytest.raises(UnsupportedModel, match=says):
+        open_model(folder)
+
+
+@pytest.mark.parametrize("damage", ['{"type": "a"}', "[1]", "[" * 100_000, "x"])
+def test_a_damaged_list_of_modules_is_said(damage: str, tmp_path: Path) -> None:
+    """A list that cannot be read is an error, whatever is wrong with it."""
+    folder = write_bert(tmp_path / "model")
+    (folder / "modules.json").write_text(damage, encoding="utf-8")
+    with pytest.raises(CorruptModel, match=r"modules\.json.*fetch the model again"):
+        open_model(folder)
+
+
+def test_the_list_of_modules_decides_about_the_dense_layer(tmp_path: Path) -> None:
+    """One that stands there and is not asked for is left out; the length alone is always the same."""
+    folder = write_multilingual(tmp_path / "model")
+    places = {"Transformer": "", "Pooling": "1_Pooling", "Dense": "2_Dense", "Normalize": "3_Normalize"}
+    modules = [{"type": f"sentence_transformers.models.{kind}", "path": path} for kind, path in places.items()]
+    dims = []
+    for listed in (modules, modules[:2]):
+        (folder / "modules.json").write_text(json.dumps(listed), encoding="utf-8")
+        dims.append(open_model(folder).tower.space.dim)
+    assert dims == [32, 64]
+
+
+def test_a_prompt_of_the_models_own_is_refused(tmp_path: Path) -> None:
+    """Words that sentence-transformers would put before every text are not left out; names alone are no matter."""
+    folder = write_bert(tmp_path / "model")
+    path = folder / "config_sentence_transformers.json"
+    change_json(path, {"prompts": {"query": "find: "}, "default_prompt_name": None})
+    open_model(folder)
+    change_json(path, {"default_prompt_name": "query"})
+    with pytest.raises(UnsupportedModel, match=r"'default_prompt_name'.*'query'"):
+        open_model(folder)
+
+
+def test_a_text_is_put_into_lower_case_where_the_model_says_so(tmp_path: Path) -> None:
+    """As sentence-transformers does it, also before a tokenizer that knows capitals; it is another recipe."""
+    folder = write_multilingual(tmp_path / "model")
+    usual = open_model(folder)
+    change_json(folder / "sentence_bert_config.json", {"do_lower_case": True})
+    lowering = open_model(folder)
+    assert list(usual.prepare_text("A Cat").ids) != list(usual.prepare_text("a cat").ids)
+    assert list(lowering.prepare_text("A Cat").ids) == list(usual.prepare_text("a cat").ids)
+    assert lowering.tower.fingerprint != usual.tower.fingerprint
+    change_json(folder / "sentence_bert_config.json", {"do_lower_case": "yes"})
+    with pytest.raises(UnsupportedModel, match="'do_lower_case'"):
+        open_model(folder)
+
+
 def test_the_length_of_a_sentence_model(tmp_path: Path) -> None:
     """sentence_bert_config.json says where a text is cut, the position table where it says nothing."""
     folder = write_bert(tmp_path / "model")

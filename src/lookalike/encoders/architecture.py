@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lookalike.encoders.checkpoint import DENSE, FILE
-from lookalike.errors import CorruptModel, ModelNotFound, UnsupportedModel
+from lookalike.encoders.sentences import read_sentence
+from lookalike.encoders.settings import Settings
 
 Activation = Literal["quick_gelu", "gelu", "gelu_tanh"]
 
@@ -90,6 +88,7 @@ class BertText:
         token_types: Rows of the token type table; only the first is used. 0 for DistilBERT, which has none.
         dim: Length of a vector.
         dense_sha256: sha256 (hex) of the dense layer's file; empty if there is none.
+        lowers: Whether a text is put into lower case before the tokenizer has it.
     """
 
     family: Literal["bert", "distilbert"]
@@ -100,6 +99,7 @@ class BertText:
     token_types: int
     dim: int
     dense_sha256: str
+    lowers: bool = False
 
 
 TextArchitecture = ClipText | BertText
@@ -144,75 +144,6 @@ def read_architecture(folder: Path) -> Architecture:
             raise settings.unsupported(
                 "model_type", other, "Supported: 'clip', and sentence models of 'bert' and 'distilbert'."
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """One JSON object of a model's file, read with complaints that name the file, the key and the remedy."""
-
-    model: str
-    file: str
-    values: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, folder: Path, name: str) -> Settings:
-        """The content of a file in a model's folder.
-
-        Raises:
-            ModelNotFound: It is not there.
-            CorruptModel: It is not a JSON object.
-        """
-        path = folder / name
-        try:
-            values = json.loads(path.read_bytes())
-        except FileNotFoundError as error:
-            raise ModelNotFound(
-                f"{folder} holds no {name}: fetch the model again, or name the folder that holds its files.",
-                model=folder.name,
-                file=name,
-            ) from error
-        except (OSError, ValueError) as error:
-            raise CorruptModel(
-                f"{path} cannot be read ({error}): fetch the model again.", model=folder.name, file=name
-            ) from error
-        if not isinstance(values, dict):
-            raise CorruptModel(f"{path} is not a JSON object: fetch the model again.", model=folder.name, file=name)
-        return cls(folder.name, name, values)
-
-    def inner(self, *keys: str) -> Settings:
-        """The objects under these keys laid over each other, the last on top; what is absent or null is empty."""
-        merged: dict[str, Any] = {}
-        for key in keys:
-            part = self.values.get(key) or {}
-            if not isinstance(part, dict):
-                raise self.unsupported(key, part, "It must be an object.")
-            merged |= part
-        return Settings(self.model, self.file, merged)
-
-    def value(self, key: str, default: object = None) -> Any:
-        """What stands under a key; the default where it is absent or null."""
-        found = self.values.get(key)
-        return default if found is None else found
-
-    def count(self, key: str, default: int) -> int:
-        """A whole number, 1 or more."""
-        found = self.value(key, default)
-        if isinstance(found, bool) or not isinstance(found, int) or found < 1:
-            raise self.unsupported(key, found, "It must be a whole number above 0.")
-        return found
-
-    def require(self, key: str, wanted: object, why: str) -> None:
-        """Raise UnsupportedModel unless the key has this value or is absent."""
-        if (found := self.value(key, wanted)) != wanted:
-            raise self.unsupported(key, found, why)
-
-    def unsupported(self, key: str, value: object, why: str) -> UnsupportedModel:
-        """The error for a setting that is not built in."""
-        return UnsupportedModel(
-            f"{self.model}: {key!r} in {self.file} is {value!r}, which is not supported. {why}",
-            model=self.model,
-            file=self.file,
-        )
 
 
 def _clip(settings: Settings) -> Architecture:
@@ -270,55 +201,19 @@ _DISTILBERT = {
 def _sentence_model(
     settings: Settings, folder: Path, *, family: Literal["bert", "distilbert"], stack: Stack, token_types: int
 ) -> BertText:
-    _require_mean_pooling(folder)
     positions = settings.count("max_position_embeddings", DEFAULT_BERT_TOKENS)
-    longest = positions
-    if (folder / "sentence_bert_config.json").is_file():
-        sentence = Settings.of(folder, "sentence_bert_config.json")
-        longest = sentence.count("max_seq_length", positions)
-    dim, dense_sha256 = _dense(folder, stack.width)
+    sentence = read_sentence(folder, width=stack.width, positions=positions)
     return BertText(
         family=family,
         stack=stack,
         vocabulary=settings.count("vocab_size", 30522),
-        max_tokens=min(longest, positions),
+        max_tokens=sentence.max_tokens,
+        lowers=sentence.lowers,
         positions=positions,
         token_types=token_types,
-        dim=dim,
-        dense_sha256=dense_sha256,
+        dim=sentence.dim,
+        dense_sha256=sentence.dense_sha256,
     )
-
-
-def _dense(folder: Path, width: int) -> tuple[int, str]:
-    """The length of a vector, and the digest of the layer that makes it; the state's own, and none, without one."""
-    if not (folder / DENSE / "config.json").is_file():
-        return width, ""
-    layer = Settings.of(folder, f"{DENSE}/config.json")
-    layer.require("in_features", width, "It must be the length of the model's states.")
-    layer.require("bias", False, "Only a dense layer without a bias is built in.")
-    activation = layer.value("activation_function", "Identity")
-    if str(activation).rsplit(".", 1)[-1] != "Identity":
-        raise layer.unsupported("activation_function", activation, "Only the identity is built in.")
-    try:
-        weights = (folder / DENSE / FILE).read_bytes()
-    except OSError as error:
-        raise ModelNotFound(
-            f"{folder} holds no {DENSE}/{FILE}, which its {DENSE}/config.json asks for: fetch the model again.",
-            model=folder.name,
-            file=f"{DENSE}/{FILE}",
-        ) from error
-    return layer.count("out_features", width), hashlib.sha256(weights).hexdigest()
-
-
-def _require_mean_pooling(folder: Path) -> None:
-    """Raise UnsupportedModel if the folder asks for anything but the mean of the states; without a word, it is that."""
-    if not (folder / "1_Pooling" / "config.json").is_file():
-        return
-    pooling = Settings.of(folder, "1_Pooling/config.json")
-    modes = [key for key, on in pooling.values.items() if key.startswith("pooling_mode_") and on is True]
-    mode = pooling.value("pooling_mode")
-    if modes not in ([], ["pooling_mode_mean_tokens"]) or mode not in (None, "mean"):
-        raise pooling.unsupported("pooling_mode", mode or modes, "Only the mean of the tokens is built in.")
 
 
 def _stack(settings: Settings, default: Stack, *, names: Mapping[str, str] | None = None) -> Stack:

@@ -15,13 +15,14 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from lookalike.encoders.architecture import Architecture, ClipText, Settings, read_architecture
+from lookalike.encoders.architecture import Architecture, ClipText, read_architecture
 from lookalike.encoders.batches import Feed, plan, pooled_part, text_feed
 from lookalike.encoders.compiled import processor
 from lookalike.encoders.cores import available_cores
 from lookalike.encoders.quantise import weight_levels
 from lookalike.encoders.runtimes import require_runnable
 from lookalike.encoders.samples import TEXTS, pictures
+from lookalike.encoders.settings import Settings
 from lookalike.encoders.tokenizer import LazyTokenizer
 from lookalike.encoders.towers import GRAPH_VERSION, LazyTower, Recipe, cosine_of
 from lookalike.errors import CorruptModel, InputError, UnsupportedModel

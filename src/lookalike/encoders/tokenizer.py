@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Lock
 
-from lookalike.encoders.architecture import ClipText, TextArchitecture
+from lookalike.encoders.architecture import BertText, ClipText, TextArchitecture
 from lookalike.errors import CorruptModel
+from lookalike.spaces import digest_of
 from lookalike.tokens import Tokenizer, digest_of_document, read_document
 from lookalike.types import Tokens
 
@@ -28,7 +29,9 @@ class LazyTokenizer:
             CorruptModel: It cannot be read.
         """
         self._document = read_document(folder)
-        self.digest = digest_of_document(self._document, max_tokens=text.max_tokens)
+        self._lowers = isinstance(text, BertText) and text.lowers
+        digest = digest_of_document(self._document, max_tokens=text.max_tokens)
+        self.digest = digest_of([digest, "lower case"]) if self._lowers else digest
         self._folder = folder
         self._text = text
         self._lock = Lock()
@@ -44,7 +47,7 @@ class LazyTokenizer:
         if self._tokenizer is None:
             with self._lock:
                 self._tokenizer = self._tokenizer or self._built()
-        return self._tokenizer.encode(text)
+        return self._tokenizer.encode(text.lower() if self._lowers else text)
 
     def _built(self) -> Tokenizer:
         text = self._text

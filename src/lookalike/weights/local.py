@@ -40,6 +40,8 @@ UNKNOWN_MODEL_FILES = (
         for name in (
             "preprocessor_config.json",
             "processor_config.json",
+            "modules.json",
+            "config_sentence_transformers.json",
             "sentence_bert_config.json",
             "1_Pooling/config.json",
             "2_Dense/config.json",
