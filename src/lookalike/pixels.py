@@ -46,7 +46,6 @@ _WITHOUT_EFFECT = frozenset(
     {
         "_valid_processor_keys",
         "data_format",
-        "default_to_square",
         "device",
         "disable_grouping",
         "do_convert_rgb",
@@ -62,6 +61,7 @@ _WITHOUT_EFFECT = frozenset(
 _READ = frozenset(
     {
         "crop_size",
+        "default_to_square",
         "do_center_crop",
         "do_normalize",
         "do_rescale",
@@ -251,8 +251,8 @@ def _refuse_unknown(config: Mapping[str, object]) -> None:
             raise _unsupported(key, value, "It would change the pixels in a way that is not built in.")
 
 
-def _switch(config: Mapping[str, object], key: str) -> bool:
-    value = config.get(key, True)
+def _switch(config: Mapping[str, object], key: str, *, default: bool = True) -> bool:
+    value = config.get(key, default)
     if not isinstance(value, bool):
         raise _unsupported(key, value, "It must be true or false.")
     return value
@@ -260,11 +260,13 @@ def _switch(config: Mapping[str, object], key: str) -> bool:
 
 def _resizing(config: Mapping[str, object]) -> tuple[int | None, Size | None]:
     """The shortest edge or the exact (height, width), whichever `size` names."""
-    size = config.get("size", 224)
+    size = config.get("size", {"shortest_edge": 224})
+    is_square = _switch(config, "default_to_square", default=False)  # of a size that is one number, and of no other
     if isinstance(size, Mapping) and size.keys() == {"shortest_edge"}:
-        size = size["shortest_edge"]
+        return _edge("size", size["shortest_edge"]), None
     if isinstance(size, int):
-        return _edge("size", size), None
+        edge = _edge("size", size)
+        return (None, (edge, edge)) if is_square else (edge, None)
     return None, _height_width("size", size)
 
 

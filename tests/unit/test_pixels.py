@@ -216,6 +216,7 @@ def test_every_setting_is_in_the_digest() -> None:
         ("resample", 99),
         ("resample", "bicubic"),
         ("do_resize", 1),
+        ("default_to_square", "no"),
         ("do_center_crop", False),  # without an exact size, pictures make no batch
         ("rescale_factor", "1/255"),
         ("rescale_factor", float("nan")),
