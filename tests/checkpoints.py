@@ -30,9 +30,11 @@ def write_clip(
     activation: str = "quick_gelu",
     end_id: int = END_ID,
     dtype: str = "float32",
+    patch: int | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> Path:
     """A CLIP with a character tokenizer; `config` overrides top-level keys of its config.json."""
+    patch = patch or PATCH
     stack = {
         "hidden_size": WIDTH,
         "intermediate_size": INNER,
@@ -53,7 +55,7 @@ def write_clip(
             "eos_token_id": end_id,
             "pad_token_id": END_ID,
         },
-        "vision_config": {**stack, "image_size": EDGE, "patch_size": PATCH},
+        "vision_config": {**stack, "image_size": EDGE, "patch_size": patch},
     }
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder, "config.json", {**settings, **(config or {})})
@@ -69,8 +71,8 @@ def write_clip(
         "text_model.embeddings.token_embedding.weight": random(vocabulary, WIDTH),
         "text_model.embeddings.position_embedding.weight": random(CLIP_TOKENS, WIDTH),
         "vision_model.embeddings.class_embedding": random(WIDTH),
-        "vision_model.embeddings.patch_embedding.weight": random(WIDTH, 3, PATCH, PATCH),
-        "vision_model.embeddings.position_embedding.weight": random((EDGE // PATCH) ** 2 + 1, WIDTH),
+        "vision_model.embeddings.patch_embedding.weight": random(WIDTH, 3, patch, patch),
+        "vision_model.embeddings.position_embedding.weight": random((EDGE // patch) ** 2 + 1, WIDTH),
         **random.norm("vision_model.pre_layrnorm"),
         "text_projection.weight": random(DIM, WIDTH),
         "visual_projection.weight": random(DIM, WIDTH),

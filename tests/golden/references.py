@@ -27,6 +27,7 @@ CASES = (
     Case("clip_gelu_new", partial(write_clip, seed=4, activation="gelu_new")),
     Case("clip_original_end_id", partial(write_clip, seed=2, end_id=2)),
     Case("clip_float16", partial(write_clip, seed=3, dtype="float16")),
+    Case("clip_border", partial(write_clip, seed=6, patch=7)),
     Case("bert", write_bert, has_images=False),
     Case("multilingual", write_multilingual, has_images=False),
 )

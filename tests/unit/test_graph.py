@@ -41,6 +41,7 @@ def change_json(path: Path, changes: Mapping[str, Any]) -> None:
         ({"text_config_dict": {"num_attention_heads": 5}}, "'num_attention_heads'.*not a multiple"),
         ({"text_config_dict": {"layer_norm_eps": "tiny"}}, "'layer_norm_eps'"),
         ({"vision_config_dict": {"num_channels": 4}}, "'num_channels'"),
+        ({"vision_config_dict": {"patch_size": 33}}, "'patch_size'.*holds no such patch"),
         ({"vision_config": [1]}, "'vision_config'.*must be an object"),
     ],
 )

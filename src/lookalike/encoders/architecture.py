@@ -152,11 +152,14 @@ def _clip(settings: Settings) -> Architecture:
     dim = settings.count("projection_dim", 512)
     vision.require("num_channels", 3, "Pictures have three channels.")
     end_id = text.value("eos_token_id", 49407)
+    image_size, patch_size = vision.count("image_size", 224), vision.count("patch_size", 32)
+    if patch_size > image_size:
+        raise vision.unsupported("patch_size", patch_size, f"A picture of {image_size} pixels holds no such patch.")
     return Architecture(
         vision=ClipVision(
             stack=_stack(vision, Stack(width=768, layers=12, heads=12, inner=3072, **_CLIP)),
-            image_size=vision.count("image_size", 224),
-            patch_size=vision.count("patch_size", 32),
+            image_size=image_size,
+            patch_size=patch_size,
             dim=dim,
         ),
         text=ClipText(

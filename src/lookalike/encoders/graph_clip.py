@@ -48,7 +48,7 @@ def _patches(blocks: Blocks, tower: ClipVision) -> str:
     side = tower.image_size // size
     prefix = "vision_model.embeddings"
     # A convolution whose stride is its kernel is one matrix product over the cut-up picture.
-    grid = graph.reshape("pixels", -1, 3, side, size, side, size)
+    grid = graph.reshape(_in_patches(blocks, tower), -1, 3, side, size, side, size)
     flat = graph.reshape(graph.node("Transpose", grid, perm=[0, 2, 4, 1, 3, 5]), -1, 3 * size * size)
     kernel = checkpoint.array(f"{prefix}.patch_embedding.weight", (width, 3, size, size)).reshape(width, -1)
     patches = graph.reshape(blocks.product(flat, kernel), -1, side * side, width)
@@ -58,6 +58,15 @@ def _patches(blocks: Blocks, tower: ClipVision) -> str:
     n_pictures = graph.node("Shape", "pixels", start=0, end=1)
     shape = graph.node("Concat", n_pictures, graph.ints(1, width), axis=0)
     return graph.node("Concat", graph.node("Expand", graph.array(first), shape), placed, axis=1)
+
+
+def _in_patches(blocks: Blocks, tower: ClipVision) -> str:
+    """The pixels that are in a patch: what is left over on the right and below, a convolution never comes to."""
+    edge = tower.image_size - tower.image_size % tower.patch_size
+    if edge == tower.image_size:
+        return "pixels"
+    kept = blocks.graph.ints(*range(edge))
+    return blocks.graph.node("Gather", blocks.graph.node("Gather", "pixels", kept, axis=2), kept, axis=3)
 
 
 def _encoder(blocks: Blocks, prefix: str, total: str, layout: Layout) -> str:
