@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import shutil
@@ -130,7 +131,10 @@ def test_processes_build_once(model: Path, tmp_path: Path) -> None:
     assert [path.name for path in cache.iterdir() if path.is_dir()] == [builds(cache)[0].name]
 
 
-@pytest.mark.parametrize("damage", ["cut", "zeros", "no weights", "no manifest", "garbage manifest", "garbage graph"])
+DAMAGES = ("cut", "zeros", "no weights", "no manifest", "garbage manifest", "no facts", "files gone", "garbage graph")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_build_is_replaced(damage: str, model: Path, tmp_path: Path) -> None:
     """Whatever is wrong with a build, it is found out before a vector comes from it, and it is built again."""
     cache = tmp_path / "cache"
@@ -148,11 +152,34 @@ def test_a_damaged_build_is_replaced(damage: str, model: Path, tmp_path: Path) -
                 manifest.unlink()
             case "garbage manifest":
                 manifest.write_bytes(b"[1, 2")
+            case "no facts":
+                manifest.write_text(json.dumps({**json.loads(manifest.read_bytes()), "facts": {}}), encoding="utf-8")
+            case "files gone":  # as another process leaves it that replaces the build at this very moment
+                manifest.write_text(json.dumps({**json.loads(manifest.read_bytes()), "files": {}}), encoding="utf-8")
+                graph.unlink()
+                weights.unlink()
             case _:
                 graph.write_bytes(b"\xff" * graph.stat().st_size)
     np.testing.assert_array_equal(embed(open_model(model, cache)), expected)
     (model / "model.safetensors").unlink()
     np.testing.assert_array_equal(embed(open_model(model, cache)), expected)
+
+
+@pytest.mark.parametrize("damage", ["no facts", "files gone"])
+def test_a_damaged_int8_build_is_replaced(damage: str, model: Path, tmp_path: Path) -> None:
+    """Its cosine is asked for before it is opened, and is measured again where it is not known."""
+    options = EngineOptions(precision="int8")
+    first = open_model(model, tmp_path / "cache", options)
+    expected = embed(first)
+    for folder in builds(tmp_path / "cache"):
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        changed = {"facts": {}} if damage == "no facts" else {"files": {}}
+        (folder / "manifest.json").write_text(json.dumps({**manifest, **changed}), encoding="utf-8")
+        if damage == "files gone":
+            (folder / "graph.onnx").unlink()
+    again = open_model(model, tmp_path / "cache", options)
+    assert again.tower.cosine == first.tower.cosine
+    np.testing.assert_array_equal(embed(again), expected)
 
 
 def test_a_build_that_was_touched_is_tested_and_kept(model: Path, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def find(folder: Path) -> Compiled | None:
         pairs = [(_stamp(folder / name), tuple(stamp)) for name, stamp in manifest["files"].items()]
         if all(found[0] == built[0] for found, built in pairs):
             touched = any(found != built for found, built in pairs)
-            return Compiled(folder, manifest["facts"], touched=touched)
+            return Compiled(folder, dict(manifest["facts"]), touched=touched)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
     return None

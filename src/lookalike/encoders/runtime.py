@@ -91,7 +91,14 @@ class Session:
         states = ort.capi.onnxruntime_pybind11_state
         try:
             self._session = ort.InferenceSession(str(folder / GRAPH_FILE), options, providers=[PROVIDER])
-        except (states.Fail, states.InvalidGraph, states.InvalidProtobuf, states.RuntimeException) as error:
+        except (
+            states.Fail,
+            states.InvalidArgument,
+            states.InvalidGraph,
+            states.InvalidProtobuf,
+            states.NoSuchFile,
+            states.RuntimeException,
+        ) as error:
             raise CorruptModel(
                 f"The compiled graph in {folder} cannot be opened ({error}): delete that folder.", file=str(folder)
             ) from error
