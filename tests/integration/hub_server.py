@@ -26,16 +26,18 @@ class Fault:
     Attributes:
         kind: "truncate" closes the connection early, "reset" does so rudely, "stall" falls silent and closes,
             "pause" falls silent until released and goes on, "corrupt" flips bits, "status" answers with an error,
-            "whole" ignores Range, "page" sends a small HTML page instead.
+            "whole" ignores Range, "page" sends a small page instead, "endless" never stops and says no length.
         at: Byte of the body where it happens.
         status: For "status".
         headers: Further headers.
+        body: For "page".
     """
 
-    kind: Literal["truncate", "reset", "stall", "pause", "corrupt", "status", "whole", "page"]
+    kind: Literal["truncate", "reset", "stall", "pause", "corrupt", "status", "whole", "page", "endless"]
     at: int = 0
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b"<html>Please log in</html>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ class _Handler(LoopbackHandler):
 
     def _content(self, name: str, content: bytes, *, etag: str) -> None:
         fault = self._suffers(name, content)
-        if fault is not None and fault.kind in ("status", "page"):
+        if fault is not None and fault.kind in ("status", "page", "endless"):
             return
         start = 0
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
@@ -202,8 +204,19 @@ class _Handler(LoopbackHandler):
         if fault is not None and fault.kind == "status":
             self._answer(fault.status, b"no", fault.headers)
         elif fault is not None and fault.kind == "page":
-            self._answer(200, b"<html>Please log in</html>", fault.headers)
+            self._answer(200, fault.body, fault.headers)
+        elif fault is not None and fault.kind == "endless":
+            self._pour()
         return fault
+
+    def _pour(self) -> None:
+        """Send bytes for as long as somebody reads."""
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        while not self.hub.released.is_set():
+            self.wfile.write(bytes(2**16))
 
     def _answer(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(status)

@@ -249,6 +249,15 @@ def test_a_login_page_does_not_overwrite_what_has_arrived(hub: Hub, settings: Hu
     assert hub.requests_for("model.safetensors")[-1].headers["range"] == f"bytes={arrived}-"
 
 
+def test_a_download_ends_at_its_size(hub: Hub, settings: HubSettings) -> None:
+    """A server that says no length and never stops gets no more room than the file has, and is asked again."""
+    hub.faults["model.safetensors"] = [Fault(kind="endless")]
+    with pytest.raises(Unavailable, match=f"sends more than the {len(WEIGHTS)} bytes of model.safetensors"):
+        fetch(NAME, settings, policy=Pauses().policy(tries=1))
+    assert partials(settings)[0].stat().st_size <= len(WEIGHTS)
+    assert (fetch(NAME, settings).path / "model.safetensors").read_bytes() == WEIGHTS
+
+
 def test_a_mirror_without_digests_is_resumed_by_etag(settings: HubSettings) -> None:
     """Where nothing states a digest, only an unchanged ETag lets a transfer go on; the first content is the record."""
     with Hub({NAME: FILES}, states_digests=False) as mirror:
@@ -309,6 +318,8 @@ def test_offline_finds_what_is_here(hub: Hub, settings: HubSettings) -> None:
         (NAME, Fault(kind="status", status=403, headers={"X-Error-Code": "GatedRepo"}), Refused, "set HF_TOKEN"),
         (NAME, Fault(kind="status", status=400), Refused, "HTTP 400"),
         (NAME, Fault(kind="page"), Refused, "HF_ENDPOINT"),
+        (NAME, Fault(kind="page", body=b"[" * 200_000), Refused, "HF_ENDPOINT"),
+        (NAME, Fault(kind="endless"), Refused, "HF_ENDPOINT"),
     ],
 )
 def test_a_refusal_says_what_to_do_and_is_not_repeated(
@@ -337,11 +348,41 @@ def test_a_pull_request_is_a_revision(hub: Hub, settings: HubSettings) -> None:
     assert find(NAME, settings) is None
 
 
-@pytest.mark.parametrize("endpoint", ["ftp://127.0.0.1", "nonsense"])
+@pytest.mark.parametrize("endpoint", ["ftp://127.0.0.1", "nonsense", "http://[::1", "http://127.0.0.1:x"])
 def test_an_endpoint_that_is_no_address_is_a_setting_to_correct(settings: HubSettings, endpoint: str) -> None:
     """A wrong HF_ENDPOINT is not taken for a network failure."""
     with pytest.raises(ConfigError, match="HF_ENDPOINT"):
         fetch(NAME, replace(settings, endpoint=endpoint), policy=Pauses().policy())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("ALL_PROXY", "socks5://user:secret@127.0.0.1:1", "socksio"),
+        ("HTTPS_PROXY", "foo://user:secret@127.0.0.1:1", "not the address of a proxy"),
+        ("HTTP_PROXY", "http://user:secret@[::1", "not the address of a proxy"),
+        ("SSL_CERT_FILE", "/nonexistent/secret", "SSL_CERT_FILE.*No such file"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_a_setting_to_correct(
+    settings: HubSettings, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
+    """What the variables of the network say wrongly is told from a failure, by name and without a password."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match=says) as caught:
+        fetch(NAME, settings)
+    assert variable in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_damaged_reference_is_written_anew(hub: Hub, settings: HubSettings) -> None:
+    """A branch whose file in the cache is no commit, nor even text, is asked for again."""
+    folder = fetch(NAME, settings)
+    reference = settings.hub_cache / "models--acme--clip/refs/main"
+    reference.write_bytes(b"\xff\xfe")
+    assert find(NAME, settings) is None
+    assert fetch(NAME, settings) == folder
+    assert reference.read_text() == COMMIT
 
 
 def test_a_token_with_a_line_break_is_refused_without_being_shown(settings: HubSettings) -> None:

@@ -8,17 +8,17 @@ its blob, which is its sha256, is the record that `weights.verify` reads.
 from __future__ import annotations
 
 import hashlib
-import ssl
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx2
 
-from lookalike.errors import ConfigError, CorruptModel, LookalikeError, ModelNotFound, Refused, Unavailable
+from lookalike.errors import CorruptModel, LookalikeError, ModelNotFound, Unavailable
 from lookalike.retry import RetryPolicy
 from lookalike.weights.digests import DigestCache, digest_like, is_sha1, sha256_of
 from lookalike.weights.hub_answers import (
@@ -43,9 +43,13 @@ from lookalike.weights.hub_cache import (
     resume_point,
     write_reference,
 )
+from lookalike.weights.hub_client import host_of, open_client, translated, unavailable
 from lookalike.weights.local import HubModel, HubSettings, ModelFolder, find, hub_model
 
 T = TypeVar("T")
+
+MAX_LISTING_BYTES = 2**24
+"""Of a listing of files; those of the largest repositories take a few million."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +108,7 @@ def fetch(
         locked(repository.folder(settings), lambda: report(waiting)),
     ):
         if _find_whole(model, settings) is None:
-            with _client(settings) as client:
+            with open_client(settings) as client:
                 _Download(client, repository, settings, report, policy or RetryPolicy()).run()
     folder = find(model, settings)
     if folder is None:
@@ -125,7 +129,7 @@ class _Download:
         self._client = client
         self._repository = repository
         self._endpoint = settings.endpoint.rstrip("/")
-        self._host = urlsplit(settings.endpoint).hostname or settings.endpoint
+        self._host = host_of(settings.endpoint)
         self._with_token = settings.token is not None
         self._report = report
         self._policy = policy
@@ -158,11 +162,15 @@ class _Download:
 
     def _ask_for_listing(self, url: str) -> Listing:
         with self._answer(url, file="") as response:
-            response.read()
-            try:
-                answer = response.json()
-            except ValueError:
-                answer = None  # a login page: listing_of says so
+            text = bytearray()
+            for chunk in response.iter_bytes():
+                text += chunk
+                if len(text) > MAX_LISTING_BYTES:
+                    break
+        try:
+            answer = json.loads(text)
+        except (ValueError, RecursionError):
+            answer = None  # a login page, or worse: listing_of says so
         return listing_of(answer, self._repository, host=self._host)
 
     def _blob(self, file: RemoteFile, commit: str) -> Path:
@@ -216,9 +224,11 @@ class _Download:
         done_bytes = start.done_bytes
         with partial.open("ab" if done_bytes else "wb") as file:
             for chunk in response.iter_bytes():
+                done_bytes += len(chunk)
+                if start.total_bytes is not None and done_bytes > start.total_bytes:
+                    raise self._unavailable(f"sends more than the {start.total_bytes} bytes of {start.file}")
                 file.write(chunk)
                 sha256.update(chunk)
-                done_bytes += len(chunk)
                 self._report(Progress(file=start.file, done_bytes=done_bytes, total_bytes=start.total_bytes))
                 self._require_time()
         if start.total_bytes is not None and done_bytes < start.total_bytes:
@@ -255,29 +265,10 @@ class _Download:
             with_token=self._with_token,
             now_s=self._policy.wall_clock(),
         )
-        with self._translated(), self._client.stream("GET", url, headers=headers) as response:
+        with translated(self._host), self._client.stream("GET", url, headers=headers) as response:
             if not response.is_success and response.status_code != 416:
                 raise refusal(response.status_code, response.headers, asked)
             yield response
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
-            raise ConfigError(f"HF_ENDPOINT or a redirect of {self._host} is not a usable address: {error}.") from error
-        except httpx2.TimeoutException as error:
-            raise self._unavailable("is silent") from error
-        except httpx2.TooManyRedirects as error:
-            raise Refused(f"{self._host} redirects in a circle.", provider=self._host) from error
-        except httpx2.RequestError as error:
-            if _is_untrusted(error):
-                raise Refused(
-                    f"The certificate of {self._host} is not trusted: {error}. Behind a proxy that opens TLS, set "
-                    "SSL_CERT_FILE to its certificate.",
-                    provider=self._host,
-                ) from error
-            raise self._unavailable(f"cannot be reached or broke off ({error or type(error).__name__})") from error
 
     def _retried(self, file: str, action: Callable[[], T]) -> T:
         def tell(error: LookalikeError, pause_s: float) -> None:
@@ -286,9 +277,7 @@ class _Download:
         return self._policy.run(action, until=self._until, on_pause=tell)
 
     def _unavailable(self, what: str) -> Unavailable:
-        return Unavailable(
-            f"{self._host} {what}. Run the same command again: it goes on where it stopped.", provider=self._host
-        )
+        return unavailable(what, host=self._host)
 
     def _require_time(self) -> None:
         if self._policy.clock() > self._until:
@@ -309,17 +298,6 @@ class _Download:
         return max(0, (file.n_bytes or 0) - (partial.stat().st_size if partial.exists() else 0))
 
 
-def _client(settings: HubSettings) -> httpx2.Client:
-    """A client that obeys the proxy variables."""
-    # "identity": the size and the place to resume at are those of the file, not of its compressed form.
-    headers = {"Accept-Encoding": "identity", "User-Agent": "lookalike"}
-    if settings.token is not None:
-        if not (settings.token.isascii() and settings.token.isprintable()):
-            raise ConfigError("HF_TOKEN holds characters that no token has (a line break?): set it again.")
-        headers["Authorization"] = f"Bearer {settings.token}"
-    return httpx2.Client(headers=headers, timeout=settings.timeout_s, follow_redirects=True)
-
-
 def _find_whole(model: str, settings: HubSettings) -> ModelFolder | None:
     try:
         return find(model, settings)
@@ -327,16 +305,6 @@ def _find_whole(model: str, settings: HubSettings) -> ModelFolder | None:
         if settings.offline:
             raise
         return None  # a damaged file is fetched again
-
-
-def _is_untrusted(error: BaseException) -> bool:
-    """True if a certificate that did not verify is at the bottom of an error."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
 
 
 def _silent(_: Progress) -> None:

@@ -231,7 +231,7 @@ def commit_of(repository: HubModel, settings: HubSettings) -> str:
     folder = repository.folder(settings)
     reference = folder / "refs" / repository.revision
     if reference.is_file():
-        commit = reference.read_text(encoding="utf-8").strip()
+        commit = reference.read_text(encoding="ascii", errors="replace").strip()
         return commit if is_sha1(commit) else ""
     return repository.revision if (folder / "snapshots" / repository.revision).is_dir() else ""
 
