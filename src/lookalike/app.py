@@ -18,7 +18,7 @@ from lookalike.config import Config
 from lookalike.environment import expanded
 from lookalike.errors import UnsupportedModel
 from lookalike.hosted import open_hosted, open_meters
-from lookalike.known import known_model
+from lookalike.known import known_model, space_of
 from lookalike.places import Address, Place
 from lookalike.policy import ImagePolicy
 from lookalike.ports import Encoder, Meter, Recorder, Vectorizer
@@ -98,8 +98,7 @@ def open_encoder(config: Config, *, threads: int | None = None) -> Encoder:
 def _space_read_for(name: str, config: Config) -> Space | None:
     """The space that a model of texts was trained to agree with; None for a model with a space of its own."""
     known = known_model(name)
-    read_for = known_model(known.reads_for) if known and known.reads_for else None
-    return read_for.space(config.orientation) if read_for else None
+    return space_of(name, config.orientation) if known and known.reads_for else None
 
 
 def open_vectorizer(config: Config, *, space: Space | None = None, threads: int | None = None) -> Vectorizer:
@@ -122,6 +121,8 @@ def open_vectorizer(config: Config, *, space: Space | None = None, threads: int 
     if config.fallback:
         models = (choose_model(config), *config.fallback)
         return open_chain(models, config if threads is None else replace(config, threads=threads), space=space)
+    if space is not None:
+        embed.require_space(config.model, space)
     vectorizer = _open_vectorizer(config, threads)
     return vectorizer if space is None else in_space(vectorizer, space, config=config)
 

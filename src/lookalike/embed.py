@@ -14,6 +14,7 @@ from lookalike.calls import Inputs, Payload, error_of, failure_of, joined
 from lookalike.errors import InputError
 from lookalike.files import picture_bytes
 from lookalike.image import decode
+from lookalike.known import space_of
 from lookalike.policy import ImagePolicy
 from lookalike.ports import Encoder, Vectorizer
 from lookalike.spaces import Space, Tower
@@ -221,3 +222,16 @@ def _several(inputs: Iterable[Input], name: str) -> Sequence[Input]:
     if isinstance(inputs, str | bytes | Path):
         raise InputError(f"{name} is a single {type(inputs).__name__}: hand in a list of one.")
     return inputs if isinstance(inputs, Sequence) else list(inputs)
+
+
+def require_space(model: str, space: Space) -> None:
+    """Refuse a known model that no proof could let into a space, before it is downloaded for nothing.
+
+    Raises:
+        SpaceMismatch: Its vectors have another length.
+    """
+    known = space_of(model, space.orientation)
+    if known is not None and known.dim != space.dim:
+        from lookalike.parity import mismatch  # only a mistake needs it
+
+        raise mismatch(space, known)

@@ -155,3 +155,10 @@ def known_model(name: str) -> KnownModel | None:
         if wanted == model.name.lower() or wanted in model.aliases:
             return model
     return None
+
+
+def space_of(name: str, orientation: Orientation) -> Space | None:
+    """The space that a known model's vectors belong to, before the model is here; None where that cannot be told."""
+    known = known_model(name)
+    owner = known_model(known.reads_for) if known and known.reads_for else known
+    return owner.space(orientation) if owner and owner.preprocessing else None

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from lookalike.app import create_store
+from lookalike.app import Embedder, create_store
 from lookalike.cli import main
 from lookalike.cli.models import ensure_here, models
 from lookalike.config import Config
 from lookalike.encoders.fake import FakeEncoder
-from lookalike.errors import ModelNotFound
+from lookalike.errors import ModelNotFound, SpaceMismatch
+from lookalike.index import Index
 from lookalike.known import KNOWN_MODELS
 from lookalike.weights.local import HubSettings
 from tests.integration.hub_server import COMMIT, Fault, Hub
@@ -164,3 +165,24 @@ def test_index_shows_the_download_of_its_own_model(settings: Settings, tmp_path:
 def test_every_command_has_help_that_fits_its_line(command: str) -> None:
     """The overview shows each command's first sentence whole."""
     assert not models.commands[command].get_short_help_str(limit=60).endswith("...")
+
+
+@pytest.mark.parametrize("model", ["clip", "clip-multilingual"])
+def test_a_model_of_another_space_is_refused_before_it_is_fetched(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: str
+) -> None:
+    """No command, and no call, asks the hub for a known model whose vectors the index could never take."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    (tmp_path / "photos").mkdir()
+    place = tmp_path / "index"
+    create_store(place, Embedder.open("tiny").space).close()
+    for command in (["index", str(tmp_path / "photos")], ["search", "a cat"]):
+        result = CliRunner().invoke(main, [*command, "--model", model, "--index", str(place)])
+        assert result.exit_code != 0
+        assert "the two cannot be compared" in result.output
+    config = replace(Config.from_environ(), index=place, model=model)
+    with Index.open(config=config) as opened, pytest.raises(SpaceMismatch, match=r"clip-vit-base-patch32-512@"):
+        _ = opened.embedder
+    assert hub.seen == []

@@ -174,7 +174,7 @@ def explain(config: Config, query: str, limit: int, project: str | None) -> None
     """Show how QUERY, words or a picture's path, is searched for, why, and what the database does."""
     require_address(config)
     with Index.open(config=config) as index, _searched(config) as store:
-        ensure_here(index.model, config.hub)
+        ensure_here(index.model, config.hub, index.space)
         part = Part(image=query) if Path(query).is_file() else Part(text=query)
         vector = index.query([part]).vector
         where = Filter(project=project)

@@ -138,7 +138,7 @@ def _exists(config: Config) -> bool:
 def _ready(terms: Terms, opened: Index, config: Config) -> Terms:
     """The terms with what a check needs: the model on this machine, and other ways of opening it."""
     if not terms.unchecked:
-        ensure_here(opened.model, config.hub)
+        ensure_here(opened.model, config.hub, opened.space)
     return replace(terms, variants=variants(opened.model_config))
 
 

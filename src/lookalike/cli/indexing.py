@@ -114,7 +114,7 @@ def index(
     if not sources:
         raise click.UsageError("Name a folder, a picture or a bucket; or a --table.")
     with _open(config, rows, dry_run=dry_run) as opened:
-        ensure_here(opened.model, config.hub)
+        ensure_here(opened.model, config.hub, opened.space)
         if dry_run:
             with _spinner("Reading", hidden=as_json) as told:
                 survey = opened.survey(sources, on_progress=told)

@@ -13,8 +13,10 @@ import click
 from lookalike.app import is_hosted, model_behind
 from lookalike.cli.output import amount
 from lookalike.config import Config
+from lookalike.embed import require_space
 from lookalike.errors import ModelError, ModelNotFound
 from lookalike.known import KNOWN_MODELS, KnownModel
+from lookalike.spaces import Space
 from lookalike.weights.local import FileCheck, HubSettings, ModelFolder, locate, verify
 
 if TYPE_CHECKING:
@@ -107,8 +109,13 @@ def path(config: Config, name: str) -> None:
     click.echo(_present(name, config.hub).path)
 
 
-def ensure_here(name: str, settings: HubSettings) -> None:
-    """Fetch a model that is not on this machine, and show how far it is; offline, its user will say that it lacks."""
+def ensure_here(name: str, settings: HubSettings, space: Space | None = None) -> None:
+    """Fetch a model that is not on this machine, and show how far it is; offline, its user will say that it lacks.
+
+    One that can never be of the space that is wanted, if one is, is refused first.
+    """
+    if space is not None:
+        require_space(name, space)
     name = model_behind(name)
     if settings.offline or is_hosted(name) or locate(name, settings) is not None:
         return

@@ -153,7 +153,7 @@ def search(
       lookalike search photo.jpg --plus "blue^3" --minus "stripes^2"
     """
     with Index.open(config=config) as index:
-        ensure_here(index.model, config.hub)
+        ensure_here(index.model, config.hub, index.space)
         query = index.query([one.part for one in asked], project=project)
         where = Filter(project=project, metadata=metadata)
         hits = index.find(query, limit=limit, where=where, min_confidence=min_confidence)

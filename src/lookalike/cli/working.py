@@ -68,7 +68,7 @@ def _work(config: Config, concurrency: int, stopping: Event) -> bool:
     with Index.open(config=replace(config, precision="exact", fallback=())) as index:
         chosen = replace(index.model_config, precision=config.precision, fallback=config.fallback)
         space, n_items = index.space, index.stats().items
-    ensure_here(chosen.model, chosen.hub)
+    ensure_here(chosen.model, chosen.hub, space)
     feed = app.open_feed(chosen.index)
     with _lent(chosen, stopping) as lend, _embedding(chosen, space, stopping) as embed:
         click.echo(f"lookalike {__version__} works on the orders of {click.style(str(chosen.index), bold=True)}")
