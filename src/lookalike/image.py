@@ -19,6 +19,7 @@ import numpy as np
 from PIL import ExifTags, Image
 from PIL.Image import Transpose
 
+from lookalike import jpeg
 from lookalike.errors import ImageError, LookalikeError, MissingDependency, TooLarge, UnsupportedMedia
 from lookalike.heic import open_heic
 from lookalike.policy import ImagePolicy
@@ -198,6 +199,7 @@ def read_exif(data: bytes) -> dict[int, object]:
     if media_type(data) != "image/jpeg":
         return {}
     try:
+        jpeg.scans(data)  # raises where Pillow would read a million segments
         exif: Image.Exif = _open(data, "image/jpeg").getexif()
         return dict(exif) | dict(exif.get_ifd(ExifTags.IFD.Exif))
     except _DECODER_ERRORS:
@@ -205,9 +207,11 @@ def read_exif(data: bytes) -> dict[int, object]:
 
 
 def _decode(data: bytes, kind: str, policy: ImagePolicy, item: str) -> Image.Image:
+    scans = jpeg.scans(data) if kind == "image/jpeg" else []
     image = _open(data, kind)
     for size in (image.size, *_hidden_sizes(image, data, kind)):
         _require_budget(size, policy, item)
+    jpeg.require_budget(scans, image.size, policy, item)
     if kind == "image/tiff":
         # Its load() would consult a limit of the whole process before making room for the pixels.
         size = (image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength])
