@@ -59,6 +59,7 @@ LADDER = {
         "image",
         "jpeg",
         "heic",
+        "levels",
         "facts",
         "pixels",
         "tokens",

@@ -15,13 +15,13 @@ from importlib import import_module
 from io import BytesIO
 from typing import Any
 
-import numpy as np
 from PIL import ExifTags, Image
 from PIL.Image import Transpose
 
 from lookalike import jpeg
 from lookalike.errors import ImageError, LookalikeError, MissingDependency, TooLarge, UnsupportedMedia
 from lookalike.heic import open_heic
+from lookalike.levels import Samples, samples_of_tiff, to_rgb
 from lookalike.policy import ImagePolicy
 
 DEFAULT = ImagePolicy()
@@ -157,7 +157,7 @@ def decode(data: bytes, policy: ImagePolicy = DEFAULT, *, item: str = "") -> Ima
 
     Raises:
         TooLarge: More bytes or more pixels than the policy lets in.
-        UnsupportedMedia: Not a picture, or of a kind that is not on the allow-list.
+        UnsupportedMedia: Not a picture, of a kind that is not on the allow-list, or with levels of no known range.
         ImageError: Empty, cut off or damaged.
     """
     kind = require_picture(data, policy, item=item)
@@ -212,13 +212,15 @@ def _decode(data: bytes, kind: str, policy: ImagePolicy, item: str) -> Image.Ima
     for size in (image.size, *_hidden_sizes(image, data, kind)):
         _require_budget(size, policy, item)
     jpeg.require_budget(scans, image.size, policy, item)
+    samples = Samples()
     if kind == "image/tiff":
+        samples = samples_of_tiff(image.tag_v2, item)
         # Its load() would consult a limit of the whole process before making room for the pixels.
         size = (image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength])
         image.im = Image.new(image.mode, size, None).im
     image.load()
     turn = _TRANSPOSES.get(_orientation(image)) if policy.orientation == "apply" else None
-    rgb = _to_rgb(image)
+    rgb = to_rgb(image, samples)
     rgb.info = {}
     return rgb if turn is None else rgb.transpose(turn)
 
@@ -273,35 +275,6 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except _DECODER_ERRORS:
         return 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        return _from_16_bit(image)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        return _on_white(image)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _from_16_bit(image: Image.Image) -> Image.Image:
-    """The high bytes of 16-bit grey, as Pillow has it for 16-bit colour; its `convert` would clip grey at 255."""
-    levels = np.asarray(image)
-    grey = (levels.clip(0, 65535) >> 8).astype(np.uint8)
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[levels == transparent] = 255
-    return Image.fromarray(grey).convert("RGB")
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode == "La":
-        image = image.convert("LA")
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, tuple) and max(transparent) > 255:
-        # Of 16-bit colour the high bytes have been kept.
-        image.info["transparency"] = tuple(level >> 8 for level in transparent)
-    rgba = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
 
 
 class _StrictLoading:

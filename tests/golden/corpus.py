@@ -63,7 +63,7 @@ AWKWARD_SIZES = (
     (481, 639),
     (1024, 768),
 )
-MODES = ("1", "L", "LA", "P", "PA", "RGBA", "CMYK", "YCbCr", "LAB", "F")
+MODES = ("1", "L", "LA", "P", "PA", "RGBA", "CMYK", "YCbCr", "LAB")
 
 PICTURES = (
     *(Picture(*size) for size in AWKWARD_SIZES),

@@ -62,6 +62,20 @@ def png_16(levels: np.ndarray, *, colour_type: int, transparent: bytes = b"") ->
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
+def tiff(width: int, levels: bytes, *, bits: int = 16, photometric: int = 1, sample_format: int = 1) -> bytes:
+    """A TIFF of one row of grey, of kinds that Pillow does not write; 0 as photometric is white for level 0."""
+    tags = [(256, width), (257, 1), (258, bits), (259, 1), (262, photometric), (273, 8 + 2 + 10 * 12 + 4), (277, 1)]
+    tags += [(278, 1), (279, len(levels)), (339, sample_format)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + levels
+
+
+def packed_12(levels: np.ndarray) -> bytes:
+    """An even number of 12-bit levels, two in three bytes."""
+    bits = "".join(f"{level:012b}" for level in levels.ravel().tolist())
+    return int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
 RGB = pattern()
 FILES: dict[str, tuple[str, bytes]] = {
     "jpeg": ("image/jpeg", encode(RGB, "JPEG")),
@@ -452,18 +466,41 @@ RAMP = np.array([[0, 255, 256, 12_800, 32_768, 65_279, 65_280, 65_535]], np.uint
         encode(Image.fromarray(RAMP), "PNG"),
         encode(Image.fromarray(RAMP), "TIFF"),
         encode(Image.frombytes("I;16B", (8, 1), RAMP.astype(">u2").tobytes()), "TIFF"),
-        encode(Image.fromarray(RAMP.astype(np.int32)), "TIFF"),
+        tiff(8, RAMP.astype("<u2").tobytes()),
+        tiff(8, (65_535 - RAMP).astype("<u2").tobytes(), photometric=0),
+        tiff(8, packed_12(RAMP >> 4), bits=12),
         encode(Image.fromarray(RAMP), "JPEG2000"),
         b"P5 8 1 65535\n" + RAMP.astype(">u2").tobytes(),
         png_16(np.repeat(RAMP[..., None], 3, -1), colour_type=2),
     ],
-    ids=["png", "tiff", "tiff big-endian", "tiff 32", "jp2", "pgm", "png colour"],
+    ids=["png", "tiff", "tiff big-endian", "tiff bare", "tiff white is zero", "tiff 12", "jp2", "pgm", "png colour"],
 )
 def test_16_bit_is_scaled_not_clipped(data: bytes) -> None:
-    """16-bit levels keep their high bytes, in grey as in colour: 32,768 of 65,535 is the middle, not white."""
+    """16-bit levels keep their high bytes, in grey as in colour: 32,768 of 65,535 is the middle, not white.
+
+    So do 12-bit ones, and those that run from white to black are turned round.
+    """
     picture = np.asarray(decode(data))
     assert picture[0, :, 0].tolist() == [0, 0, 1, 50, 128, 254, 255, 255]
     assert (picture == picture[..., :1]).all()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encode(Image.fromarray(RAMP.astype(np.float32)), "TIFF"),
+        encode(Image.fromarray(RAMP.astype(np.int32)), "TIFF"),
+        tiff(4, bytes(16), bits=32),
+        tiff(4, bytes(8), bits=16, sample_format=2),
+        tiff(4, bytes(4), bits=8, sample_format=2),
+        tiff(4, bytes(16), bits=32, photometric=0, sample_format=3),
+    ],
+    ids=["float", "signed 32", "unsigned 32", "signed 16", "signed 8", "float, white is zero"],
+)
+def test_levels_without_a_known_range_are_refused(data: bytes) -> None:
+    """What does not say which level is white is refused: 0 to 1, 0 to 255 or 0 to 4,294,967,295 would look alike."""
+    with pytest.raises(UnsupportedMedia, match=r"^m\.tif: The TIFF has levels without a known range.* 8 or 16 bits"):
+        decode(data, item="m.tif")
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name != "heic"])

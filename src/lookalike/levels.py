@@ -1,0 +1,76 @@
+"""From what a decoder hands out to 8-bit RGB: levels of other depths, and transparency, which is laid on white."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from lookalike.errors import UnsupportedMedia
+
+_SAMPLE_FORMAT = 339
+_UNSIGNED = 1
+_WHITE_IS_ZERO = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """How a file writes its levels.
+
+    Attributes:
+        bits: Of each level.
+        white_is_zero: Whether they run from white to black.
+    """
+
+    bits: int = 16
+    white_is_zero: bool = False
+
+
+def samples_of_tiff(tags: Mapping[int, Any], item: str) -> Samples:
+    """What the tags of a TIFF say (TIFF 6.0, sections 4 and 19).
+
+    Raises:
+        UnsupportedMedia: Nothing says which level is white, as for measurements: every guess makes some pictures black.
+    """
+    bits = max(tags.get(ExifTags.Base.BitsPerSample, (1,)))
+    if bits > 16 or set(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))) != {_UNSIGNED}:
+        raise UnsupportedMedia(
+            "The TIFF has levels without a known range (of 32 bits, signed or fractions): save it with 8 or 16 bits.",
+            item=item,
+        )
+    return Samples(bits, tags.get(ExifTags.Base.PhotometricInterpretation) == _WHITE_IS_ZERO)
+
+
+def to_rgb(image: Image.Image, samples: Samples) -> Image.Image:
+    """A loaded picture as RGB."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return _from_16_bit(image, samples)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return _on_white(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _from_16_bit(image: Image.Image, samples: Samples) -> Image.Image:
+    """The high bytes of grey, as Pillow has it for 16-bit colour; its `convert` would clip grey at 255."""
+    levels = np.asarray(image)
+    grey = (levels.clip(0, 2**samples.bits - 1) >> (samples.bits - 8)).astype(np.uint8)
+    if samples.white_is_zero:  # Pillow sees to that with 8 bits and fewer
+        grey = 255 - grey
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[levels == transparent] = 255
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode == "La":
+        image = image.convert("LA")
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, tuple) and max(transparent) > 255:
+        # Of 16-bit colour the high bytes have been kept.
+        image.info["transparency"] = tuple(level >> 8 for level in transparent)
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
