@@ -58,6 +58,7 @@ LADDER = {
     "transforms": {
         "image",
         "jpeg",
+        "png",
         "heic",
         "levels",
         "facts",

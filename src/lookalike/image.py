@@ -18,7 +18,7 @@ from typing import Any
 from PIL import ExifTags, Image
 from PIL.Image import Transpose
 
-from lookalike import jpeg
+from lookalike import jpeg, png
 from lookalike.errors import ImageError, LookalikeError, MissingDependency, TooLarge, UnsupportedMedia
 from lookalike.heic import open_heic
 from lookalike.levels import Samples, samples_of_tiff, to_rgb
@@ -240,6 +240,8 @@ def _open(data: bytes, kind: str) -> Any:
     if kind == "image/heic":
         return open_heic(BytesIO(data))
     # Not Image.open: that consults limits of the whole process, and warns where it should refuse.
+    if kind == "image/png":
+        data = png.pixels_only(data)
     module, plugin = _PLUGINS[kind]
     return getattr(import_module(module), plugin)(BytesIO(data))
 
