@@ -1,7 +1,9 @@
 """Bytes to an upright RGB picture: the one door through which every picture comes in.
 
 What a file is, is read from its first bytes, never from its name; only the formats listed here are handed to a
-decoder, after the byte and pixel budgets were checked. A picture comes out whole or not at all.
+decoder, after the byte and pixel budgets were checked. A picture comes out whole or not at all, as far as its file
+tells: other bytes in its middle may be sound as well, and of a progressive JPEG that was cut off within its last scan
+and closed with an end marker, nobody can say that detail is missing.
 """
 
 from __future__ import annotations
@@ -199,7 +201,7 @@ def read_exif(data: bytes) -> dict[int, object]:
     if media_type(data) != "image/jpeg":
         return {}
     try:
-        jpeg.scans(data)  # raises where Pillow would read a million segments
+        jpeg.layout(data)  # raises where Pillow would read a million segments
         exif: Image.Exif = _open(data, "image/jpeg").getexif()
         return dict(exif) | dict(exif.get_ifd(ExifTags.IFD.Exif))
     except _DECODER_ERRORS:
@@ -207,11 +209,13 @@ def read_exif(data: bytes) -> dict[int, object]:
 
 
 def _decode(data: bytes, kind: str, policy: ImagePolicy, item: str) -> Image.Image:
-    scans = jpeg.scans(data) if kind == "image/jpeg" else []
-    image = _open(data, kind)
+    found = jpeg.layout(data) if kind == "image/jpeg" else None
+    image = _open(data if found is None else jpeg.unclosed(found, data), kind)
     for size in (image.size, *_hidden_sizes(image, data, kind)):
         _require_budget(size, policy, item)
-    jpeg.require_budget(scans, image.size, policy, item)
+    if found is not None:
+        jpeg.require_budget(found, image.size, policy, item)
+        jpeg.require_whole(found, data)
     samples = Samples()
     if kind == "image/tiff":
         samples = samples_of_tiff(image.tag_v2, item)
