@@ -77,7 +77,7 @@ class Embedder:
             (n, dim) float32 unit rows in the order of `images`, failed ones left out.
 
         Raises:
-            InputError: A picture cannot be used (ImageError, TooLarge, UnsupportedMedia).
+            InputError: A picture cannot be used (ImageError, TooLarge, UnsupportedMedia), or not now (OutOfMemory).
             UnsupportedModel: The model embeds no pictures.
             ProviderError: The provider of the model did not do its part.
         """

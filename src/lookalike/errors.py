@@ -5,7 +5,8 @@
     │   ├── ImageError              not a whole, readable picture
     │   ├── UnsupportedMedia        a kind of file that is not on the allow-list
     │   ├── TooLarge                over a byte, pixel or length budget
-    │   └── HarmfulInput            it ended, or held up, the process that worked on it
+    │   ├── HarmfulInput            it ended, or held up, the process that worked on it
+    │   └── OutOfMemory             there was too little memory for it; nothing else is wrong with it
     ├── SpaceMismatch               two vector spaces would have been mixed
     ├── ModelError                  a model cannot be used
     │   ├── ModelNotFound           neither on this machine nor allowed to be fetched
@@ -100,6 +101,12 @@ class TooLarge(InputError):
 
 class HarmfulInput(InputError):
     """The input ended, or held up, the process that worked on it."""
+
+
+class OutOfMemory(InputError):
+    """There was too little memory for the input; nothing else is wrong with it."""
+
+    retryable = True
 
 
 class SpaceMismatch(LookalikeError):

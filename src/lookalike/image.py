@@ -21,7 +21,7 @@ from PIL import ExifTags, Image
 from PIL.Image import Transpose
 
 from lookalike import jpeg, png
-from lookalike.errors import ImageError, LookalikeError, MissingDependency, TooLarge, UnsupportedMedia
+from lookalike.errors import ImageError, LookalikeError, MissingDependency, OutOfMemory, TooLarge, UnsupportedMedia
 from lookalike.heic import open_heic
 from lookalike.levels import Samples, samples_of_tiff, to_rgb
 from lookalike.policy import ImagePolicy
@@ -55,7 +55,6 @@ _DECODER_ERRORS = (
     ArithmeticError,
     RuntimeError,
     AssertionError,
-    MemoryError,
     struct.error,
     zlib.error,
     Warning,
@@ -161,6 +160,7 @@ def decode(data: bytes, policy: ImagePolicy = DEFAULT, *, item: str = "") -> Ima
         TooLarge: More bytes or more pixels than the policy lets in.
         UnsupportedMedia: Not a picture, of a kind that is not on the allow-list, or with levels of no known range.
         ImageError: Empty, cut off or damaged.
+        OutOfMemory: There is too little memory now.
     """
     kind = require_picture(data, policy, item=item)
     try:
@@ -175,6 +175,12 @@ def decode(data: bytes, policy: ImagePolicy = DEFAULT, *, item: str = "") -> Ima
             f"The {kind} file unpacks to more than Pillow lets in ({error}).",
             actual=2 * (Image.MAX_IMAGE_PIXELS or 0) + 1,
             limit=2 * (Image.MAX_IMAGE_PIXELS or 0),
+            item=item,
+        ) from error
+    except MemoryError as error:
+        raise OutOfMemory(
+            "There is too little memory to decode it now, whatever the file is like: try again with more, or with less "
+            "at the same time.",
             item=item,
         ) from error
     except _DECODER_ERRORS as error:

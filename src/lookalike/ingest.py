@@ -18,6 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
+from lookalike.calls import error_of
 from lookalike.changes import (
     LOOKUP_SIZE,
     Before,
@@ -146,6 +147,7 @@ class _Flow:
         self._embedding: deque[tuple[list[Picture], list[Picture], Future[Vectors]]] = deque()
         self._in_flight: set[str] = set()
         self._bad: dict[str, str] = {}
+        self._passing: set[str] = set()  # of those: what had bad luck, and is good for all that is known
 
     def run(self, objects: Iterable[SourceObject]) -> None:
         window = self._target.threads + 1
@@ -197,7 +199,10 @@ class _Flow:
         for warning in vectors.warnings:
             self._tally.warn(warning)
         for failure in vectors.failures:
-            self._bad[fresh[failure.position].content] = failure.reason
+            content = fresh[failure.position].content
+            self._bad[content] = failure.reason
+            if error_of(failure).retryable:
+                self._passing.add(content)
         contents = [fresh[position].content for position in vectors.positions.tolist()]
         self._in_flight.difference_update(picture.content for picture in fresh)
         self._finish(pictures, dict(zip(contents, vectors.values, strict=True)))
@@ -227,7 +232,7 @@ class _Flow:
                     uri=picture.obj.uri,
                     stamp=picture.obj.stamp,
                     outcome=outcome,
-                    content=picture.content,
+                    content="" if picture.content in self._passing else picture.content,
                     reason=reason,
                 )
             )
@@ -246,7 +251,7 @@ class _Flow:
             for picture, entry, (_, item) in zip(pictures, entries, before, strict=True)
             if entry.outcome is not Outcome.FAILED
         ]
-        # Without a content nothing was read, and nothing is known: a disk or a network that fails for a moment.
+        # Without a content nothing is known: a disk or a network that fails for a moment, or too little memory.
         spoiled = [
             (entry.project, entry.item_id) for entry in entries if entry.outcome is Outcome.FAILED and entry.content
         ]

@@ -66,7 +66,7 @@ def test_only_waiting_helps_with_what_is_retryable() -> None:
         {"StoreLocked", "StoreSwitched", "StoreUnavailable", "VectorMissing"},
     )
     service = {"ServiceError", "NotReady", "Overloaded", "DeadlineExceeded"}
-    assert {kind.__name__ for kind in CLASSES if kind.retryable} == remote | store | service
+    assert {kind.__name__ for kind in CLASSES if kind.retryable} == remote | store | service | {"OutOfMemory"}
 
 
 def test_an_error_about_an_item_names_it() -> None:

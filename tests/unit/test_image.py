@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -239,6 +240,27 @@ def test_tiles_of_a_tiff_count() -> None:
     data = b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + bytes(4)
     with pytest.raises(TooLarge, match="60,000 x 60,000"):
         decode(data)
+
+
+def test_too_little_memory_is_not_held_against_the_file(tmp_path: Path) -> None:
+    """A sound picture for which there is no memory now is an error that may pass, and not one of a damaged file."""
+    path = tmp_path / "large.png"
+    path.write_bytes(encode(Image.new("RGB", (7000, 7000)), "PNG"))
+    code = f"""if True:
+        import resource
+        from pathlib import Path
+        from lookalike.errors import OutOfMemory
+        from lookalike.image import decode
+        data = Path({str(path)!r}).read_bytes()
+        decode({FILES["png"][1]!r})
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 100_000_000, resource.RLIM_INFINITY))
+        try:
+            decode(data, item="large.png")
+        except OutOfMemory as error:
+            print(error.retryable, error)"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("True large.png: There is too little memory to decode it now")
 
 
 # Whole pictures only

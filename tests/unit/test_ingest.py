@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL.Image import Image
 
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
-from lookalike.errors import ImageError, InputError, SpaceMismatch
+from lookalike.errors import ImageError, InputError, OutOfMemory, SpaceMismatch
 from lookalike.ingest import CHUNK_BYTES, Ingest, Target, chunked_by_bytes
 from lookalike.progress import Progress, Report
 from lookalike.sources.folder import FolderSource
@@ -420,6 +421,26 @@ def test_an_item_that_cannot_be_read_for_a_moment_stays(bench: Bench) -> None:
     assert Ingest(bench.target).run([_Flaky(bench.folder)]).counts == {Outcome.FAILED: 1}
     assert bench.names() == ["a.png"]
     assert bench.run().counts == {Outcome.UNCHANGED: 1}
+
+
+class _Short(CountingEncoder):
+    """A machine whose memory is full."""
+
+    def prepare_image(self, image: Image) -> Pixels:
+        raise OutOfMemory("There is too little memory to decode it now.")
+
+
+def test_too_little_memory_costs_no_item(bench: Bench) -> None:
+    """A picture for which there was no memory is told as failed, is still found, and is tried again by the next run."""
+    write(bench.folder, {"a.png": noise(1)})
+    bench.run()
+    write(bench.folder, {"a.png": noise(2), "b.png": noise(3), "c.png": noise(3)})
+    short = replace(bench.target, embedder=Embedder(LocalVectorizer(_Short())))
+    report = Ingest(short).run([FolderSource(bench.folder)])
+    assert report.counts == {Outcome.FAILED: 3}
+    assert {entry.reason for entry in report.failures} == {"There is too little memory to decode it now."}
+    assert bench.names() == ["a.png"]
+    assert bench.run().counts == {Outcome.STORED: 2, Outcome.DUPLICATE: 1}
 
 
 def test_what_is_in_flight_is_bounded_by_bytes() -> None:

@@ -15,7 +15,16 @@ import pytest
 
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
-from lookalike.errors import ImageError, InputError, NotReady, StoreError, StoreLocked, StoreSwitched, Unavailable
+from lookalike.errors import (
+    ImageError,
+    InputError,
+    NotReady,
+    OutOfMemory,
+    StoreError,
+    StoreLocked,
+    StoreSwitched,
+    Unavailable,
+)
 from lookalike.orders import JobState, Order
 from lookalike.queues import sqlite
 from lookalike.queues.feed import Ended
@@ -175,6 +184,20 @@ def test_a_picture_that_cannot_be_used_is_on_record(
     (entry,) = store.ledger.under(None, "")
     assert (entry.outcome, entry.item_id, entry.reason) == (Outcome.FAILED, "7", caught.value.reason)
     assert list(store.items(Filter())) == []
+
+
+def test_too_little_memory_costs_no_item(place: Workplace, store: MemoryStore, tmp_path: Path) -> None:
+    """A picture for which there is no memory now says nothing against itself: what is there by its name stays."""
+
+    def short(data: bytes, item: str) -> tuple[Rows, Space]:
+        raise OutOfMemory("There is too little memory to decode it now.", item=item)
+
+    write(tmp_path, {"red.png": picture("red")})
+    Indexer(place)(Order(id="7", uri="red.png"))
+    write(tmp_path, {"red.png": picture("blue")})
+    with pytest.raises(OutOfMemory):
+        Indexer(replace(place, embed=short))(Order(id="7", uri="red.png"))
+    assert len(list(store.items(Filter()))) == 1
 
 
 def test_a_bad_replacement_leaves_the_item_unless_its_file_is_bad(

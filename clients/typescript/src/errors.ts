@@ -63,7 +63,7 @@ export class ConnectionError extends LookalikeError {}
 type ErrorClass = new (message: string, facts: ErrorFacts) => LookalikeError;
 
 const CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, ErrorClass>([
-  ...named(InputError, "InputError ImageError UnsupportedMedia TooLarge HarmfulInput"),
+  ...named(InputError, "InputError ImageError UnsupportedMedia TooLarge HarmfulInput OutOfMemory"),
   ...named(SpaceMismatchError, "SpaceMismatch"),
   ...named(AccessDeniedError, "AccessDenied"),
   ...named(ModelError, "ModelError ModelNotFound UnsupportedModel CorruptModel"),

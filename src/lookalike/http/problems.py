@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from lookalike.errors import InputError, LookalikeError, TooLarge
+from lookalike.errors import InputError, LookalikeError
 from lookalike.http.statuses import facts_of, headers_of, status_of
 from lookalike.http.validation import invalid
 
@@ -79,7 +79,7 @@ def problem(
     else:
         status = error.status_code
         facts = {"type": _kind(status), "message": _sentence(error), "retryable": status in RETRYABLE_STATUS}
-    if path.startswith("/v1/") and isinstance(error, InputError) and not isinstance(error, TooLarge):
+    if path.startswith("/v1/") and status in {415, 422} and isinstance(error, InputError):
         status = 400  # OpenAI has no 415 or 422
     if path.startswith("/v1/"):
         content = openai_problem(status, facts["type"], facts["message"], facts.get("item", ""))

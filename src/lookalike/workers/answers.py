@@ -12,6 +12,7 @@ from lookalike.errors import (
     InputError,
     LookalikeError,
     ModelError,
+    OutOfMemory,
     TooLarge,
     UnsupportedMedia,
 )
@@ -21,7 +22,7 @@ from lookalike.workers.process import Fault, Reply
 
 CUT = "It is longer than the model reads; its end was left out."
 
-_PLAIN = {cls.__name__: cls for cls in (ImageError, UnsupportedMedia)}
+_PLAIN = {cls.__name__: cls for cls in (ImageError, OutOfMemory, UnsupportedMedia)}
 
 
 def settle(queue: Queue, batch: Sequence[Entry], reply: Reply, tower: Tower) -> None:

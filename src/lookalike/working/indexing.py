@@ -113,6 +113,8 @@ class Indexer:
                 except VectorMissing:  # another process has compacted since it was looked up
                     self._write(self._embedded(picture, data, store))
         except InputError as error:
+            if error.retryable:  # nothing is known of it yet
+                picture = replace(picture, content="")
             with _patiently(), self._place.lend() as store:
                 if not self._held([claim]):
                     raise _not_ours() from error
