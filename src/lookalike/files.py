@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -27,14 +29,31 @@ def picture_bytes(image: bytes | str | Path, policy: ImagePolicy) -> bytes:
     return image if isinstance(image, bytes) else read_picture(Path(image), max_bytes=policy.max_bytes)
 
 
-def read_picture(path: Path, *, max_bytes: int) -> bytes:
-    """The bytes of a picture file. ImageError if it cannot be read, TooLarge before reading one that is too large."""
+def read_picture(path: str | Path, *, max_bytes: int) -> bytes:
+    """The bytes of a picture file, as far as they go while it is read.
+
+    Raises:
+        ImageError: It cannot be read, or is no file: a device has no end, and a pipe may never begin.
+        TooLarge: It has more bytes than are allowed; no more than these are read.
+    """
+    item = str(path)
     try:
-        n_bytes = path.stat().st_size
-        if n_bytes > max_bytes:
-            raise TooLarge(
-                f"has {n_bytes:,} bytes; {max_bytes:,} are allowed.", item=str(path), actual=n_bytes, limit=max_bytes
-            )
-        return path.read_bytes()
+        with open(path, "rb", opener=_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            is_file, n_bytes = stat.S_ISREG(status.st_mode), status.st_size
+            data = file.read(max_bytes + 1) if is_file and n_bytes <= max_bytes else b""
     except OSError as error:
-        raise ImageError(f"cannot be read: {error.strerror or error}.", item=str(path)) from error
+        raise ImageError(f"cannot be read: {error.strerror or error}.", item=item) from error
+    except ValueError as error:  # a zero byte, half a character
+        raise ImageError(f"cannot be read: no file can have such a name ({error}).", item=item) from error
+    if not is_file:
+        raise ImageError("is a pipe, a device or the like: hand in a file, or the bytes of one.", item=item)
+    n_bytes = max(n_bytes, len(data))  # it may have grown since
+    if n_bytes > max_bytes:
+        raise TooLarge(f"has {n_bytes:,} bytes; {max_bytes:,} are allowed.", item=item, actual=n_bytes, limit=max_bytes)
+    return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opening a pipe would wait for a writer, for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

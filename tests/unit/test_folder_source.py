@@ -71,7 +71,7 @@ def test_a_file_that_grew_is_over_the_budget_too(tmp_path: Path) -> None:
     path.write_bytes(bytes(200))
     with pytest.raises(TooLarge) as caught:
         FolderSource(tmp_path).read(obj, max_bytes=99)
-    assert (caught.value.actual, caught.value.limit) == (100, 99)
+    assert (caught.value.actual, caught.value.limit) == (200, 99)
 
 
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lookalike.errors import ImageError, InputError, TooLarge
+from lookalike.errors import InputError, TooLarge
+from lookalike.files import read_picture
 from lookalike.types import LedgerEntry, SourceObject
 
 PICTURE_SUFFIXES = (
@@ -115,15 +116,13 @@ class FolderSource:
     def read(self, obj: SourceObject, *, max_bytes: int) -> bytes:
         """The whole file."""
         if obj.n_bytes > max_bytes:
-            raise _too_large(obj, obj.n_bytes, max_bytes)
-        try:
-            with open(obj.uri, "rb") as file:  # noqa: PTH123  Path would normalise what listing did not
-                data = file.read(max_bytes + 1)
-        except OSError as error:
-            raise ImageError(f"cannot be read: {error.strerror or error}.", item=obj.uri) from error
-        if len(data) > max_bytes:  # it grew since it was listed
-            raise _too_large(obj, len(data), max_bytes)
-        return data
+            raise TooLarge(
+                f"has {obj.n_bytes:,} bytes; {max_bytes:,} are allowed.",
+                item=obj.uri,
+                actual=obj.n_bytes,
+                limit=max_bytes,
+            )
+        return read_picture(obj.uri, max_bytes=max_bytes)
 
     def _told(self, refused: list[OSError]) -> Iterator[SourceObject]:
         """An object for each folder that the walk could not list since it was last asked; empties the list."""
@@ -185,12 +184,3 @@ def _is_text(name: str) -> bool:
 def _as_text(name: str) -> str:
     """A file name with its bytes that are not UTF-8 written out, as \\xe9."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _too_large(obj: SourceObject, actual: int, limit: int) -> TooLarge:
-    return TooLarge(
-        f"has more than the {limit:,} bytes that are allowed.",
-        item=obj.uri,
-        actual=max(obj.n_bytes, actual),
-        limit=limit,
-    )
