@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -188,12 +187,12 @@ def _chunks(inputs: Inputs, tower: Tower, policy: ImagePolicy) -> Iterator[_Chun
 
 
 def _read(payload: Payload, modality: Modality, policy: ImagePolicy) -> Payload:
-    if modality == "text" or not isinstance(payload, str | Path):
+    if modality == "text":
         return payload
     try:
         return picture_bytes(payload, policy)
     except InputError:  # the inner one will say so, in its turn
-        return Path(payload)
+        return payload
 
 
 def _keys(payloads: Sequence[Payload], modality: Modality, fingerprint: str) -> list[bytes | None]:

@@ -14,7 +14,7 @@ from lookalike.spaces import Modality, Tower
 from lookalike.types import Failure, Vectors
 from lookalike.usage import Usage
 
-Payload = bytes | str | Path
+Payload = bytes | bytearray | memoryview | str | Path
 """A picture's bytes or path, or a text."""
 
 

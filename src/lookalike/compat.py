@@ -51,7 +51,7 @@ class EmbeddingModel:
 
     def encode_image(self, images: ImageInput | Sequence[ImageInput]) -> Rows:
         """One picture or several (bytes or paths) -> (n, dim) float32 unit rows."""
-        one = isinstance(images, bytes | str | Path)
+        one = isinstance(images, bytes | bytearray | memoryview | str | Path)
         return self.embedder.embed_images([images] if one else images).values  # type: ignore[arg-type,list-item]
 
 

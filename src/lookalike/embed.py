@@ -20,7 +20,7 @@ from lookalike.ports import Encoder, Vectorizer
 from lookalike.spaces import Space, Tower
 from lookalike.types import Failure, Pixels, Rows, Tokens, Vectors
 
-ImageInput = bytes | str | Path
+ImageInput = bytes | bytearray | memoryview | str | Path
 """A picture: the bytes of its file, or the file's path."""
 
 OnError = Literal["raise", "collect"]
@@ -81,8 +81,8 @@ class Embedder:
             UnsupportedModel: The model embeds no pictures.
             ProviderError: The provider of the model did not do its part.
         """
-        images = _several(images, "images")
-        names = names or [f"images[{i}]" if isinstance(image, bytes) else str(image) for i, image in enumerate(images)]
+        images = several(images, "images")
+        names = names_of(images, "images", names)
         return self._embed(Inputs(modality="image", payloads=images, names=names), on_error, timeout_s)
 
     def embed_texts(
@@ -108,8 +108,8 @@ class Embedder:
             InputError: An input is not a string, or the provider takes no such text.
             ProviderError: The provider of the model did not do its part.
         """
-        texts = _several(texts, "texts")
-        names = names or [f"texts[{i}]" for i in range(len(texts))]
+        texts = several(texts, "texts")
+        names = names_of(texts, "texts", names)
         return self._embed(Inputs(modality="text", payloads=texts, names=names), on_error, timeout_s)
 
     def _embed(self, inputs: Inputs, on_error: OnError, timeout_s: float | None) -> Vectors:
@@ -156,7 +156,8 @@ class LocalVectorizer:
             yield from (batch.vectors(self._encoder.encode_texts, self.tower) for batch in texts)
 
     def _prepare_image(self, image: Payload, item: str) -> Pixels:
-        return self._encoder.prepare_image(decode(picture_bytes(image, self._policy), self._policy, item=item))
+        data = picture_bytes(image, self._policy, item=item)
+        return self._encoder.prepare_image(decode(data, self._policy, item=item))
 
     def _prepare_text(self, text: Payload, item: str) -> Tokens:
         if not isinstance(text, str):
@@ -216,12 +217,21 @@ def _batches(inputs: Inputs, prepare: Callable[[Payload, str], Prepared], size: 
         yield batch
 
 
-def _several(inputs: Iterable[Input], name: str) -> Sequence[Input]:
+def several(inputs: Iterable[Input], name: str) -> Sequence[Input]:
     """The inputs, to be counted: a list of them where they come from a generator, a set or an array."""
     # A text is a sequence of letters, and would be embedded letter by letter.
-    if isinstance(inputs, str | bytes | Path):
+    if isinstance(inputs, str | bytes | bytearray | memoryview | Path) or not hasattr(inputs, "__iter__"):
         raise InputError(f"{name} is a single {type(inputs).__name__}: hand in a list of one.")
     return inputs if isinstance(inputs, Sequence) else list(inputs)
+
+
+def names_of(inputs: Sequence[object], what: str, names: Sequence[str]) -> Sequence[str]:
+    """What to call each input: its given name, its path, or "images[3]"."""
+    if names and len(names) != len(inputs):
+        raise InputError(f"There are {len(names):,} names for {len(inputs):,} {what}: hand in one for each, or none.")
+    if names or what == "texts":
+        return names or [f"texts[{i}]" for i in range(len(inputs))]
+    return [str(image) if isinstance(image, str | Path) else f"{what}[{i}]" for i, image in enumerate(inputs)]
 
 
 def require_space(model: str, space: Space) -> None:

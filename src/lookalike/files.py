@@ -8,7 +8,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from lookalike.errors import ImageError, TooLarge
+from lookalike.errors import ImageError, InputError, TooLarge
 from lookalike.policy import ImagePolicy
 
 
@@ -24,9 +24,16 @@ def keep(path: Path, data: bytes) -> None:
             part.unlink(missing_ok=True)
 
 
-def picture_bytes(image: bytes | str | Path, policy: ImagePolicy) -> bytes:
-    """The bytes of a picture that is handed in as bytes or as a path."""
-    return image if isinstance(image, bytes) else read_picture(Path(image), max_bytes=policy.max_bytes)
+def picture_bytes(image: object, policy: ImagePolicy, *, item: str = "") -> bytes:
+    """The bytes of a picture that is handed in as bytes of any kind or as a path. InputError if it is neither."""
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, bytearray | memoryview):
+        return bytes(image)
+    if isinstance(image, str | Path):
+        return read_picture(image, max_bytes=policy.max_bytes)
+    kind = type(image).__name__
+    raise InputError(f"is of the type {kind}: hand in the bytes of a picture's file, or its path.", item=item)
 
 
 def read_picture(path: str | Path, *, max_bytes: int) -> bytes:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import COLOURS, FakeEncoder
@@ -38,6 +40,51 @@ def test_bytes_and_paths_are_the_same_picture(tmp_path: Path) -> None:
     path.write_bytes(PICTURES[0])
     vectors = EMBEDDER.embed_images([PICTURES[0], path, str(path)])
     np.testing.assert_array_equal(vectors.values, vectors.values[[0, 0, 0]])
+
+
+def test_bytes_of_any_kind_are_bytes() -> None:
+    """What other libraries hand out as a picture's bytes is taken, too."""
+    data = PICTURES[0]
+    vectors = EMBEDDER.embed_images([data, bytearray(data), memoryview(data)])
+    np.testing.assert_array_equal(vectors.values, vectors.values[[0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [None, Image.new("RGB", (4, 4)), np.zeros((4, 4, 3), np.uint8), BytesIO(PICTURES[0]), 7],
+    ids=lambda other: type(other).__name__,
+)
+def test_an_item_of_another_type_fails_alone(other: object) -> None:
+    """It is told what to hand in instead, by its place, and the others of the batch have their rows."""
+    vectors = EMBEDDER.embed_images([PICTURES[0], other, PICTURES[1]], on_error="collect")  # type: ignore[list-item]
+    assert vectors.positions.tolist() == [0, 2]
+    (failure,) = vectors.failures
+    kind = type(other).__name__
+    assert failure.reason == f"is of the type {kind}: hand in the bytes of a picture's file, or its path."
+    with pytest.raises(InputError, match=rf"^images\[0\]: is of the type {kind}: "):
+        EMBEDDER.embed_images([other])  # type: ignore[list-item]
+
+
+def test_a_name_that_no_file_can_have_fails_alone() -> None:
+    """A path with a zero byte is a failure of its item."""
+    vectors = EMBEDDER.embed_images(["a\0b.jpg", PICTURES[0]], on_error="collect")
+    assert vectors.positions.tolist() == [1]
+    assert vectors.failures[0].reason.startswith("cannot be read: no file can have such a name")
+
+
+def test_one_input_is_no_list() -> None:
+    """A single picture or text in the place of several is an error that says so, of whatever type it is."""
+    for one in (PICTURES[0], bytearray(9), memoryview(b"9"), "a.png", Path("a.png"), Image.new("RGB", (4, 4)), None):
+        with pytest.raises(InputError, match=r"images is a single .*: hand in a list of one"):
+            EMBEDDER.embed_images(one)  # type: ignore[arg-type]
+
+
+def test_names_are_one_for_each() -> None:
+    """Too few or too many names are an error that says how many there are of each."""
+    with pytest.raises(InputError, match="1 names for 2 images: hand in one for each, or none"):
+        EMBEDDER.embed_images(PICTURES[:2], names=["a"])
+    with pytest.raises(InputError, match="2 names for 1 texts"):
+        EMBEDDER.embed_texts(["a"], names=["a", "b"])
 
 
 def test_nothing_in_nothing_out() -> None:

@@ -77,7 +77,7 @@ class Client:
 
     def embed_image(self, image: ImageInput, *, timeout_s: float | None = None) -> RemoteVectors:
         """One picture (its bytes or path) to one row. Errors as `embed_images`."""
-        name = "image" if isinstance(image, bytes) else str(image)
+        name = "image" if isinstance(image, bytes | bytearray | memoryview) else str(image)
         return self.embed_images([image], names=[name], timeout_s=timeout_s)
 
     def embed_images(

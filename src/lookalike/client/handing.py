@@ -72,7 +72,7 @@ def job_of(fields: Fields, host: str) -> RemoteJob:
 def _document(item: NewItem, name: str) -> dict[str, object]:
     if (item.image is None) == (item.uri is None):
         raise InputError("is handed in by exactly one of image and uri.", item=name)
-    is_file = item.image is not None and not isinstance(item.image, bytes)
+    is_file = isinstance(item.image, str | Path)
     fields = {
         "id": item.id or (Path(str(item.image)).name if is_file else None),
         "image": None if item.image is None else encoded(picture(item.image, name)),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from lookalike.calls import failure_of
-from lookalike.embed import ImageInput, OnError
+from lookalike.embed import ImageInput, OnError, names_of, several
 from lookalike.errors import InputError, TooLarge
-from lookalike.files import read_picture
+from lookalike.files import picture_bytes
 from lookalike.policy import ImagePolicy
 from lookalike.types import Failure
 
@@ -42,8 +41,8 @@ def pictures(
     images: Sequence[ImageInput], names: Sequence[str], on_error: OnError, failures: list[Failure]
 ) -> Iterator[tuple[int, str, bytes]]:
     """(place, name, bytes) of each picture, read when its turn comes; what cannot be read is raised or collected."""
-    _require_several(images, "images")
-    names = names or [f"images[{i}]" if isinstance(image, bytes) else str(image) for i, image in enumerate(images)]
+    images = several(images, "images")
+    names = names_of(images, "images", names)
     for place, (image, name) in enumerate(zip(images, names, strict=True)):
         try:
             yield place, name, picture(image, name)
@@ -54,19 +53,18 @@ def pictures(
 
 
 def picture(image: ImageInput, name: str) -> bytes:
-    """The bytes of a picture. TooLarge if no service would take it, ImageError if it is a path and cannot be read."""
+    """The bytes of a picture. InputError if it is none; TooLarge if no service would take it."""
     most = ImagePolicy().max_bytes
-    if not isinstance(image, bytes):
-        return read_picture(Path(image), max_bytes=most)
-    if len(image) > most:
-        raise TooLarge(f"has {len(image):,} bytes; {most:,} are allowed.", item=name, actual=len(image), limit=most)
-    return image
+    data = picture_bytes(image, ImagePolicy(), item=name)
+    if len(data) > most:
+        raise TooLarge(f"has {len(data):,} bytes; {most:,} are allowed.", item=name, actual=len(data), limit=most)
+    return data
 
 
 def sentences(texts: Sequence[str], names: Sequence[str]) -> Iterator[tuple[int, str, str]]:
     """(place, name, text) of each text. InputError if one is no text."""
-    _require_several(texts, "texts")
-    names = names or [f"texts[{i}]" for i in range(len(texts))]
+    texts = several(texts, "texts")
+    names = names_of(texts, "texts", names)
     for place, (text, name) in enumerate(zip(texts, names, strict=True)):
         if not isinstance(text, str):
             raise InputError(f"is a {type(text).__name__}, not a text.", item=name)
@@ -105,8 +103,3 @@ def alone(part: Part[Any], on_error: OnError, failures: list[Failure]) -> Iterat
 def encoded(image: bytes) -> str:
     """A picture as JSON can carry it."""
     return base64.b64encode(image).decode("ascii")
-
-
-def _require_several(inputs: object, name: str) -> None:
-    if isinstance(inputs, str | bytes | Path):
-        raise InputError(f"{name} is a single {type(inputs).__name__}: hand in a list of one.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from lookalike.embed import ImageInput
 from lookalike.errors import NotReady
-from lookalike.files import read_picture
+from lookalike.files import picture_bytes
+from lookalike.policy import ImagePolicy
 from lookalike.ports import EmbeddingService
 from lookalike.spaces import Modality, Tower
 from lookalike.types import Job, Vectors
@@ -44,10 +44,7 @@ class PoolEmbedder:
 
     def embed_images(self, images: Sequence[ImageInput], *, names: Sequence[str] = ()) -> Vectors:
         """Pictures, as bytes or paths, to unit rows."""
-        read = [
-            image if isinstance(image, bytes) else read_picture(Path(image), max_bytes=self._max_bytes)
-            for image in images
-        ]
+        read = [picture_bytes(image, ImagePolicy(max_bytes=self._max_bytes)) for image in images]
         return self._embed("image", read, names or [f"images[{number}]" for number in range(len(read))])
 
     def embed_texts(self, texts: Sequence[str], *, names: Sequence[str] = ()) -> Vectors:
