@@ -23,7 +23,7 @@ from PIL.Image import Transpose
 from lookalike import jpeg, png
 from lookalike.errors import ImageError, LookalikeError, MissingDependency, OutOfMemory, TooLarge, UnsupportedMedia
 from lookalike.heic import open_heic
-from lookalike.levels import Samples, samples_of_tiff, to_rgb
+from lookalike.levels import Samples, samples_of_png, samples_of_tiff, to_rgb
 from lookalike.policy import ImagePolicy
 
 DEFAULT = ImagePolicy()
@@ -222,7 +222,7 @@ def _decode(data: bytes, kind: str, policy: ImagePolicy, item: str) -> Image.Ima
     if found is not None:
         jpeg.require_budget(found, image.size, policy, item)
         jpeg.require_whole(found, data)
-    samples = Samples()
+    samples = samples_of_png(data) if kind == "image/png" else Samples()
     if kind == "image/tiff":
         samples = samples_of_tiff(image.tag_v2, item)
         # Its load() would consult a limit of the whole process before making room for the pixels.

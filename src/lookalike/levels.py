@@ -44,12 +44,17 @@ def samples_of_tiff(tags: Mapping[int, Any], item: str) -> Samples:
     return Samples(bits, tags.get(ExifTags.Base.PhotometricInterpretation) == _WHITE_IS_ZERO)
 
 
+def samples_of_png(data: bytes) -> Samples:
+    """What the header of a PNG says (section 11.2.1)."""
+    return Samples(data[24])
+
+
 def to_rgb(image: Image.Image, samples: Samples) -> Image.Image:
     """A loaded picture as RGB."""
     if image.mode == "I" or image.mode.startswith("I;16"):
         return _from_16_bit(image, samples)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        return _on_white(image)
+        return _on_white(image, samples)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -65,12 +70,15 @@ def _from_16_bit(image: Image.Image, samples: Samples) -> Image.Image:
     return Image.fromarray(grey).convert("RGB")
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _on_white(image: Image.Image, samples: Samples) -> Image.Image:
     if image.mode == "La":
         image = image.convert("LA")
     transparent = image.info.get("transparency")
-    if isinstance(transparent, tuple) and max(transparent) > 255:
-        # Of 16-bit colour the high bytes have been kept.
-        image.info["transparency"] = tuple(level >> 8 for level in transparent)
+    if isinstance(transparent, tuple):
+        # Of 16-bit colour the high bytes have been kept; of 8 bits the others are none (PNG, section 11.3.2.1).
+        shift = 8 if samples.bits == 16 else 0
+        image.info["transparency"] = tuple(level >> shift & 255 for level in transparent)
+    elif isinstance(transparent, int) and image.mode == "L" and samples.bits < 8:
+        image.info["transparency"] = transparent * 255 // (2**samples.bits - 1)
     rgba = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

@@ -51,13 +51,19 @@ def heic(image: Image.Image, **options: Any) -> bytes:
 
 def png_16(levels: np.ndarray, *, colour_type: int, transparent: bytes = b"") -> bytes:
     """A PNG of 16-bit levels, which Pillow cannot write in colour."""
+    rows = [row.astype(">u2").tobytes() for row in levels]
+    return png(rows, levels.shape[1], bits=16, colour_type=colour_type, transparent=transparent)
+
+
+def png(rows: list[bytes], width: int, *, bits: int, colour_type: int, transparent: bytes = b"") -> bytes:
+    """A PNG of rows as they are packed."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", levels.shape[1], levels.shape[0], 16, colour_type, 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
-    parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    header = struct.pack(">IIBBBBB", width, len(rows), bits, colour_type, 0, 0, 0)
+    levels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    parts = [chunk(b"IHDR", header), chunk(b"IDAT", levels), chunk(b"IEND", b"")]
     if transparent:
         parts.insert(1, chunk(b"tRNS", transparent))
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
@@ -459,6 +465,23 @@ def test_a_transparent_16_bit_colour_becomes_white() -> None:
     levels[:] = (40_000, 50_000, 60_000)
     data = png_16(levels, colour_type=2, transparent=levels[0, 0].astype(">u2").tobytes())
     assert decode(data).getcolors() == [(2, (255, 255, 255))]
+
+
+@pytest.mark.parametrize(
+    ("bits", "row", "key"), [(1, b"\x80", 1), (2, b"\x60", 1), (4, b"\x5a", 5), (8, b"\x05\xaa", 5)]
+)
+def test_a_transparent_grey_of_few_bits_becomes_white(bits: int, row: bytes, key: int) -> None:
+    """The transparent level of grey is counted in the file's own bits, not in 255 steps; the other one stays."""
+    data = png([row], 2, bits=bits, colour_type=0, transparent=struct.pack(">H", key))
+    other = {1: 0, 2: 170, 4: 170, 8: 170}[bits]
+    assert [pixel[0] for pixel in np.asarray(decode(data))[0].tolist()] == [255, other]
+
+
+def test_a_dark_transparent_16_bit_colour_becomes_white() -> None:
+    """A transparent colour whose levels are all below 256 is one of 16 bits all the same: nearly black."""
+    levels = np.array([[(5, 6, 7), (0x505, 0x606, 0x707)]], np.uint16)
+    data = png_16(levels, colour_type=2, transparent=struct.pack(">3H", 5, 6, 7))
+    assert np.asarray(decode(data))[0].tolist() == [[255, 255, 255], [5, 6, 7]]
 
 
 def test_half_transparent_is_mixed_with_white() -> None:
