@@ -231,6 +231,7 @@ def _decode(data: bytes, kind: str, policy: ImagePolicy, item: str) -> Image.Ima
     image.load()
     turn = _TRANSPOSES.get(_orientation(image)) if policy.orientation == "apply" else None
     rgb = to_rgb(image, samples)
+    del image  # the turn takes as much room again
     rgb.info = {}
     return rgb if turn is None else rgb.transpose(turn)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from lookalike.errors import UnsupportedMedia
+
+_TILE_PX = 1024
 
 _SAMPLE_FORMAT = 339
 _UNSIGNED = 1
@@ -52,10 +54,21 @@ def samples_of_png(data: bytes) -> Samples:
 def to_rgb(image: Image.Image, samples: Samples) -> Image.Image:
     """A loaded picture as RGB."""
     if image.mode == "I" or image.mode.startswith("I;16"):
-        return _from_16_bit(image, samples)
+        return _by_tiles(image, lambda tile: _from_16_bit(tile, samples))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        return _on_white(image, samples)
+        _use_key(image, samples)
+        return _by_tiles(image, _on_white)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _by_tiles(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """What `convert` makes of each pixel, a tile at a time: its intermediate pictures would take several times more."""
+    rgb = Image.new("RGB", image.size, None)
+    for top in range(0, image.height, _TILE_PX):
+        for left in range(0, image.width, _TILE_PX):
+            box = (left, top, min(left + _TILE_PX, image.width), min(top + _TILE_PX, image.height))
+            rgb.paste(convert(image.crop(box)), box)
+    return rgb
 
 
 def _from_16_bit(image: Image.Image, samples: Samples) -> Image.Image:
@@ -70,9 +83,8 @@ def _from_16_bit(image: Image.Image, samples: Samples) -> Image.Image:
     return Image.fromarray(grey).convert("RGB")
 
 
-def _on_white(image: Image.Image, samples: Samples) -> Image.Image:
-    if image.mode == "La":
-        image = image.convert("LA")
+def _use_key(image: Image.Image, samples: Samples) -> None:
+    """Bring the transparent level or colour, which is in the file's bits, to the 8 bits that the pixels have."""
     transparent = image.info.get("transparency")
     if isinstance(transparent, tuple):
         # Of 16-bit colour the high bytes have been kept; of 8 bits the others are none (PNG, section 11.3.2.1).
@@ -80,5 +92,10 @@ def _on_white(image: Image.Image, samples: Samples) -> Image.Image:
         image.info["transparency"] = tuple(level >> shift & 255 for level in transparent)
     elif isinstance(transparent, int) and image.mode == "L" and samples.bits < 8:
         image.info["transparency"] = transparent * 255 // (2**samples.bits - 1)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode == "La":
+        image = image.convert("LA")
     rgba = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

@@ -490,6 +490,39 @@ def test_half_transparent_is_mixed_with_white() -> None:
     assert decode(encode(image, "PNG")).getpixel((0, 0)) == (127, 177, 227)
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L"])
+def test_a_large_transparent_picture_is_as_if_laid_on_white_at_once(mode: str) -> None:
+    """Tiles leave no seam: every pixel is what it would be in a small picture, at the edges of tiles as well."""
+    levels = np.random.default_rng(0).integers(0, 256, (1030, 2050, 4), np.uint8)
+    image = Image.fromarray(levels).convert("L" if mode == "P" else mode)
+    options: dict[str, Any] = {"transparency": 7} if mode == "L" else {}
+    if mode == "P":
+        image = Image.frombytes("P", image.size, image.tobytes())
+        image.putpalette(levels[0, :256, :3].tobytes())
+        options = {"transparency": levels[1, :256, 0].tobytes()}
+    data = encode(image, "PNG", compress_level=1, **options)
+    rgba = Image.open(BytesIO(data)).convert("RGBA")
+    expected = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    assert decode(data).tobytes() == expected.tobytes()
+
+
+def test_a_large_transparent_picture_takes_little_more_than_itself(tmp_path: Path) -> None:
+    """Laid on white, 36 megapixels take room for what was decoded and what comes out, and not for five of them."""
+    path = tmp_path / "large.png"
+    path.write_bytes(encode(Image.new("RGBA", (6000, 6000), (9, 9, 9, 128)), "PNG", compress_level=1))
+    code = f"""if True:
+        from pathlib import Path
+        from resource import RUSAGE_SELF, getrusage
+        from lookalike.image import decode
+        data = Path({str(path)!r}).read_bytes()
+        decode({encode(Image.new("RGBA", (1, 1)), "PNG")!r})
+        before = getrusage(RUSAGE_SELF).ru_maxrss
+        decode(data)
+        print(getrusage(RUSAGE_SELF).ru_maxrss - before)"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert int(said) * 1024 < 2.3 * 4 * 6000 * 6000
+
+
 RAMP = np.array([[0, 255, 256, 12_800, 32_768, 65_279, 65_280, 65_535]], np.uint16)
 
 
