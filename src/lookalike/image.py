@@ -2,8 +2,9 @@
 
 What a file is, is read from its first bytes, never from its name; only the formats listed here are handed to a
 decoder, after the byte and pixel budgets were checked. A picture comes out whole or not at all, as far as its file
-tells: other bytes in its middle may be sound as well, and of a progressive JPEG that was cut off within its last scan
-and closed with an end marker, nobody can say that detail is missing.
+tells: bytes that were changed within it may be sound as well, and so may zeros in the place of its end where a format
+has neither checksum nor end marker (BMP, PNM, WebP, AVIF, HEIC). Of a progressive JPEG that was cut off within its last
+scan and closed with an end marker, nobody can say that detail is missing.
 """
 
 from __future__ import annotations
