@@ -204,11 +204,7 @@ class BudgetExceeded(LookalikeError):
 
 
 class StoreError(LookalikeError):
-    """The index cannot do what was asked.
-
-    Attributes:
-        store: Where the index is.
-    """
+    """The index, which is at `store`, cannot do what was asked."""
 
     def __init__(self, message: str, *, store: str = "") -> None:
         super().__init__(message)
@@ -274,11 +270,7 @@ class PictureGone(StoreError):
 
 
 class CacheError(LookalikeError):
-    """The cache of vectors cannot do what was asked.
-
-    Attributes:
-        cache: Where the cache is; a database's address without user and password.
-    """
+    """The cache of vectors, at `cache` (an address without user and password), cannot do what was asked."""
 
     def __init__(self, message: str, *, cache: str = "") -> None:
         super().__init__(message)
@@ -326,11 +318,7 @@ class DeadlineExceeded(ServiceError):
 
 
 class AccessDenied(LookalikeError):
-    """The API key is missing, unknown or not allowed to do this.
-
-    Attributes:
-        known: True if the key is known and lacks the scope; False if there is no such key.
-    """
+    """The API key is missing, unknown or, if it is `known`, not allowed to do this."""
 
     def __init__(self, message: str, *, known: bool) -> None:
         super().__init__(message)
