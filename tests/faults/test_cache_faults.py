@@ -166,8 +166,20 @@ def test_a_damaged_row_is_a_miss(tmp_path: Path) -> None:
     cache.close()
 
 
+def written(path: Path) -> None:
+    cache = SqliteCache(path)
+    cache.put(tower(), batch(0))
+    cache.close()
+
+
 def garbage(path: Path) -> None:
-    path.write_bytes(random.Random(1).randbytes(50_000))
+    """A cache of which all but the first bytes are lost."""
+    written(path)
+    path.write_bytes(path.read_bytes()[:16] + random.Random(1).randbytes(50_000))
+
+
+def photo(path: Path) -> None:
+    path.write_bytes(b"\xff\xd8\xff" + random.Random(1).randbytes(50_000))
 
 
 def foreign(path: Path) -> None:
@@ -178,7 +190,7 @@ def foreign(path: Path) -> None:
 
 
 def newer(path: Path) -> None:
-    SqliteCache(path).put(tower(), batch(0))
+    written(path)
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 2")
     connection.close()
@@ -186,7 +198,12 @@ def newer(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "error", "says"),
-    [(garbage, CacheDamaged, "clear"), (foreign, CacheError, "no cache of lookalike"), (newer, CacheError, "format 2")],
+    [
+        (garbage, CacheDamaged, "clear"),
+        (photo, CacheError, "no cache of lookalike"),
+        (foreign, CacheError, "no cache of lookalike"),
+        (newer, CacheError, "format 2"),
+    ],
 )
 def test_a_file_that_is_no_cache_of_ours_is_left_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], None], error: type[CacheError], says: str
@@ -214,6 +231,17 @@ def test_a_damaged_file_is_cleared_away(tmp_path: Path) -> None:
     cache.put(tower(), batch(0))
     assert cache.check() == BATCH
     cache.close()
+
+
+@pytest.mark.parametrize("spoil", [photo, foreign, newer])
+def test_a_file_that_is_no_cache_is_not_cleared_away(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    """Somebody named the wrong file."""
+    path = tmp_path / "c.sqlite"
+    spoil(path)
+    before = path.read_bytes()
+    with pytest.raises(CacheError):
+        SqliteCache(path).clear()
+    assert path.read_bytes() == before
 
 
 def test_a_full_disk_costs_nothing_that_was_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

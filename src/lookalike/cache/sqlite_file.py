@@ -121,6 +121,15 @@ class CacheFile:
         for connection in closing:
             connection.close()
 
+    def _may_be_ours(self) -> bool:
+        """Whether either mark of a cache is there: SQLite's, or ours (sqlite.org/fileformat.html, section 1.3)."""
+        try:
+            with self.path.open("rb") as file:
+                head = file.read(72)
+        except OSError:
+            return True
+        return not head or head.startswith(b"SQLite format 3\0") or head[68:] == APPLICATION.to_bytes(4, "big")
+
     def _borrow(self) -> sqlite3.Connection:
         with self._lock:
             if idle := self._idle():
@@ -211,6 +220,9 @@ class CacheFile:
                 return self._cannot("cannot be opened or written by this user.")
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
                 return self._cannot("is busy: another process has been writing for seconds.")
+            case sqlite3.SQLITE_NOTADB if not self._frozen and not self._may_be_ours():
+                # Not damaged, which would have it cleared away: a photo or a table, named by mistake.
+                return self._cannot("is no cache of lookalike, and was left alone: choose another file, or delete it.")
             case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
                 return self._damaged(error)
             case sqlite3.SQLITE_ERROR if str(error).startswith("no such"):
