@@ -190,11 +190,17 @@ def test_a_pipe_does_without_the_terminal_library(environment: dict[str, str]) -
         assert (done.returncode, done.stderr) == (0, "\n")
 
 
+def heeding(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    """A process that heeds Ctrl-C, though the tests may have been started in the background, where it is ignored."""
+    heed = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    return subprocess.Popen([sys.executable, "-c", heed, *command], **options)
+
+
 def test_ctrl_c_while_it_is_imported(environment: dict[str, str]) -> None:
     """The first moments of a command end with one word too, and with 130."""
     command = [sys.executable, "-X", "importtime", "-m", "lookalike", "search", "a red dress"]
     for module in (b" lookalike.errors\n", b" numpy.linalg\n"):
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = heeding(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         assert process.stderr is not None
         while not (line := process.stderr.readline()).endswith(module):
             assert line, "it has ended"
@@ -209,7 +215,7 @@ def test_ctrl_c_twice_ends_at_once(environment: dict[str, str], tmp_path: Path) 
     write(tmp_path, {f"pictures/{seed}.png": noise(seed) for seed in range(300)})
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "lookalike", "index", str(tmp_path / "pictures"), "--index", str(tmp_path / "i")]
-    process = subprocess.Popen(command, env={**environment, "TERM": "xterm"}, stdout=theirs, stderr=theirs)
+    process = heeding(command, env={**environment, "TERM": "xterm"}, stdout=theirs, stderr=theirs)
     os.close(theirs)
     sent = b""
     while b"Indexing" not in sent:
