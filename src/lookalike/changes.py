@@ -12,7 +12,8 @@ from typing import Protocol
 from lookalike.chunks import chunked
 from lookalike.errors import InputError
 from lookalike.facts import facts_of
-from lookalike.ports import Catalogue, Ledger, Source, VectorReader
+from lookalike.ports import Ledger, Source
+from lookalike.search import Searchable
 from lookalike.types import Filter, Item, LedgerEntry, Outcome, SourceObject
 
 LOOKUP_SIZE = 512
@@ -23,10 +24,6 @@ ASKING = 16
 
 Before = Sequence[tuple[str, Item | None]]
 """For each object the id of its item, and the item that there is."""
-
-
-class Searchable(VectorReader, Catalogue, Protocol):
-    """A store that can be asked what it holds."""
 
 
 class Known(Protocol):

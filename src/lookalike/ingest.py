@@ -23,7 +23,6 @@ from lookalike.changes import (
     LOOKUP_SIZE,
     Before,
     Picture,
-    Searchable,
     changed,
     decided,
     gone,
@@ -37,6 +36,7 @@ from lookalike.errors import BudgetExceeded, InputError, ProviderError, VectorMi
 from lookalike.facts import NAMES as FACTS
 from lookalike.ports import Ledger, Source, VectorWriter
 from lookalike.progress import Progress, Report, Tally
+from lookalike.search import Searchable
 from lookalike.types import Item, LedgerEntry, Outcome, Rows, SourceObject, Vectors
 
 CHUNK_SIZE = 16

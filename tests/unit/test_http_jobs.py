@@ -47,21 +47,23 @@ def large() -> list[Job]:
     return [Job(modality="image", payload=bytes([n]) * QUICK_BYTES, deadline=until) for n in range(4)]
 
 
+async def leave(service: Slow) -> None:
+    """Be a client that goes while its jobs are handed in."""
+    request = asyncio.create_task(outcomes(service, large()))
+    assert await asyncio.to_thread(service.asked.wait, PATIENCE_S)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    service.released.set()
+    assert await asyncio.to_thread(service.done.wait, PATIENCE_S)
+
+
 def test_a_client_that_goes_while_its_jobs_are_handed_in_takes_them_along() -> None:
     """The thread that hands them in cannot be stopped, so they are taken back as soon as it has."""
     service = Slow()
 
-    async def leave() -> None:
-        request = asyncio.create_task(outcomes(service, large()))
-        assert await asyncio.to_thread(service.asked.wait, PATIENCE_S)
-        request.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await request
-        service.released.set()
-        assert await asyncio.to_thread(service.done.wait, PATIENCE_S)
-        assert await asyncio.to_thread(service.queue.wait_drained, PATIENCE_S)
-
-    asyncio.run(leave())
+    asyncio.run(leave(service))
+    assert service.queue.wait_drained(PATIENCE_S)
     assert service.queue.counts() == {"interactive": 0, "bulk": 0}
 
 
@@ -70,16 +72,7 @@ def test_what_is_refused_when_nobody_waits_any_more_is_no_defect(caplog: pytest.
     service = Slow()
     service.queue.close()
 
-    async def leave() -> None:
-        request = asyncio.create_task(outcomes(service, large()))
-        assert await asyncio.to_thread(service.asked.wait, PATIENCE_S)
-        request.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await request
-        service.released.set()
-        assert await asyncio.to_thread(service.done.wait, PATIENCE_S)
-
-    asyncio.run(leave())
+    asyncio.run(leave(service))
     assert caplog.records == []
 
 
