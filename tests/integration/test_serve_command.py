@@ -160,6 +160,17 @@ def test_it_listens_before_it_is_ready() -> None:
         assert document["workers"] == {"worker": "ready"}
 
 
+def test_what_was_loaded_is_left_out_of_collections(tmp_path: Path) -> None:
+    """A collection that looks at every module and route holds up all requests, for tens of milliseconds."""
+    tells = "import atexit, gc; atexit.register(lambda: print('left out:', gc.get_freeze_count(), flush=True))"
+    (tmp_path / "sitecustomize.py").write_text(tells)
+    with started(PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path])) as service:
+        service.wait_for("Ready after")
+        service.process.send_signal(signal.SIGTERM)
+        assert service.end() == 0
+        assert int(service.wait_for("left out").split()[-1]) > 50_000
+
+
 def test_without_an_index_it_says_so() -> None:
     """At the start, and to whoever searches."""
     with started("--index", "/nowhere/index") as service:

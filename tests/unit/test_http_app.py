@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -16,10 +18,10 @@ def test_the_document_is_not_made_on_the_event_loop() -> None:
     class Spied(FastAPI):
         made_in: threading.Thread | None = None
 
-        def openapi(self) -> dict[str, str]:
+        def openapi(self) -> dict[str, Any]:
             self.made_in = threading.current_thread()
-            return {"openapi": "3.1.0"}
+            return {"components": {"securitySchemes": {}}, "paths": {}}
 
     app = Spied()
-    assert bytes(asyncio.run(document(app)).body) == b'{"openapi":"3.1.0"}'
+    assert "components" in json.loads(bytes(asyncio.run(document(app)).body))
     assert app.made_in not in (None, threading.current_thread())

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.errors import InputError, LookalikeError
+from lookalike.http.access import Call, Writing
 from lookalike.http.admission import Admission
-from lookalike.http.context import Context, Shared
-from lookalike.http.deadlines import Deadline
 from lookalike.http.examples import ADD_ITEMS
 from lookalike.http.intake import Taken
 from lookalike.http.items import ItemOptions
 from lookalike.http.jobs import off_loop
-from lookalike.http.keys import Caller
-from lookalike.http.ordered import Writing
 from lookalike.http.orders import Handed, NewItemOptions, read_orders
 from lookalike.http.problems import responses
 from lookalike.http.questions import SEARCH_BODY
@@ -85,29 +82,25 @@ class TakenIn(BaseModel):
     responses=responses(415),
     openapi_extra=ADD_ITEMS,
 )
-async def add_items(
-    request: Request, shared: Shared, until: Deadline, caller: Writing, options: Annotated[NewItemOptions, Query()]
-) -> TakenIn:
+async def add_items(call: Writing, options: Annotated[NewItemOptions, Query()]) -> TakenIn:
     """Takes JSON with base64, a data URI, an object of a bucket or (where enabled) a URL; a form; or one file's bytes.
 
     The answer comes as soon as the orders are on record, and for each there is a job. A batch answers each picture for
     itself: what was not taken in is in `errors`. To send the same once more does no harm: an item is replaced.
     """
-    handed = await read_orders(request, options, shared.settings)
-    found = await order_all(handed.pictures, shared, caller, until)
+    handed = await read_orders(call.request, options, call.shared.settings)
+    found = await order_all(handed.pictures, call)
     failed = [entry for entry in found if isinstance(entry, LookalikeError)]
     if failed and (not handed.is_batch or not any(isinstance(entry, Taken | InputError) for entry in found)):
         raise failed[0]
     return _answer(found, [one.name for one in handed.pictures])
 
 
-async def order_all(
-    pictures: Sequence[Handed], shared: Context, caller: Caller, until: float
-) -> list[Taken | LookalikeError]:
+async def order_all(pictures: Sequence[Handed], call: Call) -> list[Taken | LookalikeError]:
     """Order pictures that were handed in; what became of each. Errors as `Intake.take`."""
-    config = shared.index.config
+    shared, config = call.shared, call.shared.index.config
     admission = Admission(
-        caller=caller,
+        caller=call.caller,
         default=config.project,
         policy=ImagePolicy(max_bytes=config.max_bytes),
         fetcher=shared.fetcher,
@@ -115,7 +108,7 @@ async def order_all(
     )
     n_bytes = sum(len(one.data) for one in pictures if isinstance(one.data, bytes))
     admitted = await off_loop(n_bytes, lambda: [admission.admit(one) for one in pictures])
-    found = await shared.intake.take(admitted, until=until)
+    found = await shared.intake.take(admitted, until=call.until)
     n_taken = sum(isinstance(entry, Taken) for entry in found)
     shared.metrics.count("ordered", n_taken)
     shared.metrics.count("refused", len(found) - n_taken)
@@ -129,12 +122,10 @@ class Removed(BaseModel):
 
 
 @router.delete("/items/{item_id:item}", summary="Take an item out of the index", response_model=Removed)
-async def remove_item(
-    item_id: str, shared: Shared, until: Deadline, caller: Writing, options: Annotated[ItemOptions, Query()]
-) -> Removed:
+async def remove_item(item_id: str, call: Writing, options: Annotated[ItemOptions, Query()]) -> Removed:
     """It is not found from then on. No file is touched; an order for it that still waits brings it back."""
-    project = caller.writes_to(options.project, default=shared.index.config.project)
-    removed = await shared.intake.remove([(project, item_id)], until=until)
+    project = call.caller.writes_to(options.project, default=call.shared.index.config.project)
+    removed = await call.shared.intake.remove([(project, item_id)], until=call.until)
     if not removed:
         raise no_such_item(project, item_id)
     return Removed(removed=removed)

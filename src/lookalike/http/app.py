@@ -23,6 +23,7 @@ from lookalike.http import (
     ordered,
     search,
 )
+from lookalike.http.access import described
 from lookalike.http.current import Current
 from lookalike.http.middleware import add_middleware
 from lookalike.http.page import PageFiles, page_router
@@ -81,4 +82,4 @@ def create_app(current: Current) -> FastAPI:
 
 async def document(app: FastAPI) -> Response:
     """The OpenAPI document; made in a thread when it is first asked for."""
-    return await asyncio.to_thread(lambda: JSONResponse(app.openapi()))
+    return await asyncio.to_thread(lambda: JSONResponse(described(app.openapi())))

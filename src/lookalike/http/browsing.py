@@ -5,14 +5,13 @@ from __future__ import annotations
 from itertools import islice
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.errors import InputError
+from lookalike.http.access import Searching
 from lookalike.http.contents import MAX_HITS, pair_of
-from lookalike.http.context import Shared
-from lookalike.http.deadlines import Deadline
-from lookalike.http.items import ItemFacts, Searching, item_facts
+from lookalike.http.items import ItemFacts, item_facts
 from lookalike.http.view import View
 from lookalike.types import Filter, Item
 
@@ -57,21 +56,21 @@ class Items(BaseModel):
 
 
 @router.get("/projects", summary="The projects of the index", response_model=Projects)
-async def projects(shared: Shared, until: Deadline, caller: Searching) -> Projects:
+async def projects(call: Searching) -> Projects:
     """Each project with the number of its items."""
-    found, space = await shared.index.ask(lambda view: (view.projects(), view.space), caller=caller, until=until)
+    found, space = await call.shared.index.ask(
+        lambda view: (view.projects(), view.space), caller=call.caller, until=call.until
+    )
     return Projects(
         projects=[ProjectFacts(name=name, items=n) for name, n in found.items()],
-        together=caller.projects is None or len(caller.projects) == 1,
+        together=call.caller.projects is None or len(call.caller.projects) == 1,
         space=space.id,
         model=space.model,
     )
 
 
 @router.get("/items", summary="Items of the index", response_model=Items)
-async def some_items(
-    request: Request, shared: Shared, until: Deadline, caller: Searching, options: Annotated[ListOptions, Query()]
-) -> Items:
+async def some_items(call: Searching, options: Annotated[ListOptions, Query()]) -> Items:
     """The first by project and id; or the newest first, page by page: something to look at before a search."""
     if options.order == "name" and (options.where or options.after):
         raise InputError("goes with order=newest alone.", item="where" if options.where else "after")
@@ -82,5 +81,5 @@ async def some_items(
             return view.newest(where, limit=options.limit, after=options.after)
         return list(islice(view.items(project=options.project), options.limit)), ""
 
-    found, following = await shared.index.ask(ask, caller=caller, until=until)
-    return Items(items=[item_facts(item, request) for item in found], next=following or None)
+    found, following = await call.shared.index.ask(ask, caller=call.caller, until=call.until)
+    return Items(items=[item_facts(item, call.request) for item in found], next=following or None)

@@ -15,9 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.duplicates import NEAR, DuplicateGroup
 from lookalike.errors import LookalikeError, NotReady, ServiceError, TooLarge
-from lookalike.http.context import Shared
-from lookalike.http.deadlines import Deadline
-from lookalike.http.items import ItemFacts, Searching, item_facts
+from lookalike.http.access import Searching
+from lookalike.http.items import ItemFacts, item_facts
 from lookalike.http.latest import make_room
 from lookalike.http.view import View
 from lookalike.types import StoreStats
@@ -170,22 +169,16 @@ def comparing_router() -> APIRouter:
     comparisons = Comparisons()
 
     @router.get("/duplicates", summary="Pictures that are there more than once", response_model=DuplicatePage)
-    async def duplicates(
-        request: Request,
-        shared: Shared,
-        until: Deadline,
-        caller: Searching,
-        options: Annotated[DuplicateOptions, Query()],
-    ) -> DuplicatePage:
+    async def duplicates(call: Searching, options: Annotated[DuplicateOptions, Query()]) -> DuplicatePage:
         """Equal bytes, and near-duplicates. They are compared in the background; until then the answer says how far.
 
         When the index has changed, the answer is the one before until the new one is there.
         """
-        view = await shared.index.ask(lambda view: view, caller=caller, until=until)
-        project = caller.project_of(options.project)
-        if project is not None and not caller.sees(project):
-            return _page(NOTHING, options, request)
-        holdings = await shared.index.stats()
+        view = await call.shared.index.ask(lambda view: view, caller=call.caller, until=call.until)
+        project = call.caller.project_of(options.project)
+        if project is not None and not call.caller.sees(project):
+            return _page(NOTHING, options, call.request)
+        holdings = await call.shared.index.stats()
         if holdings is None:
             raise NotReady("How many pictures there are is still being counted: ask again shortly.")
         n_items = _count(view, project, holdings)
@@ -200,7 +193,7 @@ def comparing_router() -> APIRouter:
 
         def compare(tell: Callable[[float], None]) -> Iterable[DuplicateGroup]:
             def on_progress(share: float) -> None:
-                if shared.stopping.is_set():
+                if call.shared.stopping.is_set():
                     raise ServiceError("The service is stopping.")
                 tell(share)
 
@@ -209,7 +202,7 @@ def comparing_router() -> APIRouter:
         comparison = comparisons.of((view.space.id, project), _fingerprint(holdings), compare)
         if comparison.error is not None:
             raise comparison.error
-        return _page(comparison, options, request)
+        return _page(comparison, options, call.request)
 
     return router
 

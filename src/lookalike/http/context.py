@@ -6,9 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Annotated, cast
-
-from fastapi import Depends, Request
 
 from lookalike.config import ServeSettings
 from lookalike.http.buckets import Buckets
@@ -52,12 +49,3 @@ class Context:
     switch_reason: Callable[[], str] = str
     stopping: Event = field(default_factory=Event)
     started_at: float = field(default_factory=time.monotonic)
-
-
-async def context(request: Request) -> Context:
-    """The dependency that hands a route its context, the same one for as long as the request lasts."""
-    return cast(Context, request.state.context)
-
-
-Shared = Annotated[Context, Depends(context)]
-"""A route's parameter: `shared: Shared`."""

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, cast
-
-from fastapi import Depends, Header, Request
+from typing import Any
 
 from lookalike.config import ServeSettings
 from lookalike.errors import InputError
 
 HEADER = "X-Request-Timeout"
 MIN_TIMEOUT_S = 0.05
+
+PARAMETER: dict[str, Any] = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Seconds after which the answer is worth nothing; then it is 504. More than the service allows "
+    "counts as what it allows.",
+    "schema": {"type": "number", "minimum": MIN_TIMEOUT_S, "examples": [2.5]},
+}
+"""The header as an OpenAPI document has it."""
 
 
 def timeout_s(header: str | None, settings: ServeSettings) -> float:
@@ -27,24 +35,3 @@ def timeout_s(header: str | None, settings: ServeSettings) -> float:
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", header) or float(header) < MIN_TIMEOUT_S:
         raise InputError(f"{HEADER} must be a number of seconds, {MIN_TIMEOUT_S} at least, as in 2.5.")
     return min(float(header), settings.max_request_timeout_s)
-
-
-async def deadline(
-    request: Request,
-    _: Annotated[
-        float | None,
-        Header(
-            alias=HEADER,
-            ge=MIN_TIMEOUT_S,
-            description="Seconds after which the answer is worth nothing; then it is 504. More than the service allows "
-            "counts as what it allows.",
-            examples=[2.5],
-        ),
-    ] = None,
-) -> float:
-    """When the request's answer is due, on time.monotonic(); `middleware` has read the header."""
-    return cast(float, request.state.deadline)
-
-
-Deadline = Annotated[float, Depends(deadline)]
-"""A route's parameter: `until: Deadline`."""

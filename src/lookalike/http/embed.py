@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Response
 
 from lookalike.errors import LookalikeError, NotReady, UnsupportedModel
-from lookalike.http.access import require
+from lookalike.http.access import Call, Vectorizing
 from lookalike.http.answers import RAW, answer
 from lookalike.http.contents import public_name
-from lookalike.http.context import Context, Shared
-from lookalike.http.deadlines import Deadline
+from lookalike.http.context import Context
 from lookalike.http.examples import EMBED_IMAGE, EMBED_TEXT
 from lookalike.http.inputs import Fetch, Inputs, read_images, read_texts
 from lookalike.http.jobs import Outcome, outcomes
-from lookalike.http.keys import Caller
 from lookalike.http.problems import responses
 from lookalike.http.schemas import Embedding, Embeddings
 from lookalike.spaces import Tower
@@ -33,46 +28,37 @@ RAW_ROWS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request for vectors: who asks, until when, and what answers it."""
+def fetch_of(call: Call) -> Fetch | None:
+    """What reads pictures by URL for a request; None if the service does not."""
+    fetcher = call.shared.fetcher
+    return None if fetcher is None else fetcher.within(call.until)
 
-    request: Request
-    shared: Context
-    caller: Caller
-    until: float
 
-    @property
-    def fetch(self) -> Fetch | None:
-        """Reads pictures by URL; None if the service does not."""
-        fetcher = self.shared.fetcher
-        return None if fetcher is None else fetcher.within(self.until)
+async def outcomes_of(call: Call, inputs: Inputs, lane: Lane, tower: Tower) -> list[Outcome]:
+    """What became of each input.
 
-    async def outcomes(self, inputs: Inputs, lane: Lane, tower: Tower) -> list[Outcome]:
-        """What became of each input.
-
-        Raises:
-            UnsupportedModel: There is a picture or a text among them, and the model embeds none.
-            ServiceError: The service could take none of them.
-        """
-        jobs = [
-            Job(
-                modality="image" if isinstance(entry, bytes) else "text",
-                payload=entry,
-                item=inputs.names[index],
-                lane=lane,
-                caller=self.caller.name,
-                deadline=self.until,
-            )
-            for index, entry in enumerate(inputs.entries)
-            if not isinstance(entry, LookalikeError)
-        ]
-        for job in jobs:
-            if job.modality not in tower.modalities:
-                name = tower.approximation.source if tower.approximation else public_name(tower.space)
-                raise UnsupportedModel(f"The model {name!r} embeds {tower.modalities[0]}s only.", model=name)
-        found = iter(await outcomes(self.shared.service, jobs) if jobs else ())
-        return [entry if isinstance(entry, LookalikeError) else next(found) for entry in inputs.entries]
+    Raises:
+        UnsupportedModel: There is a picture or a text among them, and the model embeds none.
+        ServiceError: The service could take none of them.
+    """
+    jobs = [
+        Job(
+            modality="image" if isinstance(entry, bytes) else "text",
+            payload=entry,
+            item=inputs.names[index],
+            lane=lane,
+            caller=call.caller.name,
+            deadline=call.until,
+        )
+        for index, entry in enumerate(inputs.entries)
+        if not isinstance(entry, LookalikeError)
+    ]
+    for job in jobs:
+        if job.modality not in tower.modalities:
+            name = tower.approximation.source if tower.approximation else public_name(tower.space)
+            raise UnsupportedModel(f"The model {name!r} embeds {tower.modalities[0]}s only.", model=name)
+    found = iter(await outcomes(call.shared.service, jobs) if jobs else ())
+    return [entry if isinstance(entry, LookalikeError) else next(found) for entry in inputs.entries]
 
 
 def served_tower(shared: Context) -> Tower:
@@ -87,17 +73,6 @@ def served_tower(shared: Context) -> Tower:
     return status.tower
 
 
-async def call(
-    request: Request, shared: Shared, caller: Annotated[Caller, Depends(require("embed"))], until: Deadline
-) -> Call:
-    """The dependency that hands a route its call."""
-    return Call(request, shared, caller, until)
-
-
-Asked = Annotated[Call, Depends(call)]
-"""A route's parameter: `asked: Asked`."""
-
-
 @router.post(
     "/image",
     summary="Pictures to vectors",
@@ -106,14 +81,14 @@ Asked = Annotated[Call, Depends(call)]
     responses={200: {"content": {RAW: RAW_ROWS}}, **responses(415, 502)},
     openapi_extra=EMBED_IMAGE,
 )
-async def embed_image(asked: Asked) -> Response:
+async def embed_image(call: Vectorizing) -> Response:
     """Takes JSON with base64, a data URI or (where enabled) a URL; a form with files; or the bytes of one file.
 
     A batch answers each picture for itself: null in `embeddings` and an entry of `errors` where one failed.
     """
-    inputs = await read_images(asked.request, asked.shared.settings, asked.fetch)
-    tower = served_tower(asked.shared)
-    return await answer(asked.request, inputs, await asked.outcomes(inputs, "bulk", tower), tower)
+    inputs = await read_images(call.request, call.shared.settings, fetch_of(call))
+    tower = served_tower(call.shared)
+    return await answer(call.request, inputs, await outcomes_of(call, inputs, "bulk", tower), tower)
 
 
 @router.post(
@@ -124,9 +99,9 @@ async def embed_image(asked: Asked) -> Response:
     responses={200: {"content": {RAW: RAW_ROWS}}, **responses(415)},
     openapi_extra=EMBED_TEXT,
 )
-async def embed_text(asked: Asked) -> Response:
+async def embed_text(call: Vectorizing) -> Response:
     """Takes one text or a batch. A text that is longer than the model reads is cut, and a warning says so."""
-    inputs = await read_texts(asked.request, asked.shared.settings)
-    tower = served_tower(asked.shared)
-    found = await asked.outcomes(inputs, "bulk" if inputs.is_batch else "interactive", tower)
-    return await answer(asked.request, inputs, found, tower)
+    inputs = await read_texts(call.request, call.shared.settings)
+    tower = served_tower(call.shared)
+    found = await outcomes_of(call, inputs, "bulk" if inputs.is_batch else "interactive", tower)
+    return await answer(call.request, inputs, found, tower)

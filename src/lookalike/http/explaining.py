@@ -7,24 +7,22 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.errors import LookalikeError
 from lookalike.explain import Explanation, Piece, pieces
+from lookalike.http.access import Call, Searching
 from lookalike.http.contents import MAX_PARTS, public_name, require_image_search
-from lookalike.http.context import Shared
-from lookalike.http.deadlines import Deadline
-from lookalike.http.items import ItemFacts, Searching, item_facts, small_copy
+from lookalike.http.items import ItemFacts, item_facts, small_copy
 from lookalike.http.jobs import off_loop, outcomes
 from lookalike.http.problems import responses
 from lookalike.http.questions import QueryPart, part_of
 from lookalike.http.schemas import inlined, parse
-from lookalike.http.search import Asker, embedded
+from lookalike.http.search import embedded
 from lookalike.http.thumbnails import SIDES_PX
 from lookalike.occlusion import covered, grid_of, losses
 from lookalike.query import Part, Query
@@ -126,14 +124,14 @@ def _reads(model: type[ExplainRequest]) -> dict[str, object]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-async def _asked(model: type[ExplainRequest], request: Request, shared: Shared, caller: Searching) -> Question:
-    body = await request.body()
+async def _asked(model: type[ExplainRequest], call: Call) -> Question:
+    body = await call.request.body()
     asked = await off_loop(len(body), lambda: parse(model, body))
     parts = await off_loop(
         len(body),
-        lambda: tuple([part_of(part, f"query[{n}]", shared.settings) for n, part in enumerate(asked.query)]),
+        lambda: tuple([part_of(part, f"query[{n}]", call.shared.settings) for n, part in enumerate(asked.query)]),
     )
-    require_image_search(shared.settings, caller, asked.project, parts)
+    require_image_search(call.shared.settings, call.caller, asked.project, parts)
     return Question(
         item_id=asked.picture.id,
         item_project=asked.picture.project or asked.project,
@@ -142,41 +140,29 @@ async def _asked(model: type[ExplainRequest], request: Request, shared: Shared, 
     )
 
 
-async def _to_explain(request: Request, shared: Shared, caller: Searching) -> Question:
-    return await _asked(ExplainRequest, request, shared, caller)
-
-
-async def _to_map(request: Request, shared: Shared, caller: Searching) -> Question:
-    return await _asked(HeatmapRequest, request, shared, caller)
-
-
 @router.post(
     "/explain",
     summary="Why a picture matches a query",
     response_model=Explained,
     openapi_extra=_reads(ExplainRequest),
 )
-async def explain(
-    request: Request,
-    shared: Shared,
-    until: Deadline,
-    caller: Searching,
-    question: Annotated[Question, Depends(_to_explain)],
-) -> Explained:
+async def explain(call: Searching) -> Explained:
     """What each word and part brings, and what the picture is near to.
 
     As far as vectors can tell: cosines, and what becomes of them when something is left out. A model has no reasons.
     """
     begun = time.monotonic()
-    parts, rests = await _taken_apart(question.parts, Asker(shared, caller, until))
-    item, found = await shared.index.ask(
+    question = await _asked(ExplainRequest, call)
+    parts, rests = await _taken_apart(question.parts, call)
+    index = call.shared.index
+    item, found = await index.ask(
         lambda view: view.explain((question.item_id, question.item_project), parts, rests, project=question.project),
-        caller=caller,
-        until=until,
+        caller=call.caller,
+        until=call.until,
     )
-    space = await shared.index.ask(lambda view: view.space, caller=caller, until=until)
+    space = await index.ask(lambda view: view.space, caller=call.caller, until=call.until)
     return Explained(
-        picture=item_facts(item, request),
+        picture=item_facts(item, call.request),
         similarity=round(found.hit.similarity, 6) if found.hit else None,
         confidence=round(found.hit.confidence, 4) if found.hit else None,
         parts=_part_facts(found),
@@ -198,29 +184,27 @@ async def explain(
     responses=responses(410),
     openapi_extra=_reads(HeatmapRequest),
 )
-async def heatmap(
-    shared: Shared,
-    until: Deadline,
-    caller: Searching,
-    question: Annotated[Question, Depends(_to_map)],
-) -> Heatmap:
+async def heatmap(call: Searching) -> Heatmap:
     """By covering it piece by piece: some fifty copies of the picture are embedded, behind whoever searches."""
     begun = time.monotonic()
-    collection = shared.index
-    parts = await embedded(question.parts, Asker(shared, caller, until))
+    question = await _asked(HeatmapRequest, call)
+    collection, until = call.shared.index, call.until
+    parts = await embedded(question.parts, call)
     item, query, space = await collection.ask(
         lambda view: (
             view.item(question.item_id, project=question.item_project),
             view.query(parts, project=question.project),
             view.space,
         ),
-        caller=caller,
+        caller=call.caller,
         until=until,
     )
     data = await small_copy(item, SIDES_PX[-1], collection, until=until)
     rows, columns, copies = await collection.draw(lambda: _copies(data), until=until)
-    jobs = [Job(modality="image", payload=copy, lane="bulk", caller=caller.name, deadline=until) for copy in copies]
-    vectors = [_vector_of(outcome) for outcome in await outcomes(shared.service, jobs)]
+    jobs = [
+        Job(modality="image", payload=copy, lane="bulk", caller=call.caller.name, deadline=until) for copy in copies
+    ]
+    vectors = [_vector_of(outcome) for outcome in await outcomes(call.shared.service, jobs)]
     space.require(vectors[0].tower.space, doing="Explaining")
     values = losses(np.stack([one.vector for one in vectors]), query.vector, rows=rows, columns=columns)
     return Heatmap(
@@ -234,11 +218,11 @@ async def heatmap(
 
 
 async def _taken_apart(
-    parts: tuple[Part, ...], asker: Asker
+    parts: tuple[Part, ...], call: Call
 ) -> tuple[list[Part], Mapping[int, tuple[tuple[Piece, Query], ...]]]:
     """The parts as vectors, and the words without each of them: all in one batch."""
     cut = [(place, piece) for place, part in enumerate(parts) if part.text for piece in pieces(part.text)]
-    found = await embedded([*parts, *(Part(text=piece.rest) for _, piece in cut)], asker) if parts else []
+    found = await embedded([*parts, *(Part(text=piece.rest) for _, piece in cut)], call) if parts else []
     rests: dict[int, tuple[tuple[Piece, Query], ...]] = defaultdict(tuple)
     for (place, piece), made in zip(cut, found[len(parts) :], strict=True):
         assert isinstance(made.vector, Query)  # noqa: S101  that is what words become

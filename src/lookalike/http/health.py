@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 import lookalike
 from lookalike.errors import AccessDenied, ServiceError, StoreError
 from lookalike.health import WorkerStatus
-from lookalike.http.access import require
-from lookalike.http.context import Context, Shared
+from lookalike.http.access import AnyKey
+from lookalike.http.context import Context
 from lookalike.http.keys import Caller
 from lookalike.http.problems import responses
 from lookalike.metering.log import FILE, read_usage
@@ -25,8 +25,6 @@ router = APIRouter()
 USAGE_WAIT_S = 1.0
 """How long is waited for the log of what hosted models cost."""
 
-AnyKey = Annotated[Caller, Depends(require(None))]
-
 
 @router.head("/healthz", include_in_schema=False)  # what some balancers send
 @router.get("/healthz", summary="Whether the process is alive")
@@ -37,7 +35,7 @@ async def healthz() -> dict[str, str]:
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Whether it can answer", responses={503: {"description": "Not now; `reason` says why."}})
-async def readyz(shared: Shared) -> JSONResponse:
+async def readyz(request: Request) -> JSONResponse:
     """200 once a worker has loaded the model and lately answered a known input with the known vector; else 503.
 
     Where a stand-in answers in the workers' place it is ready as well, and `reason` says so.
@@ -45,46 +43,47 @@ async def readyz(shared: Shared) -> JSONResponse:
     `switch_reason` says that the index was switched to another model, and what is being done; until then the old one
     answers.
     """
-    document = readiness(shared)
+    document = readiness(request.state.context)
     return JSONResponse(document, 200 if document["ready"] else 503)
 
 
 @router.get(
     "/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse, responses=responses(401, 403)
 )
-async def metrics(shared: Shared, caller: AnyKey) -> Response:
+async def metrics(call: AnyKey) -> Response:
     """Prometheus' text format. Needs a key, of any scope but for every project, where keys are configured."""
-    if caller.projects is not None:
+    if call.caller.projects is not None:
         raise AccessDenied(
-            f"These figures are of all projects, and the key of {caller.name!r} is for some: see /stats.", known=True
+            f"These figures are of all projects, and the key of {call.caller.name!r} is for some: see /stats.",
+            known=True,
         )
-    body, content_type = shared.metrics.exposition(shared.service.status(), await shared.index.stats())
+    body, content_type = call.shared.metrics.exposition(call.shared.service.status(), await call.shared.index.stats())
     return Response(body, media_type=content_type)
 
 
 @router.get("/stats", summary="Figures for people", responses=responses(401))
-async def stats(shared: Shared, caller: AnyKey) -> dict[str, Any]:
+async def stats(call: AnyKey) -> dict[str, Any]:
     """p50, p95 and p99 of each stage's last 2,048 runs; queue, workers, stand-ins, events, index. Needs a key too.
 
     A key for some projects is told what these hold, and nothing that what others do shows in.
     """
-    status, holdings = shared.service.status(), await shared.index.stats()
+    status, holdings = call.shared.service.status(), await call.shared.index.stats()
     everybodys = {
-        **readiness(shared),
+        **readiness(call.shared),
         "version": lookalike.__version__,
-        "uptime_s": round(time.monotonic() - shared.started_at, 1),
+        "uptime_s": round(time.monotonic() - call.shared.started_at, 1),
     }
-    if caller.projects is not None:
-        return {**everybodys, "index": _own_holdings(holdings, caller)}
+    if call.caller.projects is not None:
+        return {**everybodys, "index": _own_holdings(holdings, call.caller)}
     return {
         **everybodys,
         "queue": dict(status.waiting),
         "index": _holdings(holdings),
         "workers": [_figures(worker) for worker in status.workers],
         "members": [{**asdict(member), "age_s": round(member.age_s, 1)} for member in status.members],
-        "stages": shared.metrics.stages(),
-        "events": shared.metrics.events(),
-        "hosted_today": await _hosted_today(shared),
+        "stages": call.shared.metrics.stages(),
+        "events": call.shared.metrics.events(),
+        "hosted_today": await _hosted_today(call.shared),
     }
 
 

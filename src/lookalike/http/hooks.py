@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.errors import AccessDenied, InputError, LookalikeError
+from lookalike.http.access import Call, Writing
 from lookalike.http.adding import order_all
 from lookalike.http.bounds import require_few_values
 from lookalike.http.contents import require_room
-from lookalike.http.context import Context, Shared
-from lookalike.http.deadlines import Deadline
 from lookalike.http.inputs import require_kind
 from lookalike.http.intake import Taken
-from lookalike.http.keys import Caller
 from lookalike.http.notices import Notice, notices_of
-from lookalike.http.ordered import Writing
 from lookalike.http.orders import Handed
 from lookalike.http.problems import responses
 
@@ -103,25 +100,25 @@ class Heard(BaseModel):
     responses=responses(415),
     openapi_extra=_BODY,
 )
-async def storage(request: Request, shared: Shared, until: Deadline, caller: Writing) -> Heard:
+async def storage(call: Writing) -> Heard:
     """Takes Supabase's webhooks on `storage.objects` and Amazon S3's event notifications, with a key in the header.
 
     An object becomes the item of that id ("s3://bucket/name") in the project that `LOOKALIKE_BUCKETS` says.
     """
-    require_kind(request, "application/json")
-    told = notices_of(_document(await request.body()))
-    require_room(len(told), shared.settings.max_batch_items, name="Records")
+    require_kind(call.request, "application/json")
+    told = notices_of(_document(await call.request.body()))
+    require_room(len(told), call.shared.settings.max_batch_items, name="Records")
     # What is told of one object twice counts as it was told last.
     latest = list({notice.uri: notice for notice in told if not notice.ignored}.values())
     created = [notice for notice in latest if not notice.is_gone]
     removed = [notice for notice in latest if notice.is_gone]
-    ordered = await order_all([Handed(uri=notice.uri) for notice in created], shared, caller, until) if created else []
-    places = [_place_of(notice, shared, caller) for notice in removed]
+    ordered = await order_all([Handed(uri=notice.uri) for notice in created], call) if created else []
+    places = [_place_of(notice, call) for notice in removed]
     keys = [place for place in places if isinstance(place, tuple)]
     outcomes = zip([*created, *removed], [*ordered, *places], strict=True)
     return Heard(
         jobs=[_ordered(one) for one in ordered if isinstance(one, Taken)],
-        removed=await shared.intake.remove(keys, until=until) if keys else 0,
+        removed=await call.shared.intake.remove(keys, until=call.until) if keys else 0,
         ignored=[
             *(_ignored(notice, notice.ignored) for notice in told if notice.ignored),
             *(_ignored(notice, str(outcome)) for notice, outcome in outcomes if isinstance(outcome, LookalikeError)),
@@ -137,11 +134,11 @@ def _document(body: bytes) -> object:
         raise InputError("The body is not JSON.") from error
 
 
-def _place_of(notice: Notice, shared: Context, caller: Caller) -> tuple[str, str] | LookalikeError:
+def _place_of(notice: Notice, call: Call) -> tuple[str, str] | LookalikeError:
     """The project and the id of the item that a removed object was, or why that is nobody's business."""
     try:
-        named = shared.buckets.project_of(notice.uri, named=None, caller=caller)
-        return caller.writes_to(named, default=shared.index.config.project), notice.uri
+        named = call.shared.buckets.project_of(notice.uri, named=None, caller=call.caller)
+        return call.caller.writes_to(named, default=call.shared.index.config.project), notice.uri
     except (InputError, AccessDenied) as error:
         return error
 

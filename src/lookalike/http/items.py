@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,11 +16,8 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
-from lookalike.http.access import require
+from lookalike.http.access import Call, Searching
 from lookalike.http.collection import Collection
-from lookalike.http.context import Shared
-from lookalike.http.deadlines import Deadline
-from lookalike.http.keys import Caller
 from lookalike.http.originals import Original, is_served, open_original, read_original
 from lookalike.http.problems import responses
 from lookalike.http.thumbnails import SIDES_PX, side_of
@@ -58,7 +55,6 @@ class RouteBelowItem(APIRoute):
 
 router = APIRouter()
 below = APIRouter(route_class=RouteBelowItem)
-Searching = Annotated[Caller, Depends(require("search"))]
 
 
 class ItemOptions(BaseModel):
@@ -113,22 +109,17 @@ def item_facts(item: Item, request: Request) -> ItemFacts:
     response_class=Response,
     responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not changed."}, **responses(410, 413, 502)},
 )
-async def picture(
-    item_id: str,
-    request: Request,
-    shared: Shared,
-    until: Deadline,
-    caller: Searching,
-    options: Annotated[ItemOptions, Query()],
-) -> Response:
+async def picture(item_id: str, call: Searching, options: Annotated[ItemOptions, Query()]) -> Response:
     """The original picture, as long as it is the one that was indexed. Its ETag is the sha256 of the content."""
-    collection = shared.index
-    item = await _found(item_id, options, collection, caller, until)
-    if _is_known(request, item.content):
+    collection = call.shared.index
+    item = await _found(item_id, options, call)
+    if _is_known(call.request, item.content):
         return _unchanged(item.content)
     pictures, max_bytes = collection.pictures, collection.config.max_bytes
     original = await collection.read(
-        lambda: open_original(item, pictures, max_bytes=max_bytes), until=until, unheard=lambda late: late.file.close()
+        lambda: open_original(item, pictures, max_bytes=max_bytes),
+        until=call.until,
+        unheard=lambda late: late.file.close(),
     )
     headers = {
         **_headers(item.content),
@@ -144,38 +135,22 @@ async def picture(
     response_class=Response,
     responses={200: {"content": {"image/webp": {}}}, 304: {"description": "Not changed."}, **responses(410, 413, 502)},
 )
-async def thumbnail(
-    item_id: str,
-    request: Request,
-    shared: Shared,
-    until: Deadline,
-    caller: Searching,
-    options: Annotated[ThumbnailOptions, Query()],
-) -> Response:
+async def thumbnail(item_id: str, call: Searching, options: Annotated[ThumbnailOptions, Query()]) -> Response:
     """WebP, upright, at most as large as asked for rounded up to 64, 128, 256 or 512 pixels. Made once and kept."""
-    collection = shared.index
+    collection = call.shared.index
     side_px = side_of(options.size)
-    item = await _found(item_id, options, collection, caller, until)
+    item = await _found(item_id, options, call)
     tag = f"{item.content}-{side_px}"
-    if _is_known(request, tag):
+    if _is_known(call.request, tag):
         return _unchanged(tag)
-    data = await small_copy(item, side_px, collection, until=until)
+    data = await small_copy(item, side_px, collection, until=call.until)
     return Response(data, media_type="image/webp", headers=_headers(tag))
 
 
 @router.get("/items/{item_id:item}", summary="One item", response_model=ItemFacts)
-async def one_item(
-    item_id: str,
-    request: Request,
-    shared: Shared,
-    until: Deadline,
-    caller: Searching,
-    options: Annotated[ItemOptions, Query()],
-) -> ItemFacts:
+async def one_item(item_id: str, call: Searching, options: Annotated[ItemOptions, Query()]) -> ItemFacts:
     """What is known of an item. Write its id percent-encoded, slashes too: `/items/%2Fphotos%2Fa.jpg`."""
-    collection = shared.index
-    item = await _found(item_id, options, collection, caller, until)
-    return item_facts(item, request)
+    return item_facts(await _found(item_id, options, call), call.request)
 
 
 # What is below an item comes first: a path of any length fits the item's own route.
@@ -209,8 +184,10 @@ class PictureResponse(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _found(item_id: str, options: ItemOptions, collection: Collection, caller: Caller, until: float) -> Item:
-    return await collection.ask(lambda view: view.item(item_id, project=options.project), caller=caller, until=until)
+async def _found(item_id: str, options: ItemOptions, call: Call) -> Item:
+    return await call.shared.index.ask(
+        lambda view: view.item(item_id, project=options.project), caller=call.caller, until=call.until
+    )
 
 
 async def _chunks(file: BinaryIO, collection: Collection) -> AsyncIterator[bytes]:

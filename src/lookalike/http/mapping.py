@@ -10,12 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike import app
 from lookalike.errors import PictureGone
-from lookalike.http.context import Context, Shared
-from lookalike.http.deadlines import Deadline
-from lookalike.http.items import ItemFacts, Searching, item_facts
+from lookalike.http.access import Call, Searching
+from lookalike.http.context import Context
+from lookalike.http.items import ItemFacts, item_facts
 from lookalike.http.landscapes import Landscapes, Sheet
 from lookalike.http.problems import responses
-from lookalike.http.search import Asker
 from lookalike.http.statuses import facts_of
 from lookalike.landscape import Landscape
 from lookalike.projection.arranging import Arranger
@@ -99,14 +98,12 @@ class PointItems(BaseModel):
 
 
 @router.get("/map", summary="The map of the collection", response_model=MapFacts)
-async def whole(
-    request: Request, shared: Shared, until: Deadline, caller: Searching, options: Annotated[KnownOptions, Query()]
-) -> MapFacts:
+async def whole(call: Searching, options: Annotated[KnownOptions, Query()]) -> MapFacts:
     """Made in the background when it is first asked for; until then the answer says how far.
 
     Of a changed index it is the one before, with new pictures put between those that they are most similar to.
     """
-    sheet = await _sheet(request, options, Asker(shared, caller, until))
+    sheet = await _sheet(options, call)
     found = sheet.landscape
     is_known = found is None or options.known == found.version
     return MapFacts(
@@ -118,11 +115,9 @@ async def whole(
 
 
 @router.get("/map/items", summary="The items of points of the map", response_model=PointItems, responses=responses(410))
-async def items(
-    request: Request, shared: Shared, until: Deadline, caller: Searching, options: Annotated[PointOptions, Query()]
-) -> PointItems:
+async def items(call: Searching, options: Annotated[PointOptions, Query()]) -> PointItems:
     """410 once the map is another one: ask for that."""
-    sheet = await _sheet(request, options, Asker(shared, caller, until))
+    sheet = await _sheet(options, call)
     keys = sheet.landscape.points.keys if sheet.landscape else ()
     if (
         sheet.landscape is None
@@ -131,42 +126,40 @@ async def items(
     ):
         raise PictureGone("The map has been made anew since, or has no such point: ask for /map again.")
     wanted = [keys[n] for n in options.at]
-    found = await shared.index.ask(lambda view: view.some(wanted), caller=caller, until=until)
-    return PointItems(items=[item_facts(item, request) if item else None for item in found])
+    found = await call.shared.index.ask(lambda view: view.some(wanted), caller=call.caller, until=call.until)
+    return PointItems(items=[item_facts(item, call.request) if item else None for item in found])
 
 
 @router.get("/clusters", summary="What the collection consists of", response_model=Clusters)
-async def clusters(
-    request: Request, shared: Shared, until: Deadline, caller: Searching, options: Annotated[MapOptions, Query()]
-) -> Clusters:
+async def clusters(call: Searching, options: Annotated[MapOptions, Query()]) -> Clusters:
     """The clusters of the map, the largest first, with a few pictures each."""
-    sheet = await _sheet(request, options, Asker(shared, caller, until))
+    sheet = await _sheet(options, call)
     found = sheet.landscape
     if found is None:
         return Clusters(**_state(sheet), clusters=[])
     keys = dict(zip(reversed(found.points.contents), reversed(found.points.keys), strict=True))
     wanted = [[keys[content] for content in one.examples if content in keys] for one in found.clusters]
     some = iter(
-        await shared.index.ask(
-            lambda view: view.some([key for few in wanted for key in few]), caller=caller, until=until
+        await call.shared.index.ask(
+            lambda view: view.some([key for few in wanted for key in few]), caller=call.caller, until=call.until
         )
     )
     examples = [[item for item in (next(some) for _ in few) if item] for few in wanted]
     shown = [
-        ClusterExamples(**_facts(found, n).model_dump(), examples=[item_facts(item, request) for item in few])
+        ClusterExamples(**_facts(found, n).model_dump(), examples=[item_facts(item, call.request) for item in few])
         for n, few in enumerate(examples)
     ]
     return Clusters(**_state(sheet), clusters=sorted(shown, key=lambda one: -one.items))
 
 
-async def _sheet(request: Request, options: MapOptions, asker: Asker) -> Sheet:
+async def _sheet(options: MapOptions, call: Call) -> Sheet:
     """The map that is asked for, as far as it is there; for a project that the caller may not see, that of nothing."""
-    project = asker.caller.project_of(options.project)
-    if project is not None and not asker.caller.sees(project):
+    project = call.caller.project_of(options.project)
+    if project is not None and not call.caller.sees(project):
         return Sheet(landscape=Landscape.empty())
-    index, maps = asker.shared.index, _landscapes(request, asker.shared)
-    view = await index.ask(lambda view: view, caller=asker.caller, until=asker.until)
-    return await index.read(lambda: maps.of(view, project, wanted=str(index.config.index)), until=asker.until)
+    index, maps = call.shared.index, _landscapes(call.request, call.shared)
+    view = await index.ask(lambda view: view, caller=call.caller, until=call.until)
+    return await index.read(lambda: maps.of(view, project, wanted=str(index.config.index)), until=call.until)
 
 
 def _landscapes(request: Request, shared: Context) -> Landscapes:

@@ -10,15 +10,14 @@ import re
 from dataclasses import asdict, replace
 from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
 from lookalike.config import ServeSettings
 from lookalike.errors import InputError, LookalikeError, ModelNotFound
-from lookalike.http.access import require
+from lookalike.http.access import AnyKey, Call, Vectorizing
 from lookalike.http.answers import JSON_BYTES, json_answer, warning_header
 from lookalike.http.contents import Encoding, checked_text, encoded, names_of, public_name, require_room
-from lookalike.http.context import Shared
-from lookalike.http.embed import Asked, served_tower
+from lookalike.http.embed import fetch_of, outcomes_of, served_tower
 from lookalike.http.examples import OPENAI
 from lookalike.http.inputs import Inputs, pictures, require_kind
 from lookalike.http.jobs import off_loop
@@ -47,19 +46,19 @@ _URL = re.compile(r"https?://", re.IGNORECASE)
     responses=responses(400, 404, 502, openai=True),
     openapi_extra=OPENAI,
 )
-async def create_embeddings(asked: Asked) -> Response:
+async def create_embeddings(call: Vectorizing) -> Response:
     """OpenAI's route. With `modality: "image"`, or written as data URIs, inputs are pictures."""
-    require_kind(asked.request, "application/json")
-    body = await asked.request.body()
+    require_kind(call.request, "application/json")
+    body = await call.request.body()
     wanted = await off_loop(len(body), lambda: _parsed(body))
-    tower = served_tower(asked.shared)
+    tower = served_tower(call.shared)
     space = tower.space
     _require_model(wanted.model, space)
     _require_dimensions(wanted.dimensions, space)
-    inputs = await _inputs(asked, wanted)
+    inputs = await _inputs(call, wanted)
     is_query = isinstance(wanted.input, str) and isinstance(inputs.entries[0], str)
     found = []
-    for outcome in await asked.outcomes(inputs, "interactive" if is_query else "bulk", tower):
+    for outcome in await outcomes_of(call, inputs, "interactive" if is_query else "bulk", tower):
         if isinstance(outcome, LookalikeError):
             raise outcome
         found.append(outcome)
@@ -72,11 +71,10 @@ async def create_embeddings(asked: Asked) -> Response:
     "/models",
     summary="List models",
     response_model=OpenAIModels,
-    dependencies=[Depends(require(None))],
 )
-async def list_models(shared: Shared) -> Response:
+async def list_models(call: AnyKey) -> Response:
     """The model that is served."""
-    return json_answer({"object": "list", "data": [_facts(served_tower(shared))]})
+    return json_answer({"object": "list", "data": [_facts(served_tower(call.shared))]})
 
 
 @router.get(
@@ -84,11 +82,10 @@ async def list_models(shared: Shared) -> Response:
     summary="Retrieve a model",
     response_model=OpenAIModel,
     responses=responses(404, openai=True),
-    dependencies=[Depends(require(None))],
 )
-async def retrieve_model(model: str, shared: Shared) -> Response:
+async def retrieve_model(model: str, call: AnyKey) -> Response:
     """The model of this name, if it is the one that is served; names may have slashes."""
-    tower = served_tower(shared)
+    tower = served_tower(call.shared)
     _require_model(model, tower.space)
     return json_answer(_facts(tower))
 
@@ -122,15 +119,15 @@ def _require_dimensions(wanted: int | None, space: Space) -> None:
         )
 
 
-async def _inputs(asked: Asked, wanted: OpenAIRequest) -> Inputs:
-    settings = asked.shared.settings
+async def _inputs(call: Call, wanted: OpenAIRequest) -> Inputs:
+    settings = call.shared.settings
     is_batch = not isinstance(wanted.input, str)
     values = [wanted.input] if isinstance(wanted.input, str) else wanted.input
     names = names_of(values, "input") if is_batch else ("input",)
     places = [place for place, value in enumerate(values) if _is_picture(value, wanted.modality)]
     require_room(len(values), settings.max_batch_items if places else MAX_TEXTS, name="input")
     sent = [_picture(values[place]) for place in places]
-    found = dict(zip(places, await pictures(sent, [names[place] for place in places], asked.fetch), strict=True))
+    found = dict(zip(places, await pictures(sent, [names[place] for place in places], fetch_of(call)), strict=True))
     entries = tuple(
         found[place] if place in found else _text(value, settings, item=names[place])
         for place, value in enumerate(values)

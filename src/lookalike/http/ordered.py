@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.errors import InputError, JobNotFound
-from lookalike.http.access import require
-from lookalike.http.context import Shared
-from lookalike.http.deadlines import Deadline
+from lookalike.http.access import Writing
 from lookalike.http.inputs import require_kind
-from lookalike.http.keys import Caller
 from lookalike.http.problems import responses
 from lookalike.http.schemas import inlined, parse
 from lookalike.orders import IndexJob, JobState
@@ -22,7 +19,6 @@ MAX_JOBS = 1_000
 
 router = APIRouter(prefix="/jobs")
 Number = Annotated[int, Field(ge=0, lt=1 << 63)]
-Writing = Annotated[Caller, Depends(require("write"))]
 
 _JOB: dict[str, Any] = {
     "job": 17,
@@ -107,22 +103,20 @@ def job_facts(job: IndexJob) -> JobFacts:
 
 
 @router.get("", summary="Jobs by state or by number", response_model=JobPage)
-async def some_jobs(
-    shared: Shared, until: Deadline, caller: Writing, options: Annotated[JobsOptions, Query()]
-) -> JobPage:
+async def some_jobs(call: Writing, options: Annotated[JobsOptions, Query()]) -> JobPage:
     """Those that are dead unless told otherwise: what could not be indexed, each with its reason."""
     if options.job:
         if options.model_fields_set != {"job"}:
             raise InputError("names the jobs already: leave the other parameters out.", item="job")
-        found = await shared.intake.ask(lambda queue: queue.look_up(options.job), until=until)
-        known = [job for job in found if job is not None and caller.sees(job.order.project)]
+        found = await call.shared.intake.ask(lambda queue: queue.look_up(options.job), until=call.until)
+        known = [job for job in found if job is not None and call.caller.sees(job.order.project)]
         return JobPage(jobs=[job_facts(job) for job in known], next=None)
-    project = caller.project_of(options.project)
-    if project is not None and not caller.sees(project):
+    project = call.caller.project_of(options.project)
+    if project is not None and not call.caller.sees(project):
         return JobPage(jobs=[], next=None)
-    page = await shared.intake.ask(
+    page = await call.shared.intake.ask(
         lambda queue: queue.page(state=options.state, project=project, above=options.above, limit=options.limit),
-        until=until,
+        until=call.until,
     )
     following = page[-1].number if len(page) == options.limit else None
     return JobPage(jobs=[job_facts(job) for job in page], next=following)
@@ -137,20 +131,20 @@ async def some_jobs(
         "requestBody": {"required": True, "content": {"application/json": {"schema": inlined(ReplayRequest)}}}
     },
 )
-async def replay(request: Request, shared: Shared, until: Deadline, caller: Writing) -> Replayed:
+async def replay(call: Writing) -> Replayed:
     """At once, and with all their attempts: after what kept them from being done has been mended."""
-    require_kind(request, "application/json")
-    asked = parse(ReplayRequest, await request.body()).jobs
-    found = await shared.intake.ask(lambda queue: queue.look_up(asked), until=until)
-    seen = [job.number for job in found if job is not None and caller.sees(job.order.project)]
-    again = await shared.intake.ask(lambda queue: queue.replay(seen), until=until) if seen else []
+    require_kind(call.request, "application/json")
+    asked = parse(ReplayRequest, await call.request.body()).jobs
+    found = await call.shared.intake.ask(lambda queue: queue.look_up(asked), until=call.until)
+    seen = [job.number for job in found if job is not None and call.caller.sees(job.order.project)]
+    again = await call.shared.intake.ask(lambda queue: queue.replay(seen), until=call.until) if seen else []
     return Replayed(replayed=again)
 
 
 @router.get("/{number}", summary="One job", response_model=JobFacts)
-async def one_job(number: Number, shared: Shared, until: Deadline, caller: Writing) -> JobFacts:
+async def one_job(number: Number, call: Writing) -> JobFacts:
     """Where an order stands. What was done is known for a while; the item itself is at `/items/{id}`."""
-    (found,) = await shared.intake.ask(lambda queue: queue.look_up([number]), until=until)
-    if found is None or not caller.sees(found.order.project):
+    (found,) = await call.shared.intake.ask(lambda queue: queue.look_up([number]), until=call.until)
+    if found is None or not call.caller.sees(found.order.project):
         raise JobNotFound(f"There is no job {number}: it was never given, or was done long ago.")
     return job_facts(found)

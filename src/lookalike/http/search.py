@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -12,12 +12,10 @@ from pydantic import BaseModel, Field
 
 from lookalike import query as queries
 from lookalike.errors import LookalikeError
+from lookalike.http.access import Call, Searching
 from lookalike.http.contents import require_image_search
-from lookalike.http.context import Context, Shared
-from lookalike.http.deadlines import Deadline
-from lookalike.http.items import ItemFacts, Searching, item_facts
+from lookalike.http.items import ItemFacts, item_facts
 from lookalike.http.jobs import outcomes
-from lookalike.http.keys import Caller
 from lookalike.http.problems import responses
 from lookalike.http.questions import SEARCH_BODY, ExampleOptions, Question, WordsOptions, read_question, words_question
 from lookalike.http.schemas import APPROXIMATION, Approximate
@@ -49,21 +47,10 @@ class Found(BaseModel):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """Who asks, whom, and until when the answer is worth something."""
-
-    shared: Context
-    caller: Caller
-    until: float
-
-
 @router.get("/images", summary="Find pictures by words", response_model=Found)
-async def by_words(
-    request: Request, shared: Shared, until: Deadline, caller: Searching, options: Annotated[WordsOptions, Query()]
-) -> Found:
+async def by_words(call: Searching, options: Annotated[WordsOptions, Query()]) -> Found:
     """`/search/images?q=a+red+dress&limit=5`: the pictures of the index that these words describe, best first."""
-    return await _find(words_question(options, shared.settings), request, Asker(shared, caller, until))
+    return await _find(words_question(options, call.shared.settings), call)
 
 
 @router.post(
@@ -73,20 +60,18 @@ async def by_words(
     responses=responses(415),
     openapi_extra=SEARCH_BODY,
 )
-async def by_example(
-    request: Request, shared: Shared, until: Deadline, caller: Searching, options: Annotated[ExampleOptions, Query()]
-) -> Found:
+async def by_example(call: Searching, options: Annotated[ExampleOptions, Query()]) -> Found:
     """JSON, with everything in it; or the bytes of a picture, or a form with some, and the rest in the query string."""
-    question = await read_question(request, options, shared.settings)
-    return await _find(question, request, Asker(shared, caller, until))
+    question = await read_question(call.request, options, call.shared.settings)
+    return await _find(question, call)
 
 
-async def _find(question: Question, request: Request, asker: Asker) -> Found:
-    require_image_search(asker.shared.settings, asker.caller, question.where.project, question.parts)
-    collection = asker.shared.index
-    await collection.require(until=asker.until)
+async def _find(question: Question, call: Call) -> Found:
+    require_image_search(call.shared.settings, call.caller, question.where.project, question.parts)
+    collection = call.shared.index
+    await collection.require(until=call.until)
     begun = time.monotonic()
-    parts = await embedded(question.parts, asker)
+    parts = await embedded(question.parts, call)
     looked = time.monotonic()
     hits = await collection.ask(
         lambda view: view.find(
@@ -95,32 +80,32 @@ async def _find(question: Question, request: Request, asker: Asker) -> Found:
             where=question.where,
             min_confidence=question.min_confidence,
         ),
-        caller=asker.caller,
-        until=asker.until,
+        caller=call.caller,
+        until=call.until,
     )
     found = time.monotonic()
-    asker.shared.metrics.observe("search", found - looked)
-    return _answer(hits, request, {"embed": looked - begun, "search": found - looked, "total": found - begun})
+    call.shared.metrics.observe("search", found - looked)
+    return _answer(hits, call.request, {"embed": looked - begun, "search": found - looked, "total": found - begun})
 
 
-async def embedded(parts: Sequence[Part], asker: Asker) -> list[Part]:
+async def embedded(parts: Sequence[Part], call: Call) -> list[Part]:
     """The parts, with words and pictures turned into vectors by the service."""
     wanted = [number for number, part in enumerate(parts) if part.text is not None or part.image is not None]
-    jobs = [_job(parts[number], f"query[{number}]" if len(parts) > 1 else "", asker) for number in wanted]
+    jobs = [_job(parts[number], f"query[{number}]" if len(parts) > 1 else "", call) for number in wanted]
     done = list(parts)
-    for number, outcome in zip(wanted, await outcomes(asker.shared.service, jobs) if jobs else (), strict=True):
+    for number, outcome in zip(wanted, await outcomes(call.shared.service, jobs) if jobs else (), strict=True):
         if isinstance(outcome, LookalikeError):
             raise outcome
         done[number] = replace(parts[number], text=None, image=None, vector=_query_of(outcome, parts[number]))
     return done
 
 
-def _job(part: Part, name: str, asker: Asker) -> Job:
+def _job(part: Part, name: str, call: Call) -> Job:
     """Somebody waits for it: a picture to search by goes before those to be embedded."""
     if part.text is not None:
-        return Job(modality="text", payload=part.text, item=name, caller=asker.caller.name, deadline=asker.until)
+        return Job(modality="text", payload=part.text, item=name, caller=call.caller.name, deadline=call.until)
     assert isinstance(part.image, bytes)  # noqa: S101  paths do not come over HTTP
-    return Job(modality="image", payload=part.image, item=name, caller=asker.caller.name, deadline=asker.until)
+    return Job(modality="image", payload=part.image, item=name, caller=call.caller.name, deadline=call.until)
 
 
 def _query_of(found: Embedded, part: Part) -> queries.Query:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import signal
@@ -47,6 +48,9 @@ def run(
     server = Server(context, on_status=on_status, max_connections=room)
     if follower is not None:
         follower.start(server.current)
+    # What is there by now stays, and looking at all of it is most of a collection: for tens of milliseconds nobody
+    # would be answered.
+    gc.freeze()
     server.run(sockets=[listener])
 
 

@@ -5,6 +5,7 @@ It leaves its life to its parent: signals that are meant for the whole service d
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -74,6 +75,7 @@ def main(line: socket.socket, marks: Marks, open_embedder: OpenEmbedder, plan: C
         if worker is None:
             channel.send({"failed": problem})
             return
+        gc.freeze()  # a collection would look at all that was loaded, and a query wait for it
         channel.send({"tower": asdict(worker.embedder.tower), "step_s": worker.step_s}, worker.canary.tobytes())
         while True:
             request, body = channel.receive()
