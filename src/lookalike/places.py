@@ -9,6 +9,10 @@ from lookalike.secret import Secret
 
 SCHEMES = ("postgresql://", "postgres://")
 
+ITEMS_FILE = "items.sqlite"
+SPACES_FILE = "spaces.json"
+"""One of the two is in every folder that has an index; the first is gone where the first space was dropped."""
+
 
 class Address(Secret):
     """The address of a PostgreSQL database, shown without user, password and settings; `reveal` gives out all of it.
@@ -53,6 +57,11 @@ class Address(Secret):
 
 Place = Path | Address
 """Of an index."""
+
+
+def holds_index(folder: Path) -> bool:
+    """Whether there is an index in this folder, of whatever state."""
+    return (folder / ITEMS_FILE).exists() or (folder / SPACES_FILE).exists()
 
 
 def place_of(text: str | Place) -> Place:

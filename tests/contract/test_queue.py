@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -14,8 +14,9 @@ from typing import Protocol
 
 import pytest
 
-from lookalike.errors import InputError, StoreError, Unavailable
+from lookalike.errors import InputError, StoreNotFound, Unavailable
 from lookalike.orders import IndexJob, JobFeed, JobQueue, JobState, Order
+from lookalike.places import ITEMS_FILE
 from lookalike.queues import postgres, sqlite
 from lookalike.queues.desk import PostgresDesk
 from lookalike.queues.feed import Desk, Ended, Handed
@@ -43,6 +44,7 @@ class Place(Protocol):
 class File:
     def __init__(self, folder: Path, closing: ExitStack) -> None:
         self._folder = folder
+        (folder / ITEMS_FILE).touch()  # a queue is that of an index
         self._closing = closing
 
     def queue(self) -> JobQueue:
@@ -541,6 +543,12 @@ def test_done_jobs_are_forgotten_in_time(place: Place, queue: JobQueue) -> None:
 
 
 def test_a_queue_that_is_gone_says_so(tmp_path: Path) -> None:
-    """Where there is no index there is no queue, and the error says what to do."""
-    with pytest.raises(StoreError, match="lookalike index FOLDER"):
-        sqlite.open_queue(tmp_path / "none")
+    """Where there is no index there is no queue, and the error says what to do; no file is made."""
+    for folder in (tmp_path / "none", tmp_path):
+        with pytest.raises(StoreNotFound, match="lookalike index FOLDER"):
+            sqlite.open_queue(folder)
+    assert list(tmp_path.iterdir()) == []
+    with closing(File(tmp_path, ExitStack()).queue()) as queue:
+        (tmp_path / ITEMS_FILE).unlink()
+        with pytest.raises(StoreNotFound, match="lookalike index FOLDER"):
+            queue.submit([Order(id="7", uri="7.png")])

@@ -23,7 +23,7 @@ import pytest
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import StoreError
 from lookalike.orders import JobQueue, JobState, Order
-from lookalike.places import Address
+from lookalike.places import ITEMS_FILE, Address
 from lookalike.queues import postgres, sqlite
 from lookalike.queues.postgres import PostgresQueue
 from lookalike.sources.pictures import PictureFinder
@@ -186,6 +186,7 @@ def test_a_harmful_picture_ends_a_process_and_not_the_worker(tmp_path: Path) -> 
     (tmp_path / "harmful.png").write_bytes(cast(bytes, poison(image=True)))
     for number in range(6):
         (tmp_path / f"{number}.ppm").write_bytes(tiny(number + 1))
+    (tmp_path / ITEMS_FILE).touch()
     queue = sqlite.open_queue(tmp_path)
     names = ["0.ppm", "1.ppm", "harmful.png", *(f"{number}.ppm" for number in range(2, 6))]
     numbers = queue.submit([Order(id=name, uri=name) for name in names])

@@ -290,12 +290,14 @@ def test_what_cannot_be_kept_is_not_ordered(shop: Catalogue) -> None:
 
 
 def test_an_index_in_the_place_of_another_has_the_orders(tmp_path: Path) -> None:
-    """Orders go to the queue of the index that is there, not to that of one that was deleted."""
+    """Orders go to the queue of the index that is there; where one was deleted, nothing lies in the next one's way."""
     first = catalogue(tmp_path / "first")
-    with taking(first, FolderKeeper(tmp_path / "uploads")) as service:
+    folder = Path(str(first.config.index))
+    with taking(first, FolderKeeper(folder / "uploads")) as service:
         taken(service, files={"image": ("a.png", PINK)})
-        shutil.rmtree(str(first.config.index))
+        shutil.rmtree(folder)
         assert refused(service, 404, files={"image": ("b.png", PINK)})["type"] == "StoreNotFound"
+        assert not folder.exists()
         shutil.copytree(str(catalogue(tmp_path / "second").config.index), str(first.config.index))
         (answer,) = taken(service, files={"image": ("c.png", PINK)})
         (found,) = app.open_queue(first.config.index).look_up([answer["job"]])

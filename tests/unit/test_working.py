@@ -26,6 +26,7 @@ from lookalike.errors import (
     Unavailable,
 )
 from lookalike.orders import JobState, Order
+from lookalike.places import ITEMS_FILE
 from lookalike.queues import sqlite
 from lookalike.queues.feed import Ended
 from lookalike.queues.patience import Patience
@@ -268,6 +269,7 @@ def test_a_vector_of_another_space_is_not_stored(place: Workplace, store: Memory
 def test_a_feed_is_worked_off(place: Workplace, store: MemoryStore, tmp_path: Path) -> None:
     """Orders of a queue end done or dead, and the worker ends when it is told to, saying that it was told."""
     write(tmp_path, {"red.png": picture("red"), "bad.png": b"no picture"})
+    write(tmp_path, {ITEMS_FILE: b""})
     queue = sqlite.open_queue(tmp_path)
     good, bad = queue.submit([Order(id="good", uri="red.png"), Order(id="bad", uri="bad.png")])
     stopping = threading.Event()
@@ -298,6 +300,7 @@ def test_a_worker_that_stood_still_writes_nothing_old(
 ) -> None:
     """Taken for dead while it did an order, it leaves the item as a newer order has made it, even if its own fails."""
     write(tmp_path, {"red.png": found})
+    write(tmp_path, {ITEMS_FILE: b""})
     queue = sqlite.open_queue(tmp_path)
     late, other = (SqliteDesk(QueueFile(tmp_path), Patience(dead_s=0.0)) for _ in range(2))
     queue.submit([Order(id="7", uri="red.png", caption="old")])
@@ -327,6 +330,7 @@ def test_a_switched_index_ends_the_worker(place: Workplace, tmp_path: Path) -> N
     def switched() -> nullcontext[MemoryStore]:
         raise StoreSwitched("Another space is searched now.")
 
+    write(tmp_path, {ITEMS_FILE: b""})
     queue = sqlite.open_queue(tmp_path)
     (number,) = queue.submit([Order(id="7", uri="red.png")])
     feed = sqlite.open_feed(tmp_path, Patience(base_s=3600.0))

@@ -16,6 +16,7 @@ from lookalike.cli import checks
 from lookalike.cli.checks import Check, guarded
 from lookalike.cli.options import index_option, json_option, model_option, precision_option, threads_option
 from lookalike.config import Config
+from lookalike.places import holds_index
 
 COLOUR = {"ok": "green", "slow": "yellow", "warning": "yellow", "wrong": "red", "missing": "red"}
 
@@ -90,7 +91,7 @@ def _index(config: Config) -> Check:
 
 
 def _index_folder(index: Path) -> Check:
-    return checks.check_folder("index folder", index, is_index=(index / "items.sqlite").is_file())
+    return checks.check_folder("index folder", index, is_index=holds_index(index))
 
 
 def _network(config: Config) -> Check:

@@ -104,7 +104,8 @@ class Intake:
             StoreError: No order could be put on record.
             ServiceError: There was no time or room for it.
         """
-        await self._asking.run(self._opened, until=until)  # without a queue nothing needs to be kept
+        # Asked anew each time: the index may be gone, and what is kept then would lie where the next one is made.
+        await self.ask(lambda queue: queue.look_up(()), until=until)
         found = await asyncio.gather(*(self._kept(picture, until) for picture in pictures))
         entries = _distinct(found, [picture.name if isinstance(picture, Wanted) else "" for picture in pictures])
         orders = [entry.order for entry in entries if isinstance(entry, Taken)]

@@ -11,6 +11,7 @@ from threading import Lock
 
 from lookalike.errors import StoreError, StoreFull, StoreLocked, StoreNotFound, StoreReadOnly, StoreTooNew
 from lookalike.forks import InEachProcess
+from lookalike.places import holds_index
 from lookalike.queues.orders import OVERTAKEN
 from lookalike.sql import statements
 
@@ -84,12 +85,13 @@ class QueueFile:
 
     def _follow(self) -> None:
         """Go over to the file of the index that is in the folder now, where that is another than before."""
-        if self._inode == _inode(self._path) != _NO_FILE:
+        is_there = holds_index(self._folder)
+        if is_there and self._inode == _inode(self._path) != _NO_FILE:
             return
         idle = self._idle()
         while idle:
             idle.pop().close()
-        if not self._folder.is_dir():
+        if not is_there:  # a file made here would keep the next index out of its folder
             raise StoreNotFound(
                 f"There is no index in {self._folder}. Make one: lookalike index FOLDER.", store=str(self._folder)
             )

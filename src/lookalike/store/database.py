@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookalike.errors import StoreError, StoreNotFound, StoreReadOnly, StoreTooNew
+from lookalike.places import ITEMS_FILE
 from lookalike.spaces import Space
 from lookalike.sql import statements
 from lookalike.store.faults import speaking_sql
 from lookalike.store.faults import writing as writing_files
 from lookalike.store.pointer import Watch
 
-FILE = "items.sqlite"
 FORMAT = 2
 """The layout that this version writes; a store with a greater one is refused. 1 had an index of digests."""
 
@@ -68,8 +68,8 @@ class Database:
         self._write = write
         self._watch = watch
         self._write_lock = threading.Lock()
-        self.path = folder / FILE
-        self._log = folder / f"{FILE}-wal"
+        self.path = folder / ITEMS_FILE
+        self._log = folder / f"{ITEMS_FILE}-wal"
         self._log_limit = LOG_BYTES
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()

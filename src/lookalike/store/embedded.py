@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.errors import InputError, StoreError, StoreFull, StoreSwitched
+from lookalike.places import holds_index
 from lookalike.spaces import Space
 from lookalike.store import items as item_rows
 from lookalike.store import lock, pointer
@@ -57,7 +58,7 @@ def create(folder: Path, space: Space) -> EmbeddedStore:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     database = Database(folder, write=True)
-    if not (is_index := database.path.exists() or (folder / pointer.FILE).exists()):
+    if not (is_index := holds_index(folder)):
         require_vacant(folder)  # before the lock, which is a file of its own
     handle = lock.acquire(folder)
     try:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lookalike.errors import StoreError, StoreSwitched
+from lookalike.places import SPACES_FILE
 from lookalike.store.faults import damaged, writing
 from lookalike.store.segments import sync_folder
 
-FILE = "spaces.json"
 FOLDER = "spaces"
 
 
@@ -46,7 +46,7 @@ def folder_of(folder: Path, number: int) -> Path:
 
 def read(folder: Path) -> Pointer:
     """What the file says. StoreCorrupt if it is damaged."""
-    path = folder / FILE
+    path = folder / SPACES_FILE
     try:
         fields = json.loads(path.read_bytes())
         precisions = {int(number): str(name) for number, name in fields["precisions"].items()}
@@ -61,7 +61,7 @@ def read(folder: Path) -> Pointer:
 
 def write(folder: Path, pointer: Pointer) -> None:
     """Replace the file: whoever reads sees the old one or the new one, also after a power cut."""
-    path = folder / FILE
+    path = folder / SPACES_FILE
     text = json.dumps(
         {"current": pointer.current, "last": pointer.last, "precisions": dict(pointer.precisions)}, indent=1
     )
@@ -91,7 +91,7 @@ class Watch:
     def require(self) -> None:
         """StoreSwitched if it is so."""
         try:
-            status = (self._folder / FILE).stat()
+            status = (self._folder / SPACES_FILE).stat()
         except OSError:  # there is none; or the index is gone, which shows elsewhere
             return
         seen = (status.st_ino, status.st_mtime_ns, status.st_size)
