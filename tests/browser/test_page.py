@@ -188,6 +188,14 @@ def test_a_link_shows_the_same(new_page: NewPage, shop: Catalogue, expect: Any) 
     expect(page.locator("#lightbox")).to_be_hidden()
 
 
+@pytest.mark.parametrize("half", ["A", "AAAAA", "AAA==", "AAA"])
+def test_half_a_picture_in_a_link_is_left_out(new_page: NewPage, half: str, expect: Any) -> None:
+    """A link that was cut off shows the rest of its search."""
+    page = new_page(f"#part=1,picture,{half}&q=red&least=0")
+    expect(page.locator(".score")).to_have_count(8)
+    expect(page.locator(".chip")).to_have_count(0)
+
+
 def test_hebrew_runs_from_right_to_left(new_page: NewPage, expect: Any) -> None:
     """Where the browser speaks Hebrew, so does the page: the first picture is on the right, the next to its left."""
     page = new_page("#q=red&least=0", locale="he-IL")
@@ -374,6 +382,17 @@ def test_what_fails_hides_nothing_and_leaves_nothing(new_page: NewPage, expect: 
     page.unroute("**/search/images")
     page.fill("#box", "green")
     expect(page.locator(".score")).to_have_count(7)  # beside the picture that is searched by
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_an_answer_that_is_cut_off_is_asked_for_again(new_page: NewPage, expect: Any) -> None:
+    """As one that does not come: the page says so meanwhile."""
+    page = new_page()
+    cut = [{"status": 200, "content_type": "application/json", "body": '{"hits":['}]
+    page.route("**/search/images", lambda route: route.fulfill(**cut.pop()) if cut else route.continue_())
+    page.fill("#box", "red")
+    expect(page.locator("#notice")).to_contain_text("does not answer")
+    expect(page.locator(".score")).to_have_count(1)
     expect(page.locator("#notice")).to_be_hidden()
 
 

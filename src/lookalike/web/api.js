@@ -10,10 +10,10 @@ export class Problem extends Error {
   }
 }
 
-export const hasKey = () => Boolean(sessionStorage.getItem(KEY));
+export const hasKey = () => KEY in sessionStorage;
 export const useKey = (key) => sessionStorage.setItem(KEY, key);
 export const forgetKey = () => sessionStorage.removeItem(KEY);
-export const authorization = () => (hasKey() ? { Authorization: `Bearer ${sessionStorage.getItem(KEY)}` } : {});
+export const authorization = () => (hasKey() ? { Authorization: `Bearer ${sessionStorage[KEY]}` } : {});
 
 export const itemPath = ({ id, project }, below = "", values = {}) =>
   `items/${encodeURIComponent(id)}${below}?${new URLSearchParams({ project, ...values })}`;
@@ -29,14 +29,12 @@ export function itemsPath({ project, where }, values) {
 /** The thumbnail of an item in this size, or null. */
 export const thumbnailPath = (item, size) => (item.thumbnail ? `${item.thumbnail}&size=${size}` : null);
 
-export const getJson = (path, signal) => ask(path, { signal }).then((response) => response.json());
+export const getJson = (path, signal) => ask(path, "json", { signal });
 
 export const postJson = (path, document, signal) =>
-  ask(path, { signal, method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(document) }).then(
-    (response) => response.json(),
-  );
+  ask(path, "json", { signal, method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(document) });
 
-export const getBlob = (path, signal) => ask(path, { signal, ms: 20 * TIMEOUT_MS }).then((response) => response.blob());
+export const getBlob = (path, signal) => ask(path, "blob", { signal, ms: 20 * TIMEOUT_MS });
 
 /** Let an `img`, which sends no header, show a picture: with a key it is fetched. Returns what stops and frees it. */
 export function showPicture(img, path) {
@@ -59,22 +57,21 @@ export function showPicture(img, path) {
   };
 }
 
-async function ask(path, { signal, ms = TIMEOUT_MS, headers = {}, ...options }) {
+async function ask(path, kind, { signal, ms = TIMEOUT_MS, headers = {}, ...options }) {
   const limit = AbortSignal.timeout(ms);
-  let response;
   try {
-    response = await fetch(path, {
+    const response = await fetch(path, {
       ...options,
       credentials: "same-origin",
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
       headers: { ...headers, ...authorization() },
     });
+    if (response.ok) return await response[kind](); // which fails if the answer is cut off
+    throw problemOf(await response.json().catch(() => null), response);
   } catch (error) {
-    if (signal?.aborted) throw error;
+    if (signal?.aborted || error instanceof Problem) throw error;
     throw new Problem(String(error.message), { retryable: true });
   }
-  if (response.ok) return response;
-  throw problemOf(await response.json().catch(() => null), response);
 }
 
 /** What the service says is wrong, by the body of its answer. */

@@ -70,7 +70,7 @@ function parsePart(text) {
   if (kind === "text") return { kind, text: value, weight };
   const item = kind === "item" && parseItem(value);
   if (item) return { kind, ...item, weight };
-  if (kind !== "picture" || !/^[A-Za-z0-9+/]+=*$/.test(value)) return null;
+  if (kind !== "picture" || value.length % 4 || !/^[A-Za-z0-9+/]+={0,2}$/.test(value)) return null;
   const small = `data:image/webp;base64,${value}`;
   return { kind, data: small, small, weight };
 }
