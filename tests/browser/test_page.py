@@ -265,6 +265,25 @@ def test_with_keys_nothing_is_shown_without_one(new_page: NewPage, shop: Catalog
     behind.close(drain_s=0)
 
 
+def test_a_wrong_kind_of_key_is_replaced(new_page: NewPage, shop: Catalogue, expect: Any) -> None:
+    """What no header carries is refused where it is typed; for a key that may not search the page asks for another."""
+    behind = InlineService(EMBEDDER)
+    settings = ServeSettings(api_keys=f"shop search {KEY};vectors embed another-key-of-a-shop")
+    with collection(shop, behind) as index, serving(behind, index=index, settings=settings) as running:
+        page = new_page("#q=red", at=running.url)
+        page.fill("#key", "המפתח של החנות")
+        page.keyboard.press("Enter")
+        expect(page.locator("#ask-why")).to_have_text("A key has Latin letters, digits and signs alone.")
+        page.fill("#key", "another-key-of-a-shop")
+        page.keyboard.press("Enter")
+        expect(page.locator("#ask-why")).to_contain_text("does not have the scope 'search'")
+        page.fill("#key", f" {KEY} ")
+        page.keyboard.press("Enter")
+        expect(page.locator(".tile img.ready")).to_have_count(1)
+        page.goto("about:blank")
+    behind.close(drain_s=0)
+
+
 def test_a_key_for_some_projects_opens_these(new_page: NewPage, shop: Catalogue, expect: Any) -> None:
     """With one the page is as if there were no other; with several it shows the first, and the choice has no "all"."""
     behind = InlineService(EMBEDDER)

@@ -197,7 +197,7 @@ async function browse(signal) {
 function failed(problem) {
   if (!(problem instanceof Problem)) throw problem;
   if (!state.open) showOpen(); // it would hide the message
-  if (problem.status === 401) return askForKey(problem.message);
+  if (problem.status === 401 || problem.type === "AccessDenied") return askForKey(problem.message);
   if (problem.item === "project" && !state.project) return chooseProject().catch(failed);
   const isMissing = problem.type === "StoreNotFound";
   if (isMissing && state.view) notice(t("noIndex"));
@@ -251,7 +251,7 @@ async function loadProjects(signal) {
   try {
     const found = await getJson("projects", signal);
     answer.space ||= found.space;
-    drawProjects(found);
+    fillProjects(byId("project"), found);
     return found;
   } finally {
     byId("finder").classList.remove("unsure");
@@ -266,8 +266,6 @@ async function chooseProject() {
   history.replaceState(null, "", `#${format(state)}`);
   render();
 }
-
-const drawProjects = (found) => fillProjects(byId("project"), found);
 
 /** The projects as the options of an element, hidden where there is nothing to choose. */
 function fillProjects(select, { projects, together }) {
@@ -406,12 +404,12 @@ function askForKey(why) {
   if (byId("ask").open) return; // somebody is typing it
   byId("ask-why").textContent = hasKey() ? why : t("keyKept");
   forgetKey();
-  byId("key").value = "";
-  if (!byId("ask").open) byId("ask").showModal();
+  byId("ask").showModal();
 }
 
 function wireKey() {
   byId("ask").addEventListener("cancel", (event) => event.preventDefault());
+  byId("key").oninvalid = () => (byId("ask-why").textContent = t("keyLetters"));
   byId("ask-form").onsubmit = () => {
     useKey(byId("key").value.trim());
     byId("key").value = "";

@@ -47,7 +47,7 @@ export class Grid {
     this.hits = hits;
     if (!isMore) {
       this.current = 0;
-      this.#clear();
+      for (const [n, tile] of this.tiles) this.#remove(n, tile);
       clearTimeout(this.waiting);
       this.waiting = pause && setTimeout(() => this.#loadAll(), pause);
       this.near = 0; // what is seen comes first
@@ -124,7 +124,6 @@ export class Grid {
       pick: () => this.actions.pick(hit.item),
       focus: () => (this.current = n),
     });
-    tile.end = () => {};
     tile.load = () => (tile.end = this.#load(tile, hit.item));
     if (!this.waiting) tile.load();
     this.#mark(tile, hit.item);
@@ -141,10 +140,7 @@ export class Grid {
       tile.picture.classList.add("missing");
       tile.img.replaceWith(icon("picture"), el("span", { textContent: nameOf(item), dir: "auto" }));
     };
-    if (!path) {
-      gone();
-      return () => {};
-    }
+    if (!path) return gone();
     tile.img.onerror = gone;
     tile.img.onload = () => tile.img.classList.add("ready");
     return showPicture(tile.img, path);
@@ -166,13 +162,9 @@ export class Grid {
 
   #remove(n, tile) {
     tile.img.onerror = null;
-    tile.end();
+    tile.end?.();
     tile.node.remove();
     this.tiles.delete(n);
-  }
-
-  #clear() {
-    for (const [n, tile] of this.tiles) this.#remove(n, tile);
   }
 
   #open(n) {
