@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -596,6 +597,69 @@ def test_the_async_client_is_the_same(service: Service) -> None:
             service.faults = [refuses("ItemNotFound", 404)]
             with pytest.raises(ItemNotFound):
                 await client.item("x")
+
+    asyncio.run(run())
+
+
+def test_async_calls_wait_for_no_other_calls(service: Service) -> None:
+    """However many hang, whatever the program's own threads do: each ends with its time, and a new one is answered."""
+    n_silent, busy = 80, threading.Event()
+    service.faults = [silence] * n_silent
+
+    async def run() -> float:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        loop.run_in_executor(None, busy.wait, 5)
+        async with aio.Client(service.url) as client:
+            began = time.monotonic()
+            calls = [client.embed_text("a", timeout_s=1) for _ in range(n_silent)]
+            found = await asyncio.gather(*calls, return_exceptions=True)
+            took_s = time.monotonic() - began
+            assert [type(error) for error in found] == [DeadlineExceeded] * n_silent
+            service.faults.clear()
+            assert len(await client.embed_text("a")) == 1
+            busy.set()
+            return took_s
+
+    assert asyncio.run(run()) < 2.5
+
+
+def test_an_async_call_that_is_cancelled_ends(service: Service) -> None:
+    """Nobody waits for its thread, neither the loop nor the program, and it asks for nothing more."""
+    arrived = threading.Event()
+
+    def hold(handler: Any) -> None:
+        arrived.set()
+        silence(handler)
+
+    async def run() -> None:
+        async with aio.Client(service.url, timeout_s=math.inf) as client:
+            call = asyncio.create_task(client.embed_texts(["a"] * 200))
+            await asyncio.to_thread(arrived.wait)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+
+    service.faults = [hold]
+    began = time.monotonic()
+    asyncio.run(run())
+    threads = [thread for thread in threading.enumerate() if thread.name == "lookalike-call"]
+    assert all(thread.daemon for thread in threads)
+    for thread in threads:
+        thread.join(5)
+    assert time.monotonic() - began < 5
+    assert len(service.seen) == 1
+
+
+@pytest.mark.parametrize(("seconds", "kind"), [(math.nan, InputError), (0, DeadlineExceeded), (-1, DeadlineExceeded)])
+def test_the_async_client_refuses_the_same_times(service: Service, seconds: float, kind: type[LookalikeError]) -> None:
+    """A time that is no number, and one that is over; all the time there is is no error."""
+
+    async def run() -> None:
+        async with aio.Client(service.url, timeout_s=math.inf) as client:
+            assert len(await client.embed_text("a")) == 1
+            with pytest.raises(kind):
+                await client.embed_text("a", timeout_s=seconds)
 
     asyncio.run(run())
 

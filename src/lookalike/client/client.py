@@ -48,6 +48,9 @@ class Client:
         space: The id of the space that every answer must be of; that of the first answer if left out.
         policy: When to try again; its clocks are used for everything.
 
+    Attributes:
+        timeout_s: What was given.
+
     Raises:
         ConfigError: The address, the key or the time cannot be used.
     """
@@ -66,7 +69,7 @@ class Client:
         self._base_url, self._host = address_of(base_url)
         if math.isnan(timeout_s):
             raise ConfigError("timeout_s is not a number: give seconds, or math.inf to wait for ever.")
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._policy = policy
         self._space = OneSpace(space, self._host)
         headers = {} if api_key is None else bearer(api_key, setting="api_key")
@@ -297,7 +300,7 @@ class Client:
         return self._wire.ask(request, lambda: until - self._policy.clock())
 
     def _until(self, timeout_s: float | None) -> float:
-        seconds = self._timeout_s if timeout_s is None else timeout_s
+        seconds = self.timeout_s if timeout_s is None else timeout_s
         if math.isnan(seconds):
             raise InputError("timeout_s is not a number: give seconds, or math.inf to wait for ever.")
         return self._policy.clock() + seconds
