@@ -30,7 +30,8 @@ def start(code: str, *arguments: object) -> subprocess.Popen[str]:
     """A Python process that runs `code` with the helpers of store_child.py."""
     preamble = (
         f"import os, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path\n"
-        "from lookalike.errors import StoreError, StoreReadOnly; from lookalike.store.embedded import open_store\n"
+        "from lookalike.errors import StoreError, StoreReadOnly\n"
+        "from lookalike.store.embedded import create, open_store\n"
         "from store_child import *\n"
     )
     return subprocess.Popen(

@@ -498,8 +498,58 @@ def test_a_folder_without_files_of_anybody_is_taken(tmp_path: Path) -> None:
     open_store(tmp_path).close()
 
 
-def test_a_disk_too_small_for_a_new_store(tmp_path: Path) -> None:
+MAKER = """
+import resource, signal
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+create(Path(sys.argv[1]), SPACE)
+"""
+"""Makes a store, and is killed by the kernel when a file grows beyond a limit."""
+
+LIMITS = [1000, 2**12, 2**13, 2**15]
+"""Bytes to a file: too few for the vectors' headers, and ever more of the tables."""
+
+
+@pytest.mark.parametrize("n_bytes", LIMITS)
+def test_a_disk_too_small_for_a_new_store(tmp_path: Path, n_bytes: int) -> None:
     """Creating a store on a full disk fails with StoreFull, and can be tried again."""
-    with file_size_limit(1000), pytest.raises(StoreFull):
+    with file_size_limit(n_bytes), pytest.raises(StoreFull):
         create(tmp_path / "s", SPACE)
-    create(tmp_path / "s", SPACE).close()
+    require_new(tmp_path / "s")
+
+
+@pytest.mark.parametrize("n_bytes", LIMITS)
+def test_the_making_of_a_store_can_be_killed(tmp_path: Path, n_bytes: int) -> None:
+    """Wherever it was ended, what it left is in nobody's way: the store can be made there."""
+    with running(MAKER, tmp_path / "s", n_bytes) as maker:
+        assert maker.wait() == -signal.SIGXFSZ
+    assert list((tmp_path / "s").iterdir())
+    require_new(tmp_path / "s")
+
+
+def test_a_store_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
+    """However little room there is: the error is StoreFull, or there is a store that can be read."""
+    made = []
+    for n_pages in range(12, 60, 2):
+        with small_disk(tmp_path, n_pages * 2**12):
+            try:
+                create(tmp_path / "s", SPACE).close()
+            except StoreFull:
+                made.append(False)
+            else:
+                made.append(True)
+            subprocess.run(["mount", "-o", "remount,size=4m", str(tmp_path)], check=True)
+            if made[-1]:
+                open_store(tmp_path / "s").close()
+            else:
+                require_new(tmp_path / "s")
+    assert set(made) == {True, False}
+
+
+def require_new(folder: Path) -> None:
+    """Make a store, and see that it holds what it is given."""
+    with create(folder, SPACE) as store:
+        add_batch(store, 0)
+        assert holds(store, 1)
+        store.check()

@@ -18,6 +18,9 @@ from lookalike.store.faults import speaking_sql
 from lookalike.store.faults import writing as writing_files
 from lookalike.store.pointer import Watch
 
+UNFINISHED = f"{ITEMS_FILE}.new"
+"""What the file is called while its tables are made."""
+
 FORMAT = 2
 """The layout that this version writes; a store with a greater one is refused. 1 had an index of digests."""
 
@@ -81,19 +84,20 @@ class Database:
     def create(self, space: Space) -> None:
         """Write the tables of an empty store; the file appears complete or not at all."""
         sql = statements("lookalike.store", "items.sql")
-        unfinished = self.path.with_suffix(".new")
+        unfinished = self.folder / UNFINISHED
         with speaking_sql(self.folder), writing_files(self.folder):
             unfinished.unlink(missing_ok=True)
             connection = sqlite3.connect(unfinished, isolation_level=None)
             try:
                 connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-                connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.executescript(f"BEGIN; {sql['create']} COMMIT;")
                 connection.execute("BEGIN")
                 connection.execute(sql["first_meta"], (FORMAT, space.to_json()))
                 connection.execute(sql["first_state"])
                 connection.execute("COMMIT")
+                # Last, so that all is in the file: on a full disk, to close it would leave a part behind in a log.
+                connection.execute("PRAGMA journal_mode = WAL")
             finally:
                 connection.close()
             unfinished.replace(self.path)

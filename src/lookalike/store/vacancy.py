@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 from lookalike.errors import StoreError
+from lookalike.places import ITEMS_FILE
 from lookalike.store import lock
+from lookalike.store.database import UNFINISHED
 from lookalike.store.faults import writing
 
-_UNFINISHED = re.compile(r"(high|low)-1\.i8|items\.sqlite(\.new)?(-\w+)?")
+_UNFINISHED = re.compile(rf"(high|low)-1\.i8|({re.escape(ITEMS_FILE)}|{re.escape(UNFINISHED)})(-\w+)?")
 """What is left where the making of an index was ended from outside, or what another process makes just now."""
 
 _DISK = "lost+found"
