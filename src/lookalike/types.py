@@ -264,6 +264,7 @@ class StoreStats:
         unchecked: Of the contents, vectors that were imported without a check; see `contents`.
         recall: The share of the true best answers that live searches of this process found lately, by the way in which
             they were made; empty where every vector is looked at.
+        version: Greater after each change of what it holds; 0 for ever where others write to it without a word.
     """
 
     items: int
@@ -274,6 +275,7 @@ class StoreStats:
     space: Space
     unchecked: int = 0
     recall: Mapping[str, float] = field(default_factory=dict)
+    version: int = 0
 
 
 QueryKind = Literal["text", "image", "composed"]

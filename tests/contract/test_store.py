@@ -33,6 +33,7 @@ CANNOT = {
         "test_a_dead_picture_comes_back_without_a_new_vector": A_VECTOR_GOES,
         "test_replacing_an_item_moves_it_to_its_new_picture": A_VECTOR_GOES,
         "test_compaction_frees_and_changes_no_answer": A_VECTOR_GOES,
+        "test_each_change_has_a_version": "others write to a table without a word",
         "test_the_newest_come_first": "a table does not say when its rows came",
         "test_names_may_be_any_unicode": "a NUL would have to be written otherwise, and the column is the team's",
     }
@@ -203,6 +204,20 @@ def test_deleting_an_item_keeps_the_others_of_its_picture(store: Store) -> None:
     assert store.delete([("default", "b"), ("default", "b"), ("default", "none"), ("nowhere", "b")]) == 1
     assert store.search(rows[0], limit=5, where=ALL) == ([], 0)
     assert (store.stats().contents, store.stats().dead_slots) == (0, 1)
+
+
+def test_each_change_has_a_version(store: Store) -> None:
+    """Also one after which there is as much as before: an item with another caption."""
+    versions = [store.stats().version]
+
+    def changed(step: object) -> None:
+        versions.append(store.stats().version)
+
+    changed(fill(store, 2))
+    changed(store.add([Item(id="item0", content=sha("item0"), caption="new")], [], np.empty((0, DIM), np.float32)))
+    changed(store.delete([("default", "item1")]))
+    assert versions == sorted(set(versions))
+    assert store.stats().version == versions[-1]
 
 
 def test_a_dead_picture_comes_back_without_a_new_vector(store: Store) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -16,6 +18,7 @@ from lookalike.errors import Overloaded
 from lookalike.http import comparing
 from lookalike.http.collection import Collection
 from lookalike.http.comparing import MAX_KEPT, Comparison, Comparisons
+from lookalike.store.embedded import open_store
 from tests.catalogued import EMBEDDER, Catalogue, catalogue, collection
 from tests.pictures import picture
 from tests.serving import InlineService, Running, serving
@@ -100,6 +103,41 @@ def test_a_changed_index_is_compared_again(shop: Catalogue, monkeypatch: pytest.
         while compared(running)["total"] == before:
             assert time.monotonic() < end_s
     behind.close(drain_s=0)
+
+
+def equal(service: Running) -> list[dict[str, Any]]:
+    """The groups of equal bytes."""
+    return [group for group in compared(service)["groups"] if group["reason"] == "exact"]
+
+
+def test_what_is_gone_is_shown_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither it nor what was said of others before; a change that leaves every number as it was is one too."""
+    monkeypatch.setattr("lookalike.http.collection.STATS_EVERY_S", 0.0)
+    made, bytes_of_all = catalogue(tmp_path), picture((90, 90, 90))
+    first, *_ = [made.add(name, bytes_of_all) for name in ("first", "second", "third")]
+    behind = InlineService(EMBEDDER)
+    with collection(made, behind) as index, serving(behind, index=index) as running:
+        assert [names(group) for group in equal(running)] == [["first.png", "second.png", "third.png"]]
+        with open_store(made.config.index, write=True) as store:
+            store.delete([(first.project, first.id)])
+        (group,) = equal(running)
+        assert (names(group), group["n_items"]) == (["second.png", "third.png"], 2)
+        made.add("second", bytes_of_all, caption="another")
+        assert equal(running)[0]["items"][0]["caption"] == "another"
+        made.add("third", picture((10, 200, 10)))
+        assert equal(running) == []
+        made.add("fourth", bytes_of_all)
+        end_s = time.monotonic() + 20
+        while [names(group) for group in equal(running)] != [["fourth.png", "second.png"]]:
+            assert time.monotonic() < end_s
+    behind.close(drain_s=0)
+
+
+def test_every_change_has_a_comparison_of_its_own(shop: Catalogue) -> None:
+    """Also one that no count and no size shows: the version of what the index holds is looked at."""
+    with open_store(shop.config.index) as store:
+        before = store.stats()
+    assert comparing._fingerprint(before) != comparing._fingerprint(replace(before, version=before.version + 1))
 
 
 def test_nothing_is_compared_before_it_is_known_how_much_there_is(

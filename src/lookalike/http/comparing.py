@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.duplicates import NEAR, DuplicateGroup
 from lookalike.errors import LookalikeError, NotReady, ServiceError, TooLarge
-from lookalike.http.access import Searching
+from lookalike.http.access import Call, Searching
 from lookalike.http.items import ItemFacts, item_facts
 from lookalike.http.latest import make_room
 from lookalike.http.view import View
-from lookalike.types import StoreStats
+from lookalike.types import Item, StoreStats
 
 MAX_ITEMS = 100_000
 """More are not compared here: every pair of so many vectors of 512 numbers takes two cores some three minutes."""
@@ -172,12 +172,12 @@ def comparing_router() -> APIRouter:
     async def duplicates(call: Searching, options: Annotated[DuplicateOptions, Query()]) -> DuplicatePage:
         """Equal bytes, and near-duplicates. They are compared in the background; until then the answer says how far.
 
-        When the index has changed, the answer is the one before until the new one is there.
+        When the index has changed, the answer is the one before, without what is gone, until the new one is there.
         """
         view = await call.shared.index.ask(lambda view: view, caller=call.caller, until=call.until)
         project = call.caller.project_of(options.project)
         if project is not None and not call.caller.sees(project):
-            return _page(NOTHING, options, call.request)
+            return await _page(NOTHING, options, call)
         holdings = await call.shared.index.stats()
         if holdings is None:
             raise NotReady("How many pictures there are is still being counted: ask again shortly.")
@@ -202,7 +202,7 @@ def comparing_router() -> APIRouter:
         comparison = comparisons.of((view.space.id, project), _fingerprint(holdings), compare)
         if comparison.error is not None:
             raise comparison.error
-        return _page(comparison, options, call.request)
+        return await _page(comparison, options, call)
 
     return router
 
@@ -213,25 +213,42 @@ def _count(view: View, project: str | None, holdings: StoreStats) -> int:
 
 
 def _fingerprint(stats: StoreStats) -> Fingerprint:
-    return stats.items, stats.contents, stats.dead_slots, stats.n_bytes, tuple(stats.projects.items())
+    # All but the version are for a table that has none.
+    return stats.version, stats.items, stats.contents, stats.n_bytes, tuple(stats.projects.items())
 
 
-def _page(comparison: Comparison, options: DuplicateOptions, request: Request) -> DuplicatePage:
-    groups = comparison.groups or ()
+async def _page(comparison: Comparison, options: DuplicateOptions, call: Call) -> DuplicatePage:
+    found, share = comparison.groups, comparison.share  # as of now: it may end while the index is asked
+    groups = found or ()
     end = options.above + options.limit
+    some = groups[options.above : end]
+    shown = await call.shared.index.ask(lambda view: _as_now(some, view), caller=call.caller, until=call.until)
     return DuplicatePage(
-        state="comparing" if comparison.is_running else "ready",
-        share=1.0 if comparison.groups is not None else comparison.share,
+        state="comparing" if found is None else "ready",
+        share=share if found is None else 1.0,
         min_similarity=NEAR,
         total=len(groups),
         groups=[
             GroupFacts(
                 reason=group.reason,
                 similarity=round(group.similarity, 4),
-                n_items=len(group.items),
-                items=[item_facts(item, request) for item in group.items[:MAX_SHOWN]],
+                n_items=len(group.items) - len(group.items[:MAX_SHOWN]) + len(items),
+                items=[item_facts(item, call.request) for item in items],
             )
-            for group in groups[options.above : end]
+            for group, items in zip(some, shown, strict=True)
+            if len(items) > 1
         ],
         next=end if end < len(groups) else None,
     )
+
+
+def _as_now(groups: Sequence[DuplicateGroup], view: View) -> list[list[Item]]:
+    """Of each group the items that are shown, as they are now, without those that are gone or another picture."""
+    shown = [group.items[:MAX_SHOWN] for group in groups]
+    found = view.some([(item.project, item.id) for items in shown for item in items])
+    now = {_picture(item): item for item in found if item is not None}
+    return [[now[_picture(item)] for item in items if _picture(item) in now] for items in shown]
+
+
+def _picture(item: Item) -> tuple[str, str, str]:
+    return item.project, item.id, item.content

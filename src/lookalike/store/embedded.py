@@ -213,6 +213,7 @@ class EmbeddedStore:
                 projects=item_rows.projects(connection),
                 space=self.space,
                 unchecked=item_rows.count_unchecked(connection),
+                version=state.version,
             )
 
     def items(self, where: Filter) -> Iterator[Item]:

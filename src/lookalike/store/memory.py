@@ -55,6 +55,7 @@ class MemoryStore:
         self._items: dict[tuple[str, str], Item] = {}
         # Rounded as the embedded store rounds, so that similarities are equal.
         self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._version = 0
 
     def __enter__(self) -> MemoryStore:
         return self
@@ -105,6 +106,7 @@ class MemoryStore:
             projects=projects,
             space=self.space,
             unchecked=sum(trust_in(content) == 0 for content in used),
+            version=self._version,
         )
 
     def items(self, where: Filter) -> Iterator[Item]:
@@ -132,9 +134,11 @@ class MemoryStore:
         new = dict(zip(contents, from_fixed(*to_fixed(vectors)), strict=True))
         self._vectors = new | self._vectors
         self._items |= {(item.project, item.id): item for item in items}
+        self._version += 1
 
     def delete(self, keys: Sequence[tuple[str, str]]) -> int:
         """Delete these (project, id) pairs; the number that existed. Vectors stay until `compact`."""
+        self._version += 1
         return sum(self._items.pop(key, None) is not None for key in keys)
 
     def compact(self) -> int:

@@ -167,12 +167,14 @@ class PostgresStore:
         """What the store holds."""
 
         def read(connection: Connection) -> tuple[Any, list[Any]]:
-            marked = {"n_bytes": N_BYTES, "mark": UNCHECKED}
-            return connection.execute(_SQL["stats"], marked).fetchone(), connection.execute(
+            asked = {"n_bytes": N_BYTES, "mark": UNCHECKED, "space": self.bound.number}
+            return connection.execute(_SQL["stats"], asked).fetchone(), connection.execute(
                 _SQL["read_projects"]
             ).fetchall()
 
-        (n_contents, n_used, n_unchecked, n_bytes), projects = self.database.run(read, timeout_s=LONG_TIMEOUT_S)
+        (n_contents, n_used, n_unchecked, n_bytes, version), projects = self.database.run(
+            read, timeout_s=LONG_TIMEOUT_S
+        )
         return StoreStats(
             items=sum(n_items for _, n_items in projects),
             contents=n_used,
@@ -182,6 +184,7 @@ class PostgresStore:
             projects={plain(name): n_items for name, n_items in projects},
             space=self.space,
             recall=self.finder.recall,
+            version=version,
         )
 
     def items(self, where: Filter) -> Iterator[Item]:

@@ -72,7 +72,8 @@ SELECT
    AND substr(sha256, 1, 1) = %(mark)b AND EXISTS (SELECT FROM lookalike_items WHERE content = c.content)),
   (SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
    WHERE relname LIKE 'lookalike\_%%' AND relkind = 'r'
-   AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'lookalike_items'::regclass))
+   AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'lookalike_items'::regclass)),
+  (SELECT version FROM lookalike_spaces WHERE space = %(space)s::smallint)
 
 -- lock_writing --
 -- Writers do not keep each other out; giving room back does, and is kept out by them.
