@@ -97,8 +97,9 @@ class Tokenizer:
             )
         try:
             ids = self._backend.encode(text).ids
-        except TypeError as error:
-            raise _not_a_text(text) from error
+        except TypeError:
+            require_text(text)
+            raise
         truncated = len(ids) > self.max_tokens
         if truncated:
             ids = [*ids[: self.max_tokens - 1], self.end_id]
@@ -130,12 +131,16 @@ def digest_of_document(document: bytes, *, max_tokens: int) -> str:
     return digest_of([hashlib.sha256(document).hexdigest(), max_tokens])
 
 
-def _not_a_text(text: str) -> InputError:
-    place = next((i for i, character in enumerate(text) if "\ud800" <= character <= "\udfff"), None)
-    return InputError(
-        f"The text holds half of a surrogate pair at character {place}, which stands for nothing: decode it again "
-        "from its bytes, with errors='replace' if need be."
-    )
+def require_text(text: str, *, what: str = "The text", item: str = "") -> None:
+    """InputError if a text holds half of a surrogate pair, which no model reads and no JSON can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{what} holds half of a surrogate pair at character {error.start}, which stands for nothing: decode it "
+            "again from its bytes, with errors='replace' if need be.",
+            item=item,
+        ) from error
 
 
 def _load(document: bytes, model: str) -> tokenizers.Tokenizer:

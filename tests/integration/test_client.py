@@ -499,6 +499,41 @@ def test_half_a_character_names_nothing(client: Client, service: Service, given:
     assert service.seen == []
 
 
+def test_half_a_character_fails_alone(client: Client, service: Service) -> None:
+    """A text with half a surrogate pair is its own failure, at its place and under its name; others have vectors."""
+    texts: list[Any] = ["ok", "b\ud800", 7, "c"]
+    found = client.embed_texts(texts, on_error="collect")
+    assert found.positions.tolist() == [0, 3]
+    assert [(f.position, f.item, f.kind) for f in found.failures] == [
+        (1, "texts[1]", "InputError"),
+        (2, "texts[2]", "InputError"),
+    ]
+    assert "surrogate pair at character 1" in found.failures[0].reason
+    with pytest.raises(InputError, match=r"^texts\[1\]: .* surrogate pair"):
+        client.embed_texts(texts)
+    with pytest.raises(InputError, match=r"^text: .* surrogate pair"):
+        client.embed_text("\ud800")
+    assert len(service.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"parts": [Part(text="\ud800")]},
+        {"parts": [Part(item="\ud800"), Part(text="a")]},
+        {"parts": [Part(item="a", project="\ud800")]},
+        {"parts": [Part(text="a")], "project": "\ud800"},
+        {"parts": [Part(text="a")], "metadata": {"colour": "\ud800"}},
+        {"parts": [Part(text="a")], "metadata": {"\ud800": "red"}},
+    ],
+)
+def test_half_a_character_is_not_searched_for(client: Client, service: Service, query: dict[str, Any]) -> None:
+    """Wherever it stands, the error says where, and nobody is asked."""
+    with pytest.raises(InputError, match=r"^The (text|item|project|where) holds half of a surrogate pair"):
+        client.find(**query)
+    assert service.seen == []
+
+
 def test_hits_items_and_pictures(client: Client, service: Service) -> None:
     """Search answers with hits as an index does; ids are quoted in paths."""
     hits = client.search(text="a", limit=3, project="p", min_confidence=0.5)

@@ -107,6 +107,17 @@ def test_many_are_sent_in_several_requests(hostile: Service, client: Client, tmp
     assert found.failures[1].reason == "is bad."
 
 
+def test_half_a_character_keeps_no_others_out(hostile: Service, client: Client) -> None:
+    """A picture whose id, caption or metadata holds half a surrogate pair is its own failure, with a name to print."""
+    hostile.faults = [says(taken(0), 202)]
+    halves: list[dict[str, Any]] = [{"id": "\ud800"}, {"id": "a", "caption": "\ud800"}, {"metadata": {"a": "\ud800"}}]
+    items = [NewItem(image=b"a", **said) for said in halves]
+    found = client.add_items([*items, NewItem(image=b"b")], on_error="collect")
+    assert [f.item for f in found.failures] == ["\\ud800", "a", "items[2]"]
+    assert [f.reason.split(" holds")[0] for f in found.failures] == ["The id", "The caption", "The metadata"]
+    assert [seen.body["items"] for seen in hostile.seen] == [[{"image": b64(b"b")}]]
+
+
 def test_the_first_that_is_not_taken_is_raised(hostile: Service, client: Client) -> None:
     """As the class that it was, under the caller's name for it; and one that is no single picture is never sent."""
     hostile.faults = [says(taken(0, e1="ImageError"), 202)]

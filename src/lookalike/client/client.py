@@ -12,7 +12,7 @@ from dataclasses import replace
 from lookalike.client.answers import SUCCESS, fields_of, hits_of, item_of, vectors_of
 from lookalike.client.asking import embed, embed_pictures, get_item, post
 from lookalike.client.handing import body_of, documents, job_of, jobs_of
-from lookalike.client.inputs import alone, parts, pictures, sentences
+from lookalike.client.inputs import alone, parts, pictures, require_texts, sentence, sentences
 from lookalike.client.question import question_of
 from lookalike.client.refusals import error_of, is_lasting, refusal
 from lookalike.client.space import OneSpace
@@ -118,8 +118,8 @@ class Client:
 
     def embed_text(self, text: str, *, timeout_s: float | None = None) -> RemoteVectors:
         """One text to one row; the service lets it go ahead of all batches. Errors as `embed_images`."""
-        ((_, _, text),) = sentences([text], ["text"])
-        return self._vectors(embed("/embed/text", {"text": text}), {0: "text"}, self._until(timeout_s))
+        request = embed("/embed/text", {"text": sentence(text, "text")})
+        return self._vectors(request, {0: "text"}, self._until(timeout_s))
 
     def embed_texts(
         self,
@@ -132,12 +132,12 @@ class Client:
         """Embed texts, in as many requests as they need; one that is longer than the model reads is cut, and a warning
         says so. Arguments, result and errors as `embed_images`; a name that is left out is "texts[3]".
         """
-        until = self._until(timeout_s)
+        until, failures = self._until(timeout_s), list[Failure]()
         found = [
             self._vectors(embed("/embed/text", {"texts": part.payloads}), part.names, until, on_error)
-            for part in parts(sentences(texts, names))
+            for part in parts(sentences(texts, names, on_error, failures))
         ]
-        return RemoteVectors.joined(found, ())
+        return RemoteVectors.joined(found, failures)
 
     def search(
         self,
@@ -198,6 +198,7 @@ class Client:
         """
         where = {"project": project, "where": dict(metadata) if metadata else None}
         given = {name: value for name, value in where.items() if value is not None}
+        require_texts(given)
         body = {**question_of(parts), **given, "limit": limit, "min_confidence": min_confidence}
         hits = hits_of(self._ask(post("/search/images", body), self._until(timeout_s)), self._host)
         self._space.require(hits.space)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lookalike.calls import failure_of as failure_from
 from lookalike.client.answers import Fields, entries, failure_of, fields_of, place_of
-from lookalike.client.inputs import Part, encoded, picture
+from lookalike.client.inputs import Part, encoded, picture, require_texts
 from lookalike.client.refusals import stranger
 from lookalike.client.values import NewItem, RemoteJob, RemoteJobs
 from lookalike.embed import OnError
@@ -21,7 +21,7 @@ from lookalike.types import Failure
 def documents(items: Sequence[NewItem], on_error: OnError, failures: list[Failure]) -> Iterator[tuple[int, str, str]]:
     """(place, name, JSON) of each picture, read when its turn comes; what cannot be read is raised or collected."""
     for place, item in enumerate(items):
-        name = f"items[{place}]" if not item.id else item.id
+        name = (item.id or f"items[{place}]").encode(errors="backslashreplace").decode()  # to be shown
         try:
             yield place, name, json.dumps(_document(item, name))
         except InputError as error:
@@ -81,4 +81,5 @@ def _document(item: NewItem, name: str) -> dict[str, object]:
         "caption": item.caption or None,
         "metadata": dict(item.metadata) or None,
     }
+    require_texts(fields, item=name)
     return {field: value for field, value in fields.items() if value is not None}

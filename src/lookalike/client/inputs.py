@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -12,6 +12,7 @@ from lookalike.embed import ImageInput, OnError, names_of, several
 from lookalike.errors import InputError, TooLarge
 from lookalike.files import picture_bytes
 from lookalike.policy import ImagePolicy
+from lookalike.tokens import require_text
 from lookalike.types import Failure
 
 Payload = TypeVar("Payload", bytes, str)
@@ -61,14 +62,35 @@ def picture(image: ImageInput, name: str) -> bytes:
     return data
 
 
-def sentences(texts: Sequence[str], names: Sequence[str]) -> Iterator[tuple[int, str, str]]:
-    """(place, name, text) of each text. InputError if one is no text."""
+def sentences(
+    texts: Sequence[str], names: Sequence[str], on_error: OnError, failures: list[Failure]
+) -> Iterator[tuple[int, str, str]]:
+    """(place, name, text) of each text; what is none is raised or collected."""
     texts = several(texts, "texts")
     names = names_of(texts, "texts", names)
     for place, (text, name) in enumerate(zip(texts, names, strict=True)):
-        if not isinstance(text, str):
-            raise InputError(f"is a {type(text).__name__}, not a text.", item=name)
-        yield place, name, text
+        try:
+            yield place, name, sentence(text, name)
+        except InputError as error:
+            if on_error == "raise":
+                raise
+            failures.append(failure_of(place, name, error))
+
+
+def sentence(text: str, name: str) -> str:
+    """The text itself. InputError if it is none: the service would refuse the whole request."""
+    if not isinstance(text, str):
+        raise InputError(f"is a {type(text).__name__}, not a text.", item=name)
+    require_text(text, item=name)
+    return text
+
+
+def require_texts(fields: Mapping[str, object], *, item: str = "") -> None:
+    """InputError if a text of these fields, or of what is in them, holds half of a surrogate pair."""
+    for name, value in fields.items():
+        for text in (*value, *value.values()) if isinstance(value, dict) else (value,):
+            if isinstance(text, str):
+                require_text(text, what=f"The {name}", item=item)
 
 
 def parts(inputs: Iterable[tuple[int, str, Payload]]) -> Iterator[Part[Payload]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lookalike.client.inputs import encoded, picture
+from lookalike.client.inputs import encoded, picture, require_texts
 from lookalike.errors import InputError
 from lookalike.query import Part, Query
 
@@ -15,7 +15,7 @@ def question_of(parts: Sequence[Part]) -> dict[str, object]:
     """The fields that say what to look for; a single part stands alone, so that errors name it as the caller does.
 
     Raises:
-        InputError: A picture cannot be read, or a vector is not what can be sent.
+        InputError: A picture cannot be read, or a vector or a text is not what can be sent.
     """
     documents = [_document(part) for part in parts]
     if len(documents) == 1 and "project" not in documents[0]:  # beside a part that stands alone it is the filter's
@@ -32,6 +32,7 @@ def _document(part: Part) -> dict[str, object]:
         "vector": None if part.vector is None else _numbers(part.vector),
         "weight": None if part.weight == 1 else part.weight,
     }
+    require_texts(fields)
     return {name: value for name, value in fields.items() if value is not None}
 
 
