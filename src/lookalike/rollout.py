@@ -8,6 +8,12 @@ from dataclasses import dataclass
 
 from lookalike.errors import ConfigError, FeatureOff
 
+SWITCH = {"on": 100, "1": 100, "true": 100, "yes": 100, "off": 0, "0": 0, "false": 0, "no": 0}
+"""What a variable may say in one word, and whom of a hundred projects it means."""
+
+_SHARE = re.compile(r"0*(\d{1,2}|100) ?%")
+_NUMBER = re.compile(r"[-+]?\d{1,2}|100")
+
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
@@ -27,18 +33,19 @@ class Rollout:
         """What a variable says: "on", "off", a share ("25%"), projects between commas, or both ("25%, shop").
 
         Raises:
-            ConfigError: It is none of that; names the variable.
+            ConfigError: It is none of that, or has a word that is more likely a slip than a name; names the variable.
         """
-        words = [word.strip() for word in text.split(",") if word.strip()]
-        if not words or [word.lower() for word in words] in (["on"], ["1"], ["true"], ["yes"]):
-            return cls()
-        if [word.lower() for word in words] in (["off"], ["0"], ["false"], ["no"]):
-            return cls(percent=0)
-        shares = [word for word in words if re.fullmatch(r"\d+ ?%", word)]
-        if len(shares) > 1 or any(int(share.rstrip("% ")) > 100 for share in shares):
-            raise ConfigError(f"{setting} is {text!r}; it must be on, off, a share such as 25%, projects, or both.")
-        names = tuple(word for word in words if word not in shares)
-        return cls(percent=int(shares[0].rstrip("% ")) if shares else 0, projects=names)
+        words = [word.strip() for word in text.split(",") if word.strip()] or ["on"]
+        if len(words) == 1 and words[0].lower() in SWITCH:
+            return cls(percent=SWITCH[words[0].lower()])
+        shares = [int(found[1]) for word in words if (found := _SHARE.fullmatch(word))]
+        names = tuple(word for word in words if not _SHARE.fullmatch(word))
+        if len(shares) > 1 or any(map(_is_slip, names)):
+            raise ConfigError(
+                f"{setting} is {text!r}; it must be on, off, a share such as 25%, projects, or a share and projects. A "
+                'number without "%" is no share.'
+            )
+        return cls(percent=shares[0] if shares else 0, projects=names)
 
     def has(self, project: str) -> bool:
         """Whether a project has the feature."""
@@ -53,6 +60,11 @@ class Rollout:
         if project is None:
             raise FeatureOff(f"{feature} is on for some projects only: say for which one.")
         raise FeatureOff(f"{feature} is not on for the project {project!r} yet.")
+
+
+def _is_slip(name: str) -> bool:
+    """Whether what stands where a project's name may stand was probably meant as a share or a switch."""
+    return "%" in name or name.lower() in SWITCH or _NUMBER.fullmatch(name) is not None
 
 
 def _lot(project: str) -> int:

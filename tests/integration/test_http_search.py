@@ -485,3 +485,15 @@ def test_a_search_that_is_not_switched_on_is_404_with_a_sentence(shop: Catalogue
         words = service.client.get("/search/images", params={"q": "red", "project": "other"})
         assert (words.status_code, "not on for the project 'other'" in words.text) == (404, True)
         assert "for which one" in service.client.get("/search/images", params={"q": "red"}).text
+        assert service.client.get("/projects").json()["together"] is False
+
+
+def test_what_cannot_be_searched_cannot_be_explained(shop: Catalogue) -> None:
+    """A picture of a project that is left out has no explanation, whatever project was searched."""
+    with searching(shop, image_search=Rollout(percent=0, projects=("warm",))) as service:
+        query = [{"text": "red"}]
+        for path in ("/search/explain", "/search/heatmap"):
+            for name, project, status in (("red", "warm", 200), ("blue", "default", 404)):
+                picture = {"id": shop.path(name), "project": project}
+                body = {"picture": picture, "query": query, "project": "warm"}
+                assert service.client.post(path, json=body).status_code == status, (path, name)

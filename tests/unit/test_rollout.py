@@ -20,7 +20,16 @@ def rollout(text: str) -> Rollout:
 
 @pytest.mark.parametrize(
     ("text", "n"),
-    [("", 1000), ("on", 1000), ("1", 1000), ("100%", 1000), ("off", 0), ("0", 0), ("False", 0), ("0%", 0)],
+    [
+        ("", 1000),
+        ("on", 1000),
+        ("1", 1000),
+        ("100 %", 1000),
+        ("off", 0),
+        ("0", 0),
+        ("False", 0),
+        ("0%", 0),
+    ],
 )
 def test_everybody_or_nobody(text: str, n: int) -> None:
     """On, unless it is switched off."""
@@ -41,11 +50,19 @@ def test_a_share_grows_without_taking_it_from_anybody() -> None:
     assert rollout(f"50%, {late}").has(late)
 
 
-@pytest.mark.parametrize("text", ["101%", "10%, 20%"])
-def test_a_share_that_makes_no_sense_is_refused(text: str) -> None:
-    """The sentence names the variable."""
+@pytest.mark.parametrize(
+    "text",
+    ["101%", "10%, 20%", "50", "100", "50, shop", "-5%", "2.5%", "% 5", "on, shop", "shop, OFF", "25%, on"],
+)
+def test_what_makes_no_sense_is_refused(text: str) -> None:
+    """A share that is none, and a switch beside others, are no projects; the sentence names the variable."""
     with pytest.raises(ConfigError, match="FEATURE_IMAGE_SEARCH"):
         rollout(text)
+
+
+def test_a_project_may_be_called_by_a_number() -> None:
+    """By one that cannot have been meant as a share."""
+    assert rollout("2024, 1001").projects == ("2024", "1001")
 
 
 @pytest.mark.parametrize(

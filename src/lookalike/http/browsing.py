@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.errors import InputError
 from lookalike.http.access import Searching
-from lookalike.http.contents import MAX_HITS, pair_of
+from lookalike.http.contents import MAX_HITS, pair_of, searches_together
 from lookalike.http.items import ItemFacts, item_facts
 from lookalike.http.view import View
 from lookalike.types import Filter, Item
@@ -63,7 +63,7 @@ async def projects(call: Searching) -> Projects:
     )
     return Projects(
         projects=[ProjectFacts(name=name, items=n) for name, n in found.items()],
-        together=call.caller.projects is None or len(call.caller.projects) == 1,
+        together=searches_together(call.shared.settings, call.caller),
         space=space.id,
         model=space.model,
     )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.config import ServeSettings
-from lookalike.errors import InputError, TooLarge
+from lookalike.errors import FeatureOff, InputError, TooLarge
 from lookalike.http.keys import Caller
 from lookalike.query import Part
 from lookalike.spaces import Space, Tower
@@ -88,6 +88,15 @@ def require_image_search(settings: ServeSettings, caller: Caller, project: str |
     for name in (caller.project_of(project), *named):
         known = name is None or caller.sees(name)
         (settings.image_search if known else strangers).require("Image search", name)
+
+
+def searches_together(settings: ServeSettings, caller: Caller) -> bool:
+    """Whether a search that names no project is answered."""
+    try:
+        require_image_search(settings, caller, None, ())
+    except (FeatureOff, InputError):
+        return False
+    return True
 
 
 def require_room(n: int, limit: int, *, name: str) -> None:

@@ -131,7 +131,8 @@ async def _asked(model: type[ExplainRequest], call: Call) -> Question:
         len(body),
         lambda: tuple([part_of(part, f"query[{n}]", call.shared.settings) for n, part in enumerate(asked.query)]),
     )
-    require_image_search(call.shared.settings, call.caller, asked.project, parts)
+    picture = Part(item=asked.picture.id, project=asked.picture.project)
+    require_image_search(call.shared.settings, call.caller, asked.project, (picture, *parts))
     return Question(
         item_id=asked.picture.id,
         item_project=asked.picture.project or asked.project,
