@@ -63,8 +63,12 @@ def test_bad_inputs_are_their_own_errors(client: Client, catalogue: Catalogue) -
         client.embed_image(good[:80])
     with pytest.raises(UnsupportedMedia):
         client.embed_image(b"no picture")
-    with pytest.raises(TooLarge):
-        client.embed_text("x" * 40_000)
+    for refused in (lambda: client.embed_text("x" * 40_000), lambda: client.embed_texts(["ok", "x" * 40_000])):
+        with pytest.raises(TooLarge) as caught:
+            refused()
+        assert (caught.value.actual, caught.value.limit) == (40_000, 32_768)
+    (failure,) = client.embed_texts(["ok", "x" * 40_000], on_error="collect").failures
+    assert (failure.item, failure.actual, failure.limit) == ("texts[1]", 40_000, 32_768)
 
 
 def test_a_long_text_is_cut_and_says_so(client: Client) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lookalike.client.refusals import stranger, without
+from lookalike.client.refusals import number, stranger, without
 from lookalike.client.values import RemoteHits, RemoteVectors
 from lookalike.errors import ProviderError
 from lookalike.messages import Answer
@@ -138,7 +138,8 @@ def failure_of(entry: Fields, places: list[int], asked: Mapping[int, str], host:
     """The failure of one input, under the caller's name for it. ProviderError if it was never sent."""
     place = place_of(entry, places, host)
     reason = without(str(entry.get("message", "failed.")), str(entry.get("item", "")))
-    return Failure(place, asked[place], reason, str(entry.get("type", "InputError")))
+    figures = (number(entry, "actual"), number(entry, "limit"))
+    return Failure(place, asked[place], reason, str(entry.get("type", "InputError")), *figures)
 
 
 def place_of(entry: Fields, places: list[int], host: str) -> int:

@@ -55,7 +55,8 @@ def is_lasting(answer: Answer) -> bool:
 
 def error_of(failure: Failure) -> LookalikeError:
     """The error of one item of a batch, as the call for that item alone would have raised it."""
-    said = {"type": failure.kind, "message": failure.reason, "item": failure.item}
+    figures = {"actual": failure.actual, "limit": failure.limit}
+    said = {"type": failure.kind, "message": failure.reason, "item": failure.item, **figures}
     return _named(said) or InputError(failure.reason, item=failure.item)
 
 
@@ -67,6 +68,12 @@ def stranger(host: str, what: str) -> ProviderError:
 def without(message: str, item: str) -> str:
     """A sentence without the name that the service has for an input: the caller has its own."""
     return message.removeprefix(f"{item}: ") if item else message
+
+
+def number(said: Mapping[str, Any], name: str) -> int:
+    """A whole number that an error tells; 0 if it does not."""
+    value = said.get(name)
+    return value if isinstance(value, int) else 0
 
 
 def _said(answer: Answer) -> dict[str, Any]:
@@ -91,7 +98,7 @@ def _named(said: Mapping[str, Any]) -> LookalikeError | None:
         return _PLAIN[kind](message)
     match kind:
         case "TooLarge":
-            return errors.TooLarge(reason, actual=_number(said, "actual"), limit=_number(said, "limit"), item=item)
+            return errors.TooLarge(reason, actual=number(said, "actual"), limit=number(said, "limit"), item=item)
         case "SpaceMismatch":
             expected, actual = (str(said.get(name, "")) for name in ("expected", "actual"))
             return errors.SpaceMismatch(message, expected=expected, actual=actual)
@@ -119,8 +126,3 @@ def _by_status(status: int, host: str, pause_s: float | None, message: str) -> P
         )
     kind = Refused if 400 <= status < 500 else ProviderError
     return kind(f"{host} does not serve this ({said}).", provider=host, status=status)
-
-
-def _number(said: Mapping[str, Any], name: str) -> int:
-    value = said.get(name)
-    return value if isinstance(value, int) else 0
