@@ -23,6 +23,7 @@ from httpx2 import Response
 from lookalike import app
 from lookalike.config import Config, ServeSettings
 from lookalike.errors import ImageError, StoreFull
+from lookalike.http.admission import MAX_FACTS_BYTES
 from lookalike.http.feeding import Feeding
 from lookalike.http.fetching import Fetcher
 from lookalike.http.intake import Intake
@@ -168,14 +169,18 @@ def test_a_batch_answers_each_picture_for_itself(service: Running) -> None:
         {"id": "x" * 2001, "image": b64(PINK)},
         {"id": "null\0", "image": b64(PINK)},
         {"caption": "null\0", "image": b64(PINK)},
-        {"uri": "s3://photos/b.png"},
+        {"caption": "x" * (MAX_FACTS_BYTES + 1), "image": b64(PINK)},
+        {"metadata": {"a": "x" * 10_000, "b": "x" * 10_000}, "image": b64(PINK)},
+        {"metadata": {"null\0": ""}, "image": b64(PINK)},
+        {"metadata": {f"key{n}": "" for n in range(101)}, "image": b64(PINK)},
+        {"caption": "ü" * (MAX_FACTS_BYTES // 2), "uri": "s3://photos/b.png"},
     ]
     response = service.client.post("/items", json={"project": "batch", "items": items})
     answer = response.json()
     assert response.status_code == 202
     assert [(one["index"], one["id"], one["project"]) for one in answer["jobs"]] == [
         (0, "good", "batch"),
-        (14, "s3://photos/b.png", "batch"),
+        (18, "s3://photos/b.png", "batch"),
     ]
     assert {error["index"]: error["type"] for error in answer["errors"]} == {
         1: "ImageError",
@@ -191,6 +196,10 @@ def test_a_batch_answers_each_picture_for_itself(service: Running) -> None:
         11: "TooLarge",
         12: "InputError",
         13: "InputError",
+        14: "TooLarge",
+        15: "TooLarge",
+        16: "InputError",
+        17: "TooLarge",
     }
     assert all(error["item"] == f"items[{error['index']}]" for error in answer["errors"])
     assert "secret" not in response.text

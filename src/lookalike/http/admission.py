@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from lookalike.errors import AccessDenied, InputError, LookalikeError, TooLarge
 from lookalike.http.buckets import Buckets
@@ -16,6 +18,12 @@ from lookalike.policy import ImagePolicy
 
 MAX_NAME_BYTES = 2_000
 """Of an id, of a project's name and of a place: an index in PostgreSQL takes few more."""
+
+MAX_FACTS_BYTES = 16 << 10
+"""Of a caption, and of all keys and values of metadata: an answer has those of a thousand items, written in one go."""
+
+MAX_KEYS = 100
+"""Of metadata: a folder's index has a row for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +54,11 @@ class Admission:
     def _admitted(self, handed: Handed) -> Wanted:
         if isinstance(handed.data, LookalikeError):
             raise handed.data
-        for field, name in (("id", handed.id), ("project", handed.project or ""), ("uri", handed.uri)):
-            _require_short(name, f"{handed.name}.{field}".lstrip("."))
-        if any("\0" in text for text in (handed.caption, *handed.metadata, *handed.metadata.values())):
-            raise InputError("has the character U+0000 in its caption or metadata, which is no text.", item=handed.name)
+        for field, text, max_bytes in _texts(handed):
+            _require_text(text, max_bytes, item=f"{handed.name}.{field}".lstrip("."))
+        if (n := len(handed.metadata)) > MAX_KEYS:
+            sentence = f"has {n:,} keys in its metadata; {MAX_KEYS:,} are allowed."
+            raise TooLarge(sentence, item=handed.name, actual=n, limit=MAX_KEYS)
         if handed.data is not None:
             require_picture(handed.data, self.policy, item=handed.name)
             project = self.caller.writes_to(handed.project, default=self.default)
@@ -80,11 +89,18 @@ class Admission:
         return self.caller.writes_to(named, default=default)
 
 
-def _require_short(name: str, item: str) -> None:
-    n_bytes = len(name.encode())
-    if n_bytes > MAX_NAME_BYTES:
-        raise TooLarge(
-            f"has {n_bytes:,} bytes; {MAX_NAME_BYTES:,} are allowed.", item=item, actual=n_bytes, limit=MAX_NAME_BYTES
-        )
-    if "\0" in name:
+def _texts(handed: Handed) -> Iterator[tuple[str, str, int]]:
+    """What the texts of a picture are called, and how many bytes each may have."""
+    yield "id", handed.id, MAX_NAME_BYTES
+    yield "project", handed.project or "", MAX_NAME_BYTES
+    yield "uri", handed.uri, MAX_NAME_BYTES
+    yield "caption", handed.caption, MAX_FACTS_BYTES
+    yield "metadata", "".join(chain.from_iterable(handed.metadata.items())), MAX_FACTS_BYTES
+
+
+def _require_text(text: str, max_bytes: int, *, item: str) -> None:
+    n_bytes = len(text.encode())
+    if n_bytes > max_bytes:
+        raise TooLarge(f"has {n_bytes:,} bytes; {max_bytes:,} are allowed.", item=item, actual=n_bytes, limit=max_bytes)
+    if "\0" in text:
         raise InputError("has the character U+0000 in it, which is no text.", item=item)
