@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
+from typing import Any
 
 WRITER = """
 with open_store(Path(sys.argv[1]), write=True) as store:
@@ -40,6 +41,12 @@ def start(code: str, *arguments: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+def heeding(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    """A process that heeds Ctrl-C, though the tests may have been started in the background, where it is ignored."""
+    heed = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    return subprocess.Popen([sys.executable, "-c", heed, *command], **options)
 
 
 def line_of(process: subprocess.Popen[str]) -> str:

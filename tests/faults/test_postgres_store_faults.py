@@ -29,7 +29,7 @@ from lookalike.secret import Secret
 from lookalike.store.postgres import tuning
 from lookalike.store.postgres.store import create, open_store
 from lookalike.types import Filter
-from tests.faults.processes import line_of
+from tests.faults.processes import heeding, line_of
 from tests.faults.store_child import ALL, BATCH, SPACE, add_batch, batch_rows
 from tests.postgres import (
     INSTALLS,
@@ -341,8 +341,8 @@ def test_a_migration_that_is_killed_half_way_has_not_happened(server: Server, ur
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
                 try:
                     assert line_of(process) == "begun"
-                    wait_until(lambda: migrating(owner, "wait_event_type = 'Lock'") != [])
-                    ((pid,),) = migrating(owner, "true")
+                    wait_until(lambda: serving(owner, "migrating", "wait_event_type = 'Lock'") != [])
+                    ((pid,),) = serving(owner, "migrating", "true")
                     process.kill()
                     if killed == "server":
                         psutil.Process(pid).kill()
@@ -350,7 +350,7 @@ def test_a_migration_that_is_killed_half_way_has_not_happened(server: Server, ur
                     process.kill()
         wait_until_reached(server.url)
         with psycopg.connect(url.reveal(), autocommit=True) as other:
-            wait_until(lambda: migrating(other, "true") == [])
+            wait_until(lambda: serving(other, "migrating", "true") == [])
             assert other.execute("SELECT max(version) FROM lookalike_schema").fetchone() == (1,)
             assert other.execute("SELECT to_regclass('lookalike_tuning')").fetchone() == (None,)
         create(url, SPACE).close()
@@ -359,9 +359,9 @@ def test_a_migration_that_is_killed_half_way_has_not_happened(server: Server, ur
             store.check()
 
 
-def migrating(connection: Any, condition: str) -> list[Any]:
-    """The processes of the server that serve who migrates, of which this holds."""
-    query = f"SELECT pid FROM pg_stat_activity WHERE application_name = 'migrating' AND {condition}"  # noqa: S608
+def serving(connection: Any, name: str, condition: str) -> list[Any]:
+    """The processes of the server that serve who calls itself so, of which this holds."""
+    query = f"SELECT pid FROM pg_stat_activity WHERE application_name = '{name}' AND {condition}"  # noqa: S608
     return connection.execute(query.encode()).fetchall()  # type: ignore[no-any-return]
 
 
@@ -401,6 +401,30 @@ def test_an_index_that_was_left_half_made_is_noticed_and_made_again(new_database
         assert "was left half made" in answer.output
         assert "lookalike db index" in answer.output
         assert store.search(batch_rows(0)[0], limit=1, where=ALL)[0][0].similarity > 0.999
+        assert tuning.build(store)
+        assert not tuning.half_made(store)
+
+
+@pytest.mark.parametrize("options", [[], ["--concurrently"]])
+def test_ctrl_c_ends_the_making_of_an_index_in_the_database_too(new_database: NewDatabase, options: list[str]) -> None:
+    """The command ends at once, the server builds nothing that nobody waits for, and the next one makes the index."""
+    url = new_database()
+    with create(url, SPACE) as store, psycopg.connect(url.reveal(), autocommit=True) as owner:
+        add_batch(store, 0)
+        command = [sys.executable, "-m", "lookalike", "db", "index", *options, "--index"]
+        with psycopg.connect(url.reveal()) as writing:
+            writing.execute("LOCK TABLE lookalike_vectors_1 IN ROW EXCLUSIVE MODE")  # the index waits for who writes
+            making = heeding([*command, f"{url.reveal()}&application_name=indexing"], stderr=subprocess.PIPE)
+            try:
+                wait_until(lambda: serving(owner, "indexing", "wait_event_type = 'Lock'") != [])
+                making.send_signal(signal.SIGINT)
+                assert b"Interrupted." in making.communicate(timeout=20)[1]
+            finally:
+                making.kill()
+                making.wait()
+            assert making.returncode == 130
+            wait_until(lambda: not serving(owner, "indexing", "state <> 'idle'"))
+            add_batch(store, 1)
         assert tuning.build(store)
         assert not tuning.half_made(store)
 

@@ -21,6 +21,7 @@ from lookalike import Config, Index
 from lookalike.cli import main
 from lookalike.cli.output import shown
 from lookalike.known import KNOWN_MODELS
+from tests.faults.processes import heeding
 from tests.pictures import noise, picture, write
 
 ESCAPES = "red\x1b[31m\nname.png"
@@ -188,12 +189,6 @@ def test_a_pipe_does_without_the_terminal_library(environment: dict[str, str]) -
         command = [sys.executable, "-c", code, *arguments]
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
         assert (done.returncode, done.stderr) == (0, "\n")
-
-
-def heeding(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
-    """A process that heeds Ctrl-C, though the tests may have been started in the background, where it is ignored."""
-    heed = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
-    return subprocess.Popen([sys.executable, "-c", heed, *command], **options)
 
 
 def test_ctrl_c_while_it_is_imported(environment: dict[str, str]) -> None:

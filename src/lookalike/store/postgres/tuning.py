@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from lookalike.errors import InputError
+from lookalike.errors import InputError, StoreError
 from lookalike.sql import statements
 from lookalike.store.postgres.planning import EXACT, MEASURED_LIMIT, Kind, Plan, Setting, wanted_recall
 from lookalike.store.postgres.rows import plain, text_of
@@ -120,18 +121,31 @@ def build(
             connection.execute(_SQL["set_building"], {"kilobytes": str(memory // 1024)})
             connection.execute(statement)
 
-    with ThreadPoolExecutor(1) as aside:
-        building = aside.submit(store.database.run, work, timeout_s=BUILD_TIMEOUT_S)
-        while not building.done():
-            try:
-                building.result(timeout=POLL_S)
-            except NotYet:
-                told = _first(store, _SQL["progress"].format(**names))
-                if on_progress and told:
-                    on_progress(told[0], told[1] / max(told[2], 1))
-        building.result()
+    with _told_aside(lambda: _first(store, _SQL["progress"].format(**names)), on_progress):
+        store.database.run(work, timeout_s=BUILD_TIMEOUT_S)
     store.database.run(lambda connection: connection.execute(_SQL["analyze"].encode()), timeout_s=LONG_TIMEOUT_S)
     return True
+
+
+@contextmanager
+def _told_aside(ask: Callable[[], Any], on_progress: Callable[[str, float], None] | None) -> Iterator[None]:
+    """Tell the progress of what is done within, which is so left to the main thread: Ctrl-C reaches that alone, and
+    has the database break off what it waits for."""
+    is_over = threading.Event()
+
+    def tell() -> None:
+        while on_progress and not is_over.wait(POLL_S):
+            with suppress(StoreError):  # what matters is told by the work itself
+                if told := ask():
+                    on_progress(told[0], told[1] / max(told[2], 1))
+
+    with ThreadPoolExecutor(1) as aside:
+        telling = aside.submit(tell)
+        try:
+            yield
+        finally:
+            is_over.set()
+    telling.result()
 
 
 def tune(
