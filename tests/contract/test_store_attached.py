@@ -579,3 +579,71 @@ def test_a_mapping_that_is_of_no_use_is_refused(attach: Callable[..., AttachedSt
     ):
         with pytest.raises(StoreError, match=says):
             attach(mapping)
+
+
+def trigger(when: str, body: str) -> tuple[str, str]:
+    """Statements that have the photos' table do this before a row is written."""
+    return (
+        f"CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$",
+        f"CREATE TRIGGER own BEFORE {when} ON photos FOR EACH ROW EXECUTE FUNCTION own()",
+    )
+
+
+@pytest.mark.parametrize(
+    ("when", "body"),
+    [
+        ("INSERT", "IF NEW.id = 'Odd' THEN RETURN NULL; END IF; RETURN NEW;"),
+        ("INSERT", "NEW.id = lower(NEW.id); RETURN NEW;"),
+        ("UPDATE", "IF OLD.id = 'there' THEN RETURN NULL; END IF; RETURN NEW;"),
+    ],
+)
+def test_a_row_that_a_trigger_keeps_out_is_told(
+    attach: Callable[..., AttachedStore], url: Secret, when: str, body: str
+) -> None:
+    """What the table swallows or gives another id is refused, all or nothing, and no writer is held up by it."""
+    table = f"CREATE TABLE photos (id text PRIMARY KEY, embedding vector({DIM}))"
+    store = attach(PLAIN, table, f"{INSERT} ('there', NULL), ('good', NULL)", *trigger(when, body))
+    rows = rows_of(1)
+    with pytest.raises(InputError, match="trigger") as caught:
+        store.add([Item(id=name, content=sha(1)) for name in ("good", "Odd", "there")], [sha(1)], rows)
+    assert caught.value.item.lower() == ("there" if when == "UPDATE" else "odd")
+    assert sql(url, "SELECT count(*), count(embedding) FROM photos") == [(2, 0)]
+    store.add([Item(id="good", content=sha(1))], [sha(1)], rows)
+    assert ids(store, rows[0]) == ["good"]
+
+
+def test_a_vector_that_a_trigger_keeps_out_is_told(attach: Callable[..., AttachedStore], url: Secret) -> None:
+    """So it is where vectors have a table of their own."""
+    swallow = [text.replace("photos", "image_embeddings") for text in trigger("INSERT", "RETURN NULL;")]
+    store = attach(JOINED, *TWO, *swallow)
+    with pytest.raises(InputError, match="trigger"):
+        store.add([Item(id=str(uuid.UUID(int=1)), content=sha(1), uri="a.jpg")], [sha(1)], rows_of(1))
+    assert sql(url, "SELECT count(*) FROM photos") == [(0,)]
+
+
+def test_what_changes_nothing_may_be_passed_over(attach: Callable[..., AttachedStore]) -> None:
+    """A table that leaves a row alone which is as it shall be has taken it."""
+    table = f"CREATE TABLE photos (id int PRIMARY KEY, embedding halfvec({DIM}))"
+    passing = "CREATE TRIGGER own BEFORE UPDATE ON photos FOR EACH ROW EXECUTE FUNCTION"
+    store = attach(PLAIN, table, f"{passing} suppress_redundant_updates_trigger()")
+    for _ in range(2):
+        store.add([Item(id=n, content=sha(n)) for n in "12"], [sha(1), sha(2)], rows_of(2))
+    assert store.n_items == 2
+
+
+def test_a_row_that_is_hidden_is_told(attach: Callable[..., AttachedStore], url: Secret, reader: str) -> None:
+    """Row-level security that hides the row of an id keeps nobody waiting: what cannot be written is refused."""
+    table = f"CREATE TABLE photos (id text PRIMARY KEY, embedding vector({DIM}), tenant text DEFAULT current_user)"
+    attach(PLAIN, table, f"{INSERT} ('1', {literal(rows_of(1)[0])}, 'other')")
+    sql(
+        url,
+        "ALTER TABLE photos ENABLE ROW LEVEL SECURITY",
+        "CREATE POLICY own ON photos USING (tenant = current_user)",
+        f"GRANT ALL ON photos, lookalike_attached, lookalike_schema TO {reader}",
+    )
+    with open_store(Address(f"{url.reveal()}%20-crole%3D{reader}").at("photos")) as store:
+        with pytest.raises(InputError, match="row-level security") as caught:
+            store.add([Item(id=n, content=sha(1)) for n in "12"], [sha(1)], rows_of(1))
+        assert caught.value.item == "1"
+        store.add([Item(id="2", content=sha(1))], [sha(1)], rows_of(1))
+        assert ids(store, rows_of(1)[0]) == ["2"]

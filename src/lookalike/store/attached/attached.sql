@@ -71,6 +71,12 @@ FROM unnest(%(projects)s::{project_type}[], %(ids)s::{id_type}[]) AS key (key_pr
 JOIN {rows} AS item ON {same_key}
 WHERE vector IS NOT NULL ORDER BY project::text COLLATE "C", id::text COLLATE "C" FOR UPDATE OF item
 
+-- keys_of_vectors --
+SELECT coalesce(project::text, ''), id::text
+FROM unnest(%(projects)s::{project_type}[], %(ids)s::{id_type}[], %(vectors)s::{kind}[])
+AS key (key_project, key_id, key_vector)
+JOIN {items} AS item ON {same_key} WHERE vector = key_vector
+
 -- vectors_of_keys --
 SELECT {content}, vector
 FROM unnest(%(projects)s::{project_type}[], %(ids)s::{id_type}[]) AS key (key_project, key_id)

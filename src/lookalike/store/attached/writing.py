@@ -24,6 +24,14 @@ Key = tuple[str, str]
 _Values = dict[str, Any]
 """Of a row, by the names that statements have for its columns."""
 
+ROUNDS = 3
+"""Of looking which rows are there and making the others: what is made or deleted meanwhile, the next round finds."""
+
+NOT_TAKEN = (
+    "The table did not take its row as it was written, or hides one that has its id: look for a trigger, or for "
+    "row-level security."
+)
+
 _SQL = statements("lookalike.store.attached", "writing.sql")
 
 
@@ -52,20 +60,18 @@ def add(
     """
     require_vectors(items, vectors)
     _wait(connection, shape)
-    rows = sorted((_row(shape, item, vectors) for item in items), key=lambda row: (row["project"] or "", row["id"]))
-    left = {(row["project"], row["id"]): row for row in rows}
-    while left:
-        there = _locked(connection, shape, list(left.values()))
-        if there:
-            connection.execute(_update(shape), _columns([left.pop(key) for key in there]))
-        if left and no_new_rows:
-            raise InputError(f"No row has its id, and none can be made: {no_new_rows}", item=min(left)[1])
+    rows = sorted((_row(shape, item, vectors) for item in items), key=_key)
+    left = {_key(row): row for row in rows}
+    n_written = 0
+    for _ in range(ROUNDS):
         if left:
-            made = connection.execute(_insert(shape), _columns(list(left.values()))).fetchall()
-            for key in made:  # those that somebody else has made meanwhile are there now
-                left.pop(tuple(key))
+            n_written += _write(connection, shape, left, no_new_rows=no_new_rows)
+    if left:
+        raise InputError(NOT_TAKEN, item=min(left)[1])
     if shape.mapping.is_joined and rows:
-        connection.execute(_upsert_vectors(shape), _columns(rows))
+        n_written = connection.execute(_upsert_vectors(shape), _columns(rows)).rowcount
+    if n_written < len(rows):
+        _require_vectors_of(connection, shape, rows)
 
 
 def delete(connection: Connection, shape: Shape, keys: Sequence[Key]) -> int:
@@ -129,7 +135,33 @@ def _wait(connection: Connection, shape: Shape) -> None:
     connection.execute(_SQL["wait"], {"oid": shape.tables.items.oid})
 
 
-def _locked(connection: Connection, shape: Shape, rows: Sequence[_Values]) -> list[tuple[str | None, str]]:
+def _write(connection: Connection, shape: Shape, left: dict[Key, _Values], *, no_new_rows: str) -> int:
+    """Write into rows that are there, make the others, and take both out of `left`; how many were written."""
+    found = _locked(connection, shape, list(left.values()))
+    there = [left.pop(key) for key in found if key in left]  # or its collation says that another id is the same
+    n_written = connection.execute(_update(shape), _columns(there)).rowcount if there else 0
+    if not left:
+        return n_written
+    if no_new_rows:
+        raise InputError(f"No row has its id, and none can be made: {no_new_rows}", item=min(left)[1])
+    made = set(connection.execute(_insert(shape), _columns(list(left.values()))).fetchall())
+    if not made <= left.keys():
+        raise InputError(NOT_TAKEN, item=min(left.keys() - made)[1])
+    for key in made:  # those that somebody else has made meanwhile are there now
+        del left[key]
+    return n_written + len(made)
+
+
+def _require_vectors_of(connection: Connection, shape: Shape, rows: Sequence[_Values]) -> None:
+    """InputError if one of these has not its vector; a trigger may well pass over what changes nothing."""
+    asked = {f"{name}s": values for name, values in _columns(rows).items() if name in {"project", "id", "vector"}}
+    there = set(connection.execute(shape.statement("keys_of_vectors"), asked).fetchall())
+    lost = {_key(row) for row in rows} - there
+    if lost:
+        raise InputError(NOT_TAKEN, item=min(lost)[1])
+
+
+def _locked(connection: Connection, shape: Shape, rows: Sequence[_Values]) -> list[Key]:
     """The keys of these for which there are rows, which are held until the end of the transaction."""
     asked = {"projects": [row["project"] for row in rows], "ids": [row["id"] for row in rows]}
     found = connection.execute(_SQL["lock_rows"].format(**_table_names(shape)).encode(), asked).fetchall()
@@ -137,6 +169,10 @@ def _locked(connection: Connection, shape: Shape, rows: Sequence[_Values]) -> li
         if own != project:  # an id that is unique in the whole table
             raise InputError("Its id is that of a row of another project, which is left as it is.", item=item_id)
     return [(project, item_id) for _, project, item_id in found]
+
+
+def _key(row: _Values) -> Key:
+    return (row["project"] or "", row["id"])
 
 
 def _columns(rows: Sequence[_Values]) -> dict[str, list[Any]]:
@@ -214,8 +250,8 @@ def _table_names(shape: Shape) -> dict[str, str]:
     is_keyed = shape.project is not None and shape.has_project_keys
     project = f"old.{named(mapping.project)}" if shape.project else ""
     return {
-        "own_project": f"{project}::text" if project else "NULL::text",
-        "made_project": f"{named(mapping.project)}::text" if project else "NULL::text",
+        "own_project": f"coalesce({project}::text, '')" if project else "''",
+        "made_project": f"coalesce({named(mapping.project)}::text, '')" if project else "''",
         "same": f"old.{named(mapping.id)} = new.id::{shape.id.type}"
         + (f" AND {project} = new.project::{shape.project.type}" if shape.project and is_keyed else ""),
         "same_project": f"{project} = new_project" if is_keyed else "true",

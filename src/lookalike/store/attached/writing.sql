@@ -4,7 +4,7 @@
 SELECT pg_advisory_xact_lock((7813962::bigint << 32) + %(oid)s::bigint)
 
 -- lock_rows --
-SELECT {own_project}, new_project::text, old.{id}::text FROM {items} AS old
+SELECT {own_project}, coalesce(new_project::text, ''), old.{id}::text FROM {items} AS old
 JOIN unnest(%(projects)s::{project_type}[], %(ids)s::{id_type}[]) AS new (new_project, new_id)
 ON old.{id} = new_id AND {same_project}
 ORDER BY old.{id}::text COLLATE "C" FOR UPDATE OF old
