@@ -20,6 +20,7 @@ from lookalike.errors import ConfigError, LookalikeError, MissingDependency
 from lookalike.forks import InEachProcess
 from lookalike.places import Address
 from lookalike.secret import Secret
+from lookalike.sql import statements
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -43,6 +44,8 @@ PAUSES_S = (0.05, 0.5)
 """Between two attempts to reach a database again: the first pause, and the longest."""
 
 Answer = TypeVar("Answer")
+
+_SQL = statements("lookalike", "postgres.sql")
 
 
 class Database:
@@ -229,6 +232,12 @@ class Database:
                 return connection
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, longest_s)
+
+
+def home_of(connection: Connection) -> str:
+    """The schema of the index that a connection leads to: the first of its path with our tables; empty if none has."""
+    row = connection.execute(_SQL["home"]).fetchone()
+    return str(row[0]) if row else ""
 
 
 def apply_migrations(connection: Connection, package: str, *, above: int = 0) -> None:

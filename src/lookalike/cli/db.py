@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from lookalike.cli.output import amount, shown
 from lookalike.config import Config
 from lookalike.errors import LookalikeError, StoreNotFound
 from lookalike.index import Index
+from lookalike.postgres import Database, home_of
 from lookalike.query import Part
 from lookalike.queues import postgres as queue
 from lookalike.store.attached import measuring
@@ -56,15 +57,23 @@ for _command in (attach_, detach, list_attached):
 @index_option
 @click.pass_obj
 def init(config: Config) -> None:
-    """Make the tables and an empty index for the model. What is there already is left as it is."""
-    require_address(config)
-    try:
-        with Index.open(config=config) as index:
-            click.echo(f"There is an index in {config.index} already, of {index.space.id}")
-    except StoreNotFound:
-        with Index.create(config=config) as index:
-            click.echo(f"Made an index in {config.index}, of {index.space.id}")
+    """Make the tables and an empty index for the model. What is there already is left as it is.
+
+    They are made in the first schema of the user's search_path.
+    """
+    with closing(schema.connect(require_address(config), timeout_s=LONG_TIMEOUT_S)) as database:
+        there = _index_here(config, database)
+        with there or Index.create(config=config) as index:
+            told = f"There is an index in {config.index} already" if there else f"Made an index in {config.index}"
+            click.echo(f"{told}, schema {database.run(home_of)}, of {index.space.id}")
     _migrate_queue(config)
+
+
+def _index_here(config: Config, database: Database) -> Index | None:
+    """The index in the first schema of the search path; None if there is none, whatever a later one has."""
+    with suppress(StoreNotFound):
+        return Index.open(config=config) if database.run(schema.is_here) else None
+    return None
 
 
 @db.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial, wraps
@@ -31,6 +31,7 @@ from lookalike.cost import BASE64, Estimate, Job
 from lookalike.cost import estimate as estimated
 from lookalike.errors import StoreNotFound
 from lookalike.index import Index
+from lookalike.places import Address, Place
 from lookalike.ports import Source
 from lookalike.progress import Progress, Report
 from lookalike.providers.prices import offer_of
@@ -144,12 +145,28 @@ def _n_objects(sources: Sequence[Source]) -> int:
 def open_index(config: Config, *, dry_run: bool) -> Index:
     """The configuration's index, made if there is none; for a dry run only to be read, or in memory."""
     try:
-        return Index.open(config=config, write=not dry_run)
+        found = Index.open(config=config, write=not dry_run)
+        _tell_schema(config.index)
+        return found
     except StoreNotFound:
         if config.model == "auto" and choose_model(config) == BUILT_IN:
             click.secho(NOTICE, fg="yellow", err=True)
         ensure_here(choose_model(config), config.hub)
         return Index.in_memory(config=config) if dry_run else Index.create(config=config)
+
+
+def _tell_schema(place: Place) -> None:
+    """Where an index is written that is not in the user's own schema: another may have been meant."""
+    if not isinstance(place, Address) or place.table:
+        return
+    from lookalike.postgres import home_of
+    from lookalike.store.postgres import finding, schema
+
+    with closing(schema.connect(place, timeout_s=finding.TIMEOUT_S)) as database:
+        if not database.run(schema.is_here):
+            home = database.run(home_of)
+            told = f"The index is the one in schema {home}; for one of your own run `lookalike db init` first."
+            click.secho(told, fg="yellow", err=True)
 
 
 @contextmanager

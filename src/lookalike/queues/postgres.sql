@@ -1,9 +1,10 @@
 -- schema_name --
 -- An attached table has a queue of its own.
 SELECT quote_ident(
-    CASE current_schema() WHEN 'public' THEN 'lookalike_jobs' ELSE current_schema() || '_jobs' END
+    CASE home WHEN 'public' THEN 'lookalike_jobs' ELSE home || '_jobs' END
     || CASE %(table)s::text WHEN '' THEN '' ELSE '_' || left(md5(%(table)s::text), 12) END
 )
+FROM (SELECT coalesce(nullif(%(home)s::text, ''), current_schema()) AS home) AS index
 
 -- lock_migration --
 -- Of the transaction, not of the session: a pooler may give the session to somebody else.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.errors import MissingDependency, StoreTooNew
-from lookalike.postgres import apply_migrations, last_migration
+from lookalike.postgres import apply_migrations, home_of, last_migration
 from lookalike.sql import statements
 
 if TYPE_CHECKING:
@@ -24,8 +24,12 @@ _SQL = statements("lookalike.queues", "postgres.sql")
 
 
 def schema_of(connection: Connection, table: str) -> str:
-    """The schema of the queue, as an identifier of SQL: of the index that this connection leads to, or of a table."""
-    row = connection.execute(_SQL["schema_name"], {"table": table}).fetchone()
+    """The schema of the queue, as an identifier of SQL: of the index that this connection leads to, or of a table.
+
+    Whoever finds an index finds its queue, whatever else is on the search path.
+    """
+    asked = {"home": home_of(connection), "table": table}
+    row = connection.execute(_SQL["schema_name"], asked).fetchone()
     return str(row[0]) if row else ""
 
 

@@ -92,7 +92,7 @@ def _failed(place: str, reason: str, code: str) -> StoreError:
     if code in _DENIED:
         sentence = (
             f"{place} does not let this user do that ({reason}): have its owner run `lookalike db migrate` and grant "
-            "the rights on schema lookalike_jobs and its tables."
+            "the rights on the schema of the queue (lookalike_jobs for the index in public) and its tables."
         )
         return StoreReadOnly(sentence, store=place)
     if code in _BUSY:

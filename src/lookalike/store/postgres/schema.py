@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lookalike.errors import StoreError, StoreTooNew
-from lookalike.postgres import Database, apply_migrations, last_migration
+from lookalike.postgres import Database, apply_migrations, home_of, last_migration
 from lookalike.secret import Secret
 from lookalike.spaces import Space
 from lookalike.sql import statements
@@ -36,20 +36,37 @@ class Bound:
 
 def version_of(connection: Connection) -> int:
     """The version of the tables; 0 if there are none."""
-    if not _value(connection, "is_made"):
+    if not home_of(connection):
         return 0
-    return _value(connection, "version")
+    row = connection.execute(_SQL["version"]).fetchone()
+    return int(row[0] or 0) if row else 0
 
 
-def migrate(connection: Connection, place: str) -> tuple[int, int]:
+def is_here(connection: Connection) -> bool:
+    """Whether the index that is found is in the first schema of the path, where a new one would be made."""
+    return connection.execute(_SQL["current_schema"]).fetchone() == (home_of(connection),)
+
+
+def migrate(connection: Connection, place: str, *, anew: bool = False) -> tuple[int, int]:
     """Make the tables or bring them up to date, all or nothing; the versions before and after.
 
+    Args:
+        connection: In autocommit mode.
+        place: What to call the database in errors.
+        anew: The tables are those of the first schema of the search path, even if a later one has some.
+
     Raises:
+        StoreError: The search path has no schema for them.
         StoreTooNew: A newer version of lookalike made them.
     """
     with connection.transaction():
         connection.execute(_SQL["lock_migration"])  # whoever comes second waits, and finds them
-        before = version_of(connection)
+        row = connection.execute(_SQL["set_home"], {"home": "" if anew else home_of(connection)}).fetchone()
+        if row == ("",):
+            raise StoreError(
+                f"The search_path of this user of {place} names no schema that is there: create one.", store=place
+            )
+        before = version_of(connection) if is_here(connection) else 0
         _require_known(before, place)
         apply_migrations(connection, "lookalike.store.postgres", above=before)
         return before, version_of(connection)
@@ -138,8 +155,3 @@ def _require_known(version: int, place: str) -> None:
             "changed. Upgrade: pip install --upgrade lookalike.",
             store=place,
         )
-
-
-def _value(connection: Connection, name: str) -> int:
-    row = connection.execute(_SQL[name]).fetchone()
-    return int(row[0] or 0) if row is not None else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lookalike.changeover import Missing, SpaceEntry
 from lookalike.contents import digest_of
 from lookalike.errors import StoreError
-from lookalike.postgres import Database
+from lookalike.postgres import Database, home_of
 from lookalike.secret import Secret
 from lookalike.spaces import Space
 from lookalike.sql import statements
@@ -69,6 +69,7 @@ class PostgresSpaces:
             asked = {"dim": space.dim, "identity": space.to_json(), "precision": precision}
             row = connection.execute(_SQL["insert_space"], asked).fetchone()
             names = {"space": int(row[0]) if row else 0, "dim": space.dim}
+            connection.execute(_STORE["set_home"], {"home": home_of(connection)})
             connection.execute(_SQL["make_beside"].format(**names).encode())
             connection.execute(_SQL["attach"].format(**names).encode())
             return names["space"]

@@ -45,7 +45,7 @@ _SQL = statements("lookalike.store.postgres", "store.sql")
 
 
 def create(url: Secret, space: Space) -> PostgresStore:
-    """A new, empty store; its tables are made if they are not there yet.
+    """A new, empty store in the first schema of the search path; its tables are made if they are not there yet.
 
     Raises:
         StoreError: There is one already, or the database refuses.
@@ -54,7 +54,7 @@ def create(url: Secret, space: Space) -> PostgresStore:
     """
     database = schema.connect(url, timeout_s=TIMEOUT_S)
     try:
-        database.run(lambda connection: schema.migrate(connection, database.place), timeout_s=LONG_TIMEOUT_S)
+        database.run(lambda c: schema.migrate(c, database.place, anew=True), timeout_s=LONG_TIMEOUT_S)
         return PostgresStore(database, database.run(lambda c: schema.bind(c, database.place, space)))
     except BaseException:
         database.close()

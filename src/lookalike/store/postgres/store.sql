@@ -2,8 +2,16 @@
 -- Of the transaction, not of the session: a pooler may give the session to somebody else.
 SELECT pg_advisory_xact_lock(7813962)
 
--- is_made --
-SELECT to_regclass('lookalike_schema') IS NOT NULL
+-- set_home --
+-- Until the end of the transaction: what is made comes to the tables that are there, in whatever schema those are.
+SELECT set_config('search_path', concat_ws(
+  ', ', quote_ident(coalesce(nullif(%(home)s::text, ''), current_schema())),
+  (SELECT string_agg(quote_ident(name), ', ' ORDER BY place)
+   FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name, place))
+), true)
+
+-- current_schema --
+SELECT current_schema()
 
 -- version --
 SELECT max(version) FROM lookalike_schema

@@ -112,7 +112,8 @@ def build(
     memory = memory_bytes or min(needed, MAX_MEMORY_BYTES)
 
     def work(connection: Connection) -> None:
-        connection.execute(_SQL["drop_index"].format(**names).encode())  # left half made by an interrupted one
+        if state is not None:  # left half made by an interrupted one
+            connection.execute(_SQL["drop_index"].format(**names).encode())
         statement = _SQL["make_index"].format(concurrently="CONCURRENTLY" if concurrently else "", **names).encode()
         if concurrently:
             connection.execute(statement)

@@ -1,6 +1,7 @@
 -- index_state --
-SELECT indisvalid, pg_relation_size(indexrelid)::bigint FROM pg_index
-WHERE indexrelid = to_regclass('lookalike_vectors_{space}_hnsw')
+-- By its table: another index may be on the search path, and have one of this name.
+SELECT indisvalid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+WHERE indrelid = 'lookalike_vectors_{space}'::regclass AND relname = 'lookalike_vectors_{space}_hnsw'
 
 -- drop_index --
 DROP INDEX IF EXISTS lookalike_vectors_{space}_hnsw
