@@ -504,6 +504,30 @@ def record(event: str, bucket: str, key: str) -> dict[str, Any]:
     return {"eventName": event, "s3": {"bucket": {"name": bucket}, "object": {"key": key}}}
 
 
+def test_a_webhook_with_half_a_surrogate_pair_orders_the_rest(service: Running) -> None:
+    """JSON may have one, UTF-8 may not: such a name is ignored and shown escaped, whatever is said of it, and where."""
+    half = [
+        record(event, bucket, key)
+        for event, bucket, key in (
+            ("ObjectCreated:Put", "photos", "\ud800.png"),
+            ("ObjectCreated:Put", "elsewhere", "\ud800.png"),
+            ("ObjectRemoved:Delete", "photos", "\ud800.png"),
+            ("Object\ud800", "photos", "a.png"),
+        )
+    ]
+    body = json.dumps({"Records": [*half, record("ObjectCreated:Put", "photos", "whole.png")]})
+    answer = service.client.post("/hooks/storage", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 200, answer.text
+    assert [one["id"] for one in answer.json()["jobs"]] == ["s3://photos/whole.png"]
+    ignored = [(one["event"], one["uri"]) for one in answer.json()["ignored"]]
+    assert ignored == [
+        ("ObjectCreated:Put", r"s3://photos/\ud800.png"),
+        ("ObjectCreated:Put", r"s3://elsewhere/\ud800.png"),
+        ("ObjectRemoved:Delete", r"s3://photos/\ud800.png"),
+        (r"Object\ud800", ""),
+    ]
+
+
 def test_a_webhook_takes_out_what_was_removed(tmp_path: Path) -> None:
     """The item of that object goes; what is not in an allowed bucket, or was never indexed, is nobody's business."""
     own = catalogue(tmp_path / "own")

@@ -14,7 +14,7 @@ from lookalike.http.bounds import require_few_values
 from lookalike.http.contents import require_room
 from lookalike.http.inputs import require_kind
 from lookalike.http.intake import Taken
-from lookalike.http.notices import Notice, notices_of
+from lookalike.http.notices import Notice, notices_of, shown
 from lookalike.http.orders import Handed
 from lookalike.http.problems import responses
 
@@ -148,4 +148,4 @@ def _ordered(taken: Taken) -> Ordered:
 
 
 def _ignored(notice: Notice, why: str) -> Ignored:
-    return Ignored(event=notice.what, uri=notice.uri, why=why)
+    return Ignored(event=shown(notice.what), uri=shown(notice.uri), why=why)

@@ -51,6 +51,11 @@ def notices_of(document: object) -> list[Notice]:
     raise InputError("This is neither a webhook of Supabase's storage.objects nor an event of Amazon S3.")
 
 
+def shown(text: str) -> str:
+    """A text of JSON as it may be written: half a surrogate pair, which JSON may have and UTF-8 may not, is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _s3_notice(record: Mapping[str, Any]) -> Notice:
     what = _text(record, "eventName")
     kind = what.removeprefix("s3:").partition(":")[0]
@@ -95,6 +100,8 @@ def _place_of(row: Mapping[str, Any]) -> tuple[str, str]:
 
 def _about(what: str, bucket: str, key: str, *, is_gone: bool) -> Notice:
     uri = f"{SCHEME}{bucket}/{key}"
+    if shown(uri) != uri:
+        return Notice(what, uri, is_gone, ignored="Its name has half a surrogate pair in it, which is no text.")
     if not key.lower().endswith(PICTURE_SUFFIXES):
         return Notice(what, uri, is_gone, ignored="Its name does not promise a picture.")
     return Notice(what, uri, is_gone)
