@@ -23,6 +23,7 @@ import pytest
 import lookalike
 from lookalike import aio, errors
 from lookalike.client import Client
+from lookalike.embed import OnError
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import (
     AccessDenied,
@@ -273,6 +274,65 @@ def test_what_passes_is_asked_again(client: Client, service: Service, clock: Clo
     assert len(client.embed_text("a")) == 1
     assert clock.pauses == [pause_s]
     assert len(service.seen) == 2
+
+
+def crowded(*full: int, of: int, **lasting: Any) -> Fault:
+    """The answer of a service that had no room for the texts at these places; what is `lasting` fails as well."""
+    said = well_said("/embed/text", {"texts": ["a"] * of})
+    entries = [{"index": i, "type": "Overloaded", "message": "Full.", "retry_after_s": 0.5} for i in full]
+    if lasting:
+        entries.append({"index": of - 1, "message": "No.", **lasting})
+    for entry in entries:
+        said["embeddings"][entry["index"]] = None
+    return says({**said, "errors": entries})
+
+
+@pytest.mark.parametrize("on_error", ["raise", "collect"])
+def test_what_there_was_no_room_for_is_asked_again(
+    client: Client, service: Service, clock: Clock, on_error: OnError
+) -> None:
+    """Of an answer with some of the vectors the others alone are asked for, after the pause; all come in order."""
+    service.faults = [crowded(0, 2, of=4), crowded(1, of=2)]
+    found = client.embed_texts(["x", "a", "y", "a"], on_error=on_error)
+    assert found.positions.tolist() == [0, 1, 2, 3]
+    assert np.allclose(found.values, [vector_of(letter) for letter in "aaya"])  # the doubles answer "a" where told to
+    assert found.failures == ()
+    assert [seen.body["texts"] for seen in service.seen] == [["x", "a", "y", "a"], ["x", "y"], ["y"]]
+    assert clock.pauses == [1.5, 1.5]
+
+
+def test_what_there_never_is_room_for_is_an_error(client: Client, service: Service) -> None:
+    """When the time does not allow another try; what was answered is kept where errors are collected."""
+    service.faults = [crowded(1, of=2)]
+    with pytest.raises(Overloaded) as caught:
+        client.embed_texts(["a", "b"], timeout_s=1)
+    assert caught.value.retry_after_s == 0.5
+    for then in ([], [reset] * 9, [refuses("DeadlineExceeded", 504, retryable=True)]):
+        service.faults = [crowded(1, of=2), *then]
+        found = client.embed_texts(["a", "b"], on_error="collect", timeout_s=60 if then else 1)
+        assert found.positions.tolist() == [0]
+        assert [(f.position, f.kind) for f in found.failures] == [(1, "Overloaded")]
+
+
+def test_an_input_that_cannot_be_used_is_told_before_the_full_ones_are_asked_again(
+    client: Client, service: Service
+) -> None:
+    """It is raised at once; where errors are collected, it is asked for once only."""
+    service.faults = [crowded(0, of=3, type="ImageError")] * 2
+    with pytest.raises(ImageError):
+        client.embed_texts(["a", "b", "c"])
+    assert len(service.seen) == 1
+    found = client.embed_texts(["a", "b", "c"], on_error="collect")
+    assert [f.position for f in found.failures] == [2]
+    assert [seen.body["texts"] for seen in service.seen[1:]] == [["a", "b", "c"], ["a"]]
+
+
+@pytest.mark.parametrize("pause", [math.nan, math.inf, -1, "soon", 1e300])
+def test_a_pause_that_is_none_is_not_heeded(client: Client, service: Service, clock: Clock, pause: Any) -> None:
+    """An item's error that asks for no number of seconds is asked again as one that says nothing."""
+    said = well_said("/embed/text", {"texts": ["a", "bad"]})
+    service.faults = [says({**said, "errors": [{"index": 1, "type": "Overloaded", "retry_after_s": pause}]})]
+    assert len(client.embed_texts(["a", "b"])) == 2
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from lookalike.client.refusals import number, stranger, without
+from lookalike.client.refusals import error_of, number, stranger, without
 from lookalike.client.values import RemoteHits, RemoteVectors
-from lookalike.errors import ProviderError
+from lookalike.errors import LookalikeError, ProviderError
 from lookalike.messages import Answer
 from lookalike.spaces import Approximation
 from lookalike.types import Failure, Hit, Item, Rows
@@ -140,6 +140,12 @@ def failure_of(entry: Fields, places: list[int], asked: Mapping[int, str], host:
     reason = without(str(entry.get("message", "failed.")), str(entry.get("item", "")))
     figures = (number(entry, "actual"), number(entry, "limit"))
     return Failure(place, asked[place], reason, str(entry.get("type", "InputError")), *figures)
+
+
+def errors_of(answer: Answer, asked: Mapping[int, str], host: str) -> dict[int, LookalikeError]:
+    """For each input that failed, by place: the error that the call for it alone would have raised."""
+    told = {place_of(entry, list(asked), host): entry for entry in entries(fields_of(answer, host), "errors")}
+    return {place: error_of(told[place], asked[place]) for place in sorted(told)}
 
 
 def place_of(entry: Fields, places: list[int], host: str) -> int:

@@ -21,6 +21,11 @@ def embed(path: str, inputs: Mapping[str, object]) -> Request:
     return post(path, {**inputs, "encoding_format": "base64"})
 
 
+def embed_sentences(part: Part[str]) -> Request:
+    """A question for the vectors of texts."""
+    return embed("/embed/text", {"texts": part.payloads})
+
+
 def embed_pictures(part: Part[bytes]) -> Request:
     """A question for the vectors of pictures: one that is large goes as it is, since base64 adds a third to it."""
     if part.size > PART_SIZE:  # then it is the only one

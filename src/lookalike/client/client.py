@@ -6,19 +6,20 @@ What talks HTTP is imported with the first client: `import lookalike` stays quic
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from lookalike.client.answers import SUCCESS, fields_of, hits_of, item_of, vectors_of
-from lookalike.client.asking import embed, embed_pictures, get_item, post
+from lookalike.client.answers import SUCCESS, errors_of, fields_of, hits_of, item_of, vectors_of
+from lookalike.client.asking import embed, embed_pictures, embed_sentences, get_item, post
 from lookalike.client.handing import body_of, documents, job_of, jobs_of
-from lookalike.client.inputs import alone, parts, pictures, require_texts, sentence, sentences
+from lookalike.client.inputs import Part as Batch
+from lookalike.client.inputs import Payload, alone, parts, pictures, require_texts, sentence, sentences
 from lookalike.client.question import question_of
-from lookalike.client.refusals import error_of, is_lasting, refusal
+from lookalike.client.refusals import is_lasting, passing_of, refusal
 from lookalike.client.space import OneSpace
 from lookalike.client.values import NewItem, RemoteHits, RemoteJob, RemoteJobs, RemoteVectors
 from lookalike.embed import ImageInput, OnError
-from lookalike.errors import ConfigError, InputError
+from lookalike.errors import ConfigError, InputError, LookalikeError
 from lookalike.messages import Answer, Request, address_of, bearer
 from lookalike.query import Part
 from lookalike.retry import RetryPolicy
@@ -113,13 +114,13 @@ class Client:
         found = list[RemoteVectors]()
         for part in parts(pictures(images, names, on_error, failures)):
             with alone(part, on_error, failures):
-                found.append(self._vectors(embed_pictures(part), part.names, until, on_error))
+                found += self._vectors(part, embed_pictures, until, on_error)
         return RemoteVectors.joined(found, failures)
 
     def embed_text(self, text: str, *, timeout_s: float | None = None) -> RemoteVectors:
         """One text to one row; the service lets it go ahead of all batches. Errors as `embed_images`."""
         request = embed("/embed/text", {"text": sentence(text, "text")})
-        return self._vectors(request, {0: "text"}, self._until(timeout_s))
+        return self._read(self._ask(request, self._until(timeout_s)), {0: "text"})
 
     def embed_texts(
         self,
@@ -133,10 +134,9 @@ class Client:
         says so. Arguments, result and errors as `embed_images`; a name that is left out is "texts[3]".
         """
         until, failures = self._until(timeout_s), list[Failure]()
-        found = [
-            self._vectors(embed("/embed/text", {"texts": part.payloads}), part.names, until, on_error)
-            for part in parts(sentences(texts, names, on_error, failures))
-        ]
+        found = list[RemoteVectors]()
+        for part in parts(sentences(texts, names, on_error, failures)):
+            found += self._vectors(part, embed_sentences, until, on_error)
         return RemoteVectors.joined(found, failures)
 
     def search(
@@ -242,7 +242,7 @@ class Client:
                 answer = self._ask(Request("POST", "/items", body_of(part)), until)
                 found = jobs_of(answer, part.names, self._host)
                 if found.failures and on_error == "raise":
-                    raise error_of(found.failures[0])
+                    raise errors_of(answer, part.names, self._host)[found.failures[0].position]
                 jobs += found
                 failures += found.failures
         return RemoteJobs(tuple(jobs), tuple(sorted(failures, key=lambda failure: failure.position)))
@@ -272,18 +272,41 @@ class Client:
         self.close()
 
     def _vectors(
-        self, request: Request, names: Mapping[int, str], until: float, on_error: OnError = "raise"
-    ) -> RemoteVectors:
-        """The vectors of one request, of the one space."""
-        found = vectors_of(self._ask(request, until), names, self._host)
+        self, part: Batch[Payload], question: Callable[[Batch[Payload]], Request], until: float, on_error: OnError
+    ) -> list[RemoteVectors]:
+        """The answers to a part: inputs that the service had no room for are asked for again, as a request would be."""
+        found: list[RemoteVectors] = []
+
+        def ask() -> Answer:
+            nonlocal part
+            answer = self._attempt(question(part), until)
+            if answer.status in SUCCESS:
+                found.append(self._read(answer, part.names))
+                if passing := passing_of(errors_of(answer, part.names, self._host), on_error):
+                    part = part.at(passing)
+                    raise next(iter(passing.values()))
+            return answer
+
+        try:
+            self._insist(ask, until)
+        except LookalikeError as error:
+            if not found or on_error == "raise" or not error.retryable:
+                raise
+        return found
+
+    def _read(self, answer: Answer, names: Mapping[int, str]) -> RemoteVectors:
+        """The vectors of an answer, of the one space."""
+        found = vectors_of(answer, names, self._host)
         self._space.require(found.space, dim=found.values.shape[1])
-        if found.failures and on_error == "raise":
-            raise error_of(found.failures[0])
         return found
 
     def _ask(self, request: Request, until: float) -> Answer:
-        """The successful answer to a request, asked for as often as it takes and there is time."""
-        answer = self._policy.run(lambda: self._attempt(request, until), until=until, on_pause=lambda *_: None)
+        """The successful answer to a request."""
+        return self._insist(lambda: self._attempt(request, until), until)
+
+    def _insist(self, ask: Callable[[], Answer], until: float) -> Answer:
+        """A successful answer, asked for as often as it takes and there is time."""
+        answer = self._policy.run(ask, until=until, on_pause=lambda *_: None)
         if answer.status not in SUCCESS:
             raise refusal(answer, self._host, self._policy.wall_clock())
         return answer

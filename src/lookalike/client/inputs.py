@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -36,6 +36,20 @@ class Part(Generic[Payload]):
         self.payloads: list[Payload] = []
         self.names: dict[int, str] = {}
         self.size = 0
+
+    def add(self, place: int, name: str, payload: Payload) -> None:
+        """Take one more."""
+        self.payloads.append(payload)
+        self.names[place] = name
+        self.size += len(payload)
+
+    def at(self, places: Collection[int]) -> Part[Payload]:
+        """The inputs of these places alone."""
+        some: Part[Payload] = Part()
+        for payload, (place, name) in zip(self.payloads, self.names.items(), strict=True):
+            if place in places:
+                some.add(place, name, payload)
+        return some
 
 
 def pictures(
@@ -100,9 +114,7 @@ def parts(inputs: Iterable[tuple[int, str, Payload]]) -> Iterator[Part[Payload]]
         if part.payloads and (len(part.payloads) == PART_ITEMS or part.size + len(payload) > PART_SIZE):
             yield part
             part = Part()
-        part.payloads.append(payload)
-        part.names[place] = name
-        part.size += len(payload)
+        part.add(place, name, payload)
     if part.payloads:
         yield part
 

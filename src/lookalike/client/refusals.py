@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from lookalike import errors
+from lookalike.embed import OnError
 from lookalike.errors import InputError, LookalikeError, ProviderError, RateLimited, Refused, ServiceError, Unavailable
 from lookalike.messages import Answer
-from lookalike.retry import retry_after_s
-from lookalike.types import Failure
+from lookalike.retry import LONGEST_S, retry_after_s
 
 TRANSIENT = frozenset({429, 502, 503})
 """What another try may cure: too much at once, or nobody there yet. A call reads, or does twice what it does once."""
@@ -53,11 +53,19 @@ def is_lasting(answer: Answer) -> bool:
     return answer.status not in TRANSIENT or _said(answer).get("retryable") is False
 
 
-def error_of(failure: Failure) -> LookalikeError:
-    """The error of one item of a batch, as the call for that item alone would have raised it."""
-    figures = {"actual": failure.actual, "limit": failure.limit}
-    said = {"type": failure.kind, "message": failure.reason, "item": failure.item, **figures}
-    return _named(said) or InputError(failure.reason, item=failure.item)
+def error_of(said: Mapping[str, Any], name: str) -> LookalikeError:
+    """The error of one input of a batch, from what the service says of it, under the caller's name for it."""
+    reason = without(str(said.get("message", "failed.")), str(said.get("item", "")))
+    error = _named({**said, "message": reason, "item": name, "retry_after_s": _pause_s(said)})
+    return error or InputError(reason, item=name)
+
+
+def passing_of(failed: Mapping[int, LookalikeError], on_error: OnError) -> dict[int, LookalikeError]:
+    """The errors that another try may cure; the first that it cannot is raised, unless they are collected."""
+    lasting = [error for error in failed.values() if not error.retryable]
+    if lasting and on_error == "raise":
+        raise lasting[0]
+    return {place: error for place, error in failed.items() if error.retryable}
 
 
 def stranger(host: str, what: str) -> ProviderError:
@@ -74,6 +82,12 @@ def number(said: Mapping[str, Any], name: str) -> int:
     """A whole number that an error tells; 0 if it does not."""
     value = said.get(name)
     return value if isinstance(value, int) else 0
+
+
+def _pause_s(said: Mapping[str, Any]) -> float | None:
+    """The seconds that an error asks to wait; None if it does not."""
+    value = said.get("retry_after_s")
+    return float(value) if isinstance(value, int | float) and 0 <= value < LONGEST_S else None
 
 
 def _said(answer: Answer) -> dict[str, Any]:

@@ -44,16 +44,19 @@ class RemoteVectors:
 
     @classmethod
     def joined(cls, parts: Sequence[RemoteVectors], failures: Sequence[Failure]) -> RemoteVectors:
-        """The parts of one job, in order, and failures of items that were in none of them."""
+        """The parts of one job, and failures of items that were in none; of two answers to one item the later."""
         last = parts[-1] if parts else cls(values=_NO_ROWS, space="", model="", positions=np.empty(0, np.int64))
-        every = [*failures, *(failure for part in parts for failure in part.failures)]
+        positions = np.concatenate([part.positions for part in parts] or [last.positions])
+        order = np.argsort(positions, kind="stable")
+        every = (*failures, *(failure for part in parts for failure in part.failures))
+        failed = {failure.position: failure for failure in every}
         return cls(
-            values=np.concatenate([part.values for part in parts] or [last.values]),
+            values=np.concatenate([part.values for part in parts] or [last.values])[order],
             space=last.space,
             model=last.model,
-            positions=np.concatenate([part.positions for part in parts] or [last.positions]),
+            positions=positions[order],
             warnings=tuple(warning for part in parts for warning in part.warnings),
-            failures=tuple(sorted(every, key=lambda failure: failure.position)),
+            failures=tuple(failed[place] for place in sorted(failed.keys() - set(positions.tolist()))),
             approximation=last.approximation,
         )
 
