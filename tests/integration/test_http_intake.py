@@ -216,6 +216,7 @@ def test_a_batch_answers_each_picture_for_itself(service: Running) -> None:
         (422, {"files": {"picture": ("a.png", PINK)}}),
         (422, {"files": [("image", ("a", PINK)), ("image", ("b", PINK))], "params": {"id": "c"}}),
         (422, {"content": PINK, "headers": {"content-type": "image/png"}, "params": {"metadata": "colour"}}),
+        (422, {"content": PINK, "headers": {"content-type": "image/png"}, "params": {"metadata": ["c:a", "c:b"]}}),
         (422, {"content": PINK, "headers": {"content-type": "image/png"}, "params": {"name": "a"}}),
         (422, {"json": {"image": b64(PINK)}, "params": {"id": "a"}}),
         (422, {"json": {"items": []}}),

@@ -161,7 +161,8 @@ def test_the_newest_come_first_page_by_page(service: Running, shop: Catalogue) -
     assert seen == list(reversed(COLOURS))
     warm = {"order": "newest", "project": "warm", "where": ["kind:flat", "colour:red"]}
     assert [item["id"] for item in service.client.get("/items", params=warm).json()["items"]] == [shop.path("red")]
-    for wrong in ({"order": "newest", "after": "x"}, {"after": "4"}, {"order": "newest", "where": "colour"}):
+    two = {"order": "newest", "where": ["colour:red", "colour:blue"]}
+    for wrong in ({"order": "newest", "after": "x"}, {"after": "4"}, {"order": "newest", "where": "colour"}, two):
         assert service.client.get("/items", params=wrong).status_code == 422
 
 

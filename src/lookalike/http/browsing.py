@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.errors import InputError
 from lookalike.http.access import Searching
-from lookalike.http.contents import MAX_HITS, pair_of, searches_together
+from lookalike.http.contents import MAX_HITS, pairs_of, searches_together
 from lookalike.http.items import ItemFacts, item_facts
 from lookalike.http.view import View
 from lookalike.types import Filter, Item
@@ -74,7 +74,7 @@ async def some_items(call: Searching, options: Annotated[ListOptions, Query()]) 
     """The first by project and id; or the newest first, page by page: something to look at before a search."""
     if options.order == "name" and (options.where or options.after):
         raise InputError("goes with order=newest alone.", item="where" if options.where else "after")
-    where = Filter(project=options.project, metadata=dict(pair_of(one, item="where") for one in options.where))
+    where = Filter(project=options.project, metadata=pairs_of(options.where, item="where"))
 
     def ask(view: View) -> tuple[list[Item], str]:
         if options.order == "newest":

@@ -70,12 +70,15 @@ def checked_text(text: str, settings: ServeSettings, *, item: str = "") -> str |
     )
 
 
-def pair_of(condition: str, *, item: str) -> tuple[str, str]:
-    """The key and the value of "key:value". InputError, naming the parameter, if it is not that."""
-    key, colon, value = condition.partition(":")
-    if not colon:
-        raise InputError("must be 'key:value'.", item=item)
-    return key, value
+def pairs_of(texts: Sequence[str], *, item: str) -> dict[str, str]:
+    """What several of "key:value" say. InputError, naming the parameter, if one is not that, or two say otherwise."""
+    pairs: dict[str, str] = {}
+    for key, colon, value in (text.partition(":") for text in texts):
+        if not colon:
+            raise InputError("must be 'key:value'.", item=item)
+        if pairs.setdefault(key, value) != value:
+            raise InputError("has two values of one key, and no item has: leave one out.", item=item)
+    return pairs
 
 
 def require_image_search(settings: ServeSettings, caller: Caller, project: str | None, parts: Sequence[Part]) -> None:

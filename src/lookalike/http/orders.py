@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.config import ServeSettings
 from lookalike.errors import InputError, LookalikeError
-from lookalike.http.contents import names_of, pair_of, picture_bytes, require_room
+from lookalike.http.contents import names_of, pairs_of, picture_bytes, require_room
 from lookalike.http.forms import read_form
 from lookalike.http.inputs import media_type, require_kind
 from lookalike.http.jobs import off_loop
@@ -156,5 +156,5 @@ async def _form_orders(request: Request, options: NewItemOptions, settings: Serv
 
 
 def _by_options(options: NewItemOptions, *, data: bytes | InputError, item_id: str, name: str = "") -> Handed:
-    metadata = dict(pair_of(fact, item="metadata") for fact in options.metadata)
+    metadata = pairs_of(options.metadata, item="metadata")
     return Handed(name=name, data=data, id=item_id, project=options.project, caption=options.caption, metadata=metadata)

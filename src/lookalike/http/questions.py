@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lookalike.config import ServeSettings
 from lookalike.errors import InputError, LookalikeError
-from lookalike.http.contents import MAX_HITS, MAX_PARTS, checked_text, pair_of, picture_bytes
+from lookalike.http.contents import MAX_HITS, MAX_PARTS, checked_text, pairs_of, picture_bytes
 from lookalike.http.examples import BINARY, PIXEL
 from lookalike.http.inputs import media_type, read_images
 from lookalike.http.jobs import off_loop
@@ -192,8 +192,5 @@ def _usable(entry: Any) -> Any:
 
 
 def _question(parts: Sequence[Part], options: Options) -> Question:
-    pairs = [pair_of(condition, item="where") for condition in options.where]
-    if len(dict(pairs)) < len(set(pairs)):
-        raise InputError("asks for two values of one key, which no item has.", item="where")
-    where = Filter(project=options.project, metadata=dict(pairs))
+    where = Filter(project=options.project, metadata=pairs_of(options.where, item="where"))
     return Question(parts=parts, limit=options.limit, where=where, min_confidence=options.min_confidence)
