@@ -388,6 +388,34 @@ def test_a_writer_adds_nothing_to_a_space_that_is_not_searched(index: Place, pic
         assert writer.get([("default", "late")]) == [None]
 
 
+def test_memory_follows_what_is_written_through_another_space(place: Place) -> None:
+    """Items are shared: who keeps the vectors of one space hears of what is added and deleted through another."""
+    if not isinstance(place, Address):
+        pytest.skip("what is kept in memory is a database's")
+    contents = [f"{n:064x}" for n in range(3)]
+    items = [Item(id=name, content=name, project="shoes") for name in contents]
+    rows = normalise(np.random.default_rng(0).standard_normal((3, BEFORE.space.dim)))
+    with create_store(place, BEFORE.space) as store:
+        store.add(items[:2], contents[:2], rows[:2])
+        number = add(place)
+        with open_filling(place, number) as filling:
+            filling.put(contents[:2], rows[:2])
+        with open_store(place, number=number) as kept:
+            assert isinstance(kept, PostgresStore)
+            kept.finder.keep_in_memory().join()
+
+            def n_passed() -> int:
+                return kept.search(rows[0], limit=5, where=Filter(project="shoes"))[1]
+
+            assert n_passed() == 2
+            store.add([replace(items[2], content=contents[1])], [], rows[:0])
+            assert n_passed() == 3
+            switch(place, number)
+            assert n_passed() == 3
+            store.delete([("shoes", contents[0])])
+            assert n_passed() == 2
+
+
 def test_a_space_is_dropped_unless_it_is_searched(index: Place) -> None:
     """The current one never; another goes with its vectors, its number is not given again, its readers hear of it."""
     number = add(index)

@@ -195,7 +195,7 @@ class PostgresFilling:
                     raise schema.no_space(self._database.place, number)
                 added = writing.fill_contents(connection, number, digests, vectors)
                 if added:
-                    writing.note_change(connection, number, added=added)
+                    writing.note_filled(connection, number, added)
 
         with speaking():
             self._database.run(write, timeout_s=LONG_TIMEOUT_S)

@@ -261,7 +261,8 @@ class PostgresStore:
             with connection.transaction():
                 connection.execute(_SQL["lock_compacting"])
                 gone = [number for (number,) in connection.execute(_SQL["delete_contents"]).fetchall()]
-                writing.note_removal(connection, gone)
+                if gone:
+                    writing.note_change(connection, self.bound.number, removed=gone)
             return len(gone)
 
         return self.database.run(write, timeout_s=LONG_TIMEOUT_S)

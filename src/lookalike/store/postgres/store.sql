@@ -118,18 +118,20 @@ ON CONFLICT (space, content) DO NOTHING
 RETURNING content
 
 -- note_change --
--- Takes a lock that holds until the end of the transaction: so the numbers become visible in their order.
-WITH next AS (
-  UPDATE lookalike_spaces SET version = version + 1 WHERE space = %(space)s::smallint RETURNING space, version
+-- Takes locks, in one order, that hold until the end of the transaction: so the numbers become visible in their order.
+WITH locked AS (
+  SELECT space FROM lookalike_spaces WHERE %(only)s::smallint IS NULL OR space = %(only)s::smallint
+  ORDER BY space FOR NO KEY UPDATE
+), next AS (
+  UPDATE lookalike_spaces AS noted SET version = version + 1 FROM locked WHERE noted.space = locked.space
+  RETURNING noted.space, version
 ), old AS (
   DELETE FROM lookalike_changes USING next
   WHERE lookalike_changes.space = next.space AND lookalike_changes.version <= next.version - 10000
 )
 INSERT INTO lookalike_changes (space, version, added, removed)
-SELECT space, version, %(added)b::bigint[], %(removed)b::bigint[] FROM next
-
--- space_numbers --
-SELECT space FROM lookalike_spaces ORDER BY space
+SELECT space, version, CASE WHEN space = %(space)s::smallint THEN %(added)b::bigint[] ELSE '{}' END, %(removed)b::bigint[]
+FROM next
 
 -- insert_projects --
 -- What is there already is left out first: an insert that meets it would use up a number.

@@ -77,19 +77,23 @@ def _write(copy: Copy, space: int, contents: Sequence[tuple[int, int]], halves: 
 
 
 def note_change(connection: Connection, space: int, *, added: Sequence[int] = (), removed: Sequence[int] = ()) -> None:
-    """Note which contents came or went, for who keeps vectors in memory; the very last in a transaction.
+    """Note that items came or went, for who keeps vectors or what passes a filter; the very last in a transaction.
 
-    None may have: then it is items alone that were written or deleted. Other spaces may lack vectors of new ones, and
-    who keeps what passes a filter asks again.
+    It is noted for every space, since they share the items: whoever searches another one asks again what passes.
+
+    Args:
+        connection: Within the transaction.
+        space: Whose vectors were added; other spaces may lack them.
+        added: The contents that came.
+        removed: The contents that went, and their vectors of every space with them.
     """
-    asked = {"space": space, "added": list(added), "removed": list(removed)}
+    asked = {"only": None, "space": space, "added": list(added), "removed": list(removed)}
     connection.execute(_SQL["note_change"], asked)
 
 
-def note_removal(connection: Connection, removed: Sequence[int]) -> None:
-    """Note contents that went, and their vectors of every space with them; the very last in a transaction."""
-    for (space,) in connection.execute(_SQL["space_numbers"]).fetchall() if removed else ():
-        note_change(connection, space, removed=removed)
+def note_filled(connection: Connection, space: int, added: Sequence[int]) -> None:
+    """Note contents that got their vector in this space, and no item with them; the very last in a transaction."""
+    connection.execute(_SQL["note_change"], {"only": space, "space": space, "added": list(added), "removed": []})
 
 
 def add_items(connection: Connection, space: int, items: Sequence[Item], numbers: Mapping[bytes, int]) -> None:
