@@ -128,6 +128,16 @@ def test_a_picture_is_the_file_itself(service: Running, shop: Catalogue) -> None
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize("what", ["/picture", "/thumbnail"])
+def test_pictures_tell_of_themselves_without_being_sent(service: Running, shop: Catalogue, what: str) -> None:
+    """HEAD is answered with the headers of GET; what is not there, with the same status."""
+    whole = service.client.get(at(shop.path("blue"), what))
+    head = service.client.head(at(shop.path("blue"), what))
+    told = [{**answer.headers, "date": "", "x-request-id": ""} for answer in (whole, head)]
+    assert (head.status_code, head.content, told[1]) == (200, b"", told[0])
+    assert service.client.head(at(shop.path("nothing"), what)).status_code == 404
+
+
 def test_a_large_picture_is_sent_whole_or_given_up(service: Running, shop: Catalogue) -> None:
     """Megabytes arrive as they are; who goes in the middle holds nothing open."""
     data = noise(5, size=(1500, 1000))

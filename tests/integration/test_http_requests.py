@@ -155,6 +155,24 @@ def test_what_does_not_exist_is_a_sentence(running: Running) -> None:
     assert "GET" in answer.headers["allow"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/items/x", "DELETE, GET"),
+        ("OPTIONS", "/items", "GET, POST"),
+        ("DELETE", "/search/images", "GET, POST"),
+        ("POST", "/", "GET, HEAD"),
+        ("PUT", "/items/x%2Fpicture", "DELETE, GET"),
+        ("PUT", "/items/x/picture", "DELETE, GET, HEAD"),
+        ("POST", "/v1/models/x", "GET"),
+    ],
+)
+def test_every_method_that_a_path_takes_is_allowed(running: Running, method: str, path: str, allowed: str) -> None:
+    """Also where they are of several routes."""
+    answer = running.client.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_a_balancer_may_ask_with_head(running: Running, path: str) -> None:
     """The status alone."""

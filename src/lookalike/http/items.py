@@ -103,6 +103,7 @@ def item_facts(item: Item, request: Request) -> ItemFacts:
     )
 
 
+@below.head("/items/{item_id:item}/picture", include_in_schema=False)
 @below.get(
     "/items/{item_id:item}/picture",
     summary="The picture of an item",
@@ -126,9 +127,13 @@ async def picture(item_id: str, call: Searching, options: Annotated[ItemOptions,
         "Content-Length": str(original.n_bytes),
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(Path(item.uri).name, safe='')}",
     }
+    if call.request.method == "HEAD":  # whose answer ends with the headers: its pieces stay unread
+        original.file.close()
+        return Response(media_type=original.kind, headers=headers)
     return PictureResponse(original, _chunks(original.file, collection), headers=headers)
 
 
+@below.head("/items/{item_id:item}/thumbnail", include_in_schema=False)
 @below.get(
     "/items/{item_id:item}/thumbnail",
     summary="A small copy of the picture of an item",

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from lookalike.errors import InputError, LookalikeError
 from lookalike.http.statuses import facts_of, headers_of, status_of
@@ -22,6 +23,9 @@ DEFECT = HTTPException(500, "Something in the service failed; its log says more 
 
 RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses, of errors that are not lookalike's own, after which the same request may succeed."""
+
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+"""What routes may take."""
 
 
 class ProblemFacts(BaseModel):
@@ -143,12 +147,24 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
         error = cause
     if not isinstance(error, LookalikeError | HTTPException):
         raise error
-    return problem(error, path=request.url.path, request_id=_request_id(request))
+    not_taken = isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    headers = {"Allow": _allowed(request)} if not_taken else {}
+    return problem(error, path=request.url.path, request_id=_request_id(request), headers=headers)
 
 
 async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
     found = error.errors() if isinstance(error, RequestValidationError) else ()
     return await _answer(request, invalid(found))
+
+
+def _allowed(request: Request) -> str:
+    """The methods that a path takes. Starlette would name those of the first route that fits it, and of no other."""
+    found = [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
+    return ", ".join(found)
 
 
 def _headers(error: LookalikeError | HTTPException, status: int) -> dict[str, str]:
