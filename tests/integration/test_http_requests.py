@@ -197,6 +197,31 @@ def test_configured_origins_are_let_in() -> None:
         assert "access-control-allow-origin" not in other.headers
 
 
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("POST", "authorization,content-type,x-stainless-lang,x-stainless-retry-count"),
+        ("GET", "if-none-match,x-api-key"),
+        ("HEAD", "x-api-key"),
+        ("DELETE", "x-request-timeout"),
+    ],
+)
+def test_a_page_of_a_configured_origin_is_a_client_as_others_are(method: str, headers: str) -> None:
+    """It may send the headers of any client, and read those that say what raw vectors are."""
+    origin = {"Origin": "https://shop.example"}
+    with serving(settings=ServeSettings(cors_origins=("https://shop.example",))) as running:
+        asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
+        allowed = running.client.options("/embed/text", headers={**origin, **asked})
+        assert allowed.status_code == 200
+        assert set(headers.split(",")) <= set(allowed.headers["access-control-allow-headers"].lower().split(","))
+        answer = running.client.post("/embed/text", json=TEXT, headers={**origin, "Accept": "application/octet-stream"})
+        assert answer.headers["access-control-expose-headers"] == "*"
+        assert int(answer.headers["x-dimensions"]) > 0
+        assert "access-control-allow-credentials" not in answer.headers
+        evil = running.client.options("/embed/text", headers={"Origin": "https://evil.example", **asked})
+        assert "access-control-allow-origin" not in evil.headers
+
+
 def test_one_line_of_the_log_for_a_request(caplog: pytest.LogCaptureFixture) -> None:
     """Who, what, how long; JSON; the route and not the path; nothing of queries, bodies and keys."""
     key = "shop-key-0123456789"
