@@ -222,6 +222,21 @@ def test_a_page_of_a_configured_origin_is_a_client_as_others_are(method: str, he
         assert "access-control-allow-origin" not in evil.headers
 
 
+def test_the_document_says_where_money_may_be_missing(running: Running) -> None:
+    """402 is an answer of every route that has something embedded while its caller waits, and of no other."""
+    paths = running.client.get("/openapi.json").json()["paths"]
+    found = {path for path, operations in paths.items() for one in operations.values() if "402" in one["responses"]}
+    assert found == {
+        "/embed/image",
+        "/embed/text",
+        "/v1/embeddings",
+        "/search/images",
+        "/search/explain",
+        "/search/heatmap",
+        "/items:search",
+    }
+
+
 def test_one_line_of_the_log_for_a_request(caplog: pytest.LogCaptureFixture) -> None:
     """Who, what, how long; JSON; the route and not the path; nothing of queries, bodies and keys."""
     key = "shop-key-0123456789"

@@ -160,6 +160,6 @@ router.add_api_route(
     methods=["POST"],
     summary="The same as POST /search/images",
     response_model=Found,
-    responses=responses(415),
+    responses=responses(402, 415),
     openapi_extra=SEARCH_BODY,
 )

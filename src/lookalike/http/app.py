@@ -61,10 +61,10 @@ def create_app(current: Current) -> FastAPI:
         # It would send whoever has no key on to the host that the request names, which the client chooses.
         redirect_slashes=False,
     )
-    app.include_router(embed.router, tags=["embed"], responses=responses(*ALWAYS))
+    app.include_router(embed.router, tags=["embed"], responses=responses(402, *ALWAYS))
     app.include_router(openai.router, tags=["openai"], responses=responses(*ALWAYS, openai=True))
-    app.include_router(search.router, tags=["search"], responses=responses(404, 409, *ALWAYS))
-    app.include_router(explaining.router, tags=["search"], responses=responses(404, 409, *ALWAYS))
+    app.include_router(search.router, tags=["search"], responses=responses(402, 404, 409, *ALWAYS))
+    app.include_router(explaining.router, tags=["search"], responses=responses(402, 404, 409, *ALWAYS))
     app.include_router(mapping.router, tags=["items"], responses=responses(404, *ALWAYS))
     app.include_router(browsing.router, tags=["items"], responses=responses(404, *ALWAYS))
     app.include_router(comparing.comparing_router(), tags=["items"], responses=responses(404, *ALWAYS))
