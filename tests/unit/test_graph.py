@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnxruntime import InferenceSession
 from safetensors.numpy import load_file, save_file
 
 from lookalike.app import Embedder
 from lookalike.encoders.architecture import ClipText, Stack, read_architecture
 from lookalike.encoders.batches import MAX_BATCH_TOKENS, plan, pooled_part, text_feed
+from lookalike.encoders.compiled import processor
+from lookalike.encoders.graph_ops import GraphWriter
 from lookalike.encoders.local import LocalEncoder, open_encoder
-from lookalike.encoders.quantise import weight_levels
+from lookalike.encoders.quantise import Int8Product, WeightZero, weight_zero
 from lookalike.errors import CorruptModel, InputError, LookalikeError, ModelNotFound, UnsupportedModel
-from lookalike.types import Tokens
+from lookalike.types import Rows, Tokens
 from tests.checkpoints import CLIP_TOKENS, END_ID, random_pixels, write_bert, write_clip, write_multilingual
 
 
@@ -358,19 +361,38 @@ def test_a_batch_has_no_padding() -> None:
     assert feed["spread"].ravel()[feed["gather"]].tolist() == [0, 1, 2, 3, 4]
 
 
+def test_the_product_of_codes_is_that_of_the_numbers(tmp_path: Path) -> None:
+    """But for rounding; also at the end of the range, where two products added in 16 bits would not fit."""
+    weights = np.random.default_rng(0).uniform(-1, 1, (32, 64)).astype(np.float32)
+    x = np.random.default_rng(1).uniform(-1, 0.4, (5, 64)).astype(np.float32)
+    weights[0], x[0] = 1, 1
+    expected = x @ weights.T
+    found = _product(x, weights, weight_zero(processor()), tmp_path)
+    assert found[0, 0] == pytest.approx(64, rel=1e-6)
+    assert np.abs(found - expected).max() < 0.01 * np.abs(expected).max()
+
+
 @pytest.mark.parametrize(
-    ("processor", "levels"),
+    ("name", "dtype"),
     [
-        ("x86_64 GenuineIntel avx2 avx512f avx512_vnni", 127),
-        ("x86_64 GenuineIntel avx2 avx_vnni", 127),
-        ("x86_64 AuthenticAMD avx2", 63),
-        ("aarch64 asimddp", 127),
-        ("arm64 arm", 127),
+        ("x86_64 GenuineIntel avx2 avx512f avx512_vnni", np.int8),
+        ("x86_64 GenuineIntel avx2 avx_vnni", np.int8),
+        ("x86_64 AuthenticAMD avx2", np.uint8),
+        ("aarch64 asimddp", np.int8),
+        ("arm64 arm", np.int8),
     ],
 )
-def test_weights_are_rounded_as_the_processor_multiplies(processor: str, levels: int) -> None:
-    """On x86 without VNNI, sums of two products overflow 16 bits with full-range weights."""
-    assert weight_levels(processor) == levels
+def test_weights_have_a_sign_where_the_processor_multiplies_such_without_overflow(name: str, dtype: type) -> None:
+    """On x86 without VNNI it adds two products of signed and unsigned codes in 16 bits."""
+    assert weight_zero(name).dtype == dtype
+
+
+def _product(x: Rows, weights: Rows, zero: WeightZero, folder: Path) -> Rows:
+    with GraphWriter(folder / "graph.onnx") as graph:
+        product = Int8Product(graph, zero, blocked=True)
+        graph.save(product(graph.input("x", "float32", ("n", weights.shape[1])), weights), dim=len(weights))
+    found: Rows = InferenceSession(folder / "graph.onnx").run(None, {"x": x})[0]
+    return found
 
 
 def test_every_refusal_is_one_of_ours(tmp_path: Path) -> None:

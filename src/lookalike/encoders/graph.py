@@ -10,7 +10,7 @@ from lookalike.encoders.checkpoint import Checkpoint
 from lookalike.encoders.compiled import processor
 from lookalike.encoders.graph_blocks import Blocks, Layout
 from lookalike.encoders.graph_ops import GraphWriter
-from lookalike.encoders.quantise import FloatProduct, Int8Product, Product, weight_levels
+from lookalike.encoders.quantise import FloatProduct, Int8Product, Product, weight_zero
 from lookalike.spaces import Modality, Precision, Runtime
 
 
@@ -35,7 +35,7 @@ def write_graph(
     with GraphWriter(path) as graph:
         product: Product = FloatProduct(graph)
         if precision == "int8":
-            product = Int8Product(graph, weight_levels(processor()), blocked=runtime == "onnxruntime")
+            product = Int8Product(graph, weight_zero(processor()), blocked=runtime == "onnxruntime")
         if modality == "image" and (vision := architecture.vision) is not None:
             graph.input("pixels", "float32", ("n", 3, vision.image_size, vision.image_size))
             vectors = graph_clip.write_vision(Blocks(graph, checkpoint, vision.stack, product), vision)

@@ -17,9 +17,8 @@ from PIL import Image
 
 from lookalike.encoders.architecture import Architecture, ClipText, read_architecture
 from lookalike.encoders.batches import Feed, plan, pooled_part, text_feed
-from lookalike.encoders.compiled import processor
 from lookalike.encoders.cores import available_cores
-from lookalike.encoders.quantise import weight_levels
+from lookalike.encoders.quantise import LEVELS
 from lookalike.encoders.runtimes import require_runnable
 from lookalike.encoders.samples import TEXTS, pictures
 from lookalike.encoders.settings import Settings
@@ -281,8 +280,8 @@ def _reading_for(space: Space, tower: Tower) -> Tower:
 
 
 def _rounding(precision: Precision) -> tuple[tuple[str, str], ...]:
-    """What the processor decides about the codes of int8."""
-    return () if precision != "int8" else (("levels", str(weight_levels(processor()))),)
+    """How finely int8 rounds."""
+    return () if precision != "int8" else (("levels", str(LEVELS)),)
 
 
 def _resizing(spec: PixelSpec | None) -> tuple[tuple[str, str], ...]:
