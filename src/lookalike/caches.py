@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import atexit
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.config import Config
 from lookalike.environment import expanded
+from lookalike.places import Address, place_of
 from lookalike.ports import Meter, VectorCache, Vectorizer
 from lookalike.providers.reference import ModelRef
-from lookalike.secret import Secret
 
 if TYPE_CHECKING:
     from lookalike.cache.postgres import PostgresCache
@@ -42,13 +41,13 @@ def open_cache_keeper(config: Config) -> SqliteCache | PostgresCache | None:
     """
     if config.cache == "off":
         return None
-    if config.cache.startswith(("postgresql://", "postgres://")):
+    place = config.cache_dir / "vectors.sqlite" if config.cache == "auto" else place_of(config.cache)
+    if isinstance(place, Address):
         from lookalike.cache.postgres import PostgresCache
 
-        return PostgresCache(Secret(config.cache))
+        return PostgresCache(place)
     from lookalike.cache.sqlite import SqliteCache
 
-    place = config.cache_dir / "vectors.sqlite" if config.cache == "auto" else Path(config.cache)
     return SqliteCache(expanded(place, "LOOKALIKE_CACHE"))
 
 

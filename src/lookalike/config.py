@@ -15,7 +15,7 @@ from typing import get_args
 
 from lookalike.environment import Environment, dotenv, expanded
 from lookalike.errors import ConfigError
-from lookalike.places import Address, Place, place_of
+from lookalike.places import Address, Place, address_of, place_of
 from lookalike.policy import ImagePolicy
 from lookalike.providers.reference import PROVIDERS, ProviderSettings
 from lookalike.rollout import Rollout
@@ -238,8 +238,7 @@ def _providers(env: Environment) -> ProviderSettings:
 
 
 def _database(env: Environment) -> Address | None:
-    place = place_of(env.text("DATABASE_URL", ""))
-    return place if isinstance(place, Address) else None
+    return address_of(env.text("DATABASE_URL", ""))
 
 
 def _bucket_access(env: Environment) -> BucketSettings:
@@ -261,11 +260,12 @@ def _index(env: Environment) -> Place:
     place = place_of(env.text("LOOKALIKE_INDEX", ""))
     backend = env.choice("VECTOR_BACKEND", "auto", ("auto", "embedded", "pgvector"))
     if backend == "pgvector" and not isinstance(place, Address):
-        place = place_of(env.text("DATABASE_URL", ""))
-        if not isinstance(place, Address):
+        database = _database(env)
+        if database is None:
             raise ConfigError(
                 "VECTOR_BACKEND is 'pgvector': set DATABASE_URL to postgresql://user:password@host/database."
             )
+        return database
     if isinstance(place, Address):
         if backend == "embedded":
             raise ConfigError("VECTOR_BACKEND is 'embedded', and LOOKALIKE_INDEX is a database: set it to a folder.")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from lookalike.errors import ConfigError
 from lookalike.secret import Secret
 
 SCHEMES = ("postgresql://", "postgres://")
+
+_FOREIGN = re.compile(r"://|^\s*(postgres(ql)?:|(host|hostaddr|port|dbname|user|password|service)\s*=)", re.IGNORECASE)
+"""What other libraries and libpq take for the address of a database."""
 
 ITEMS_FILE = "items.sqlite"
 SPACES_FILE = "spaces.json"
@@ -65,7 +70,23 @@ def holds_index(folder: Path) -> bool:
 
 
 def place_of(text: str | Place) -> Place:
-    """The folder that a text means, or for "postgresql://user:password@host/database" the database."""
-    if isinstance(text, str):
-        return Address(text) if text.startswith(SCHEMES) else Path(text)
-    return text
+    """The folder that a text means, or for "postgresql://user:password@host/database" the database.
+
+    Raises:
+        ConfigError: It is an address, and not of that form; as a folder it would have the password for its name.
+    """
+    if not isinstance(text, str):
+        return text
+    if address := address_of(text):
+        return address
+    if _FOREIGN.search(text):
+        raise ConfigError(
+            "The address of a database is written postgresql://user:password@host/database, in small letters. This one "
+            "is not, and is not repeated, since a password may be in it."
+        )
+    return Path(text)
+
+
+def address_of(text: str) -> Address | None:
+    """The database that a text means; None if that is something else, such as a database of another make."""
+    return Address(text) if text.startswith(SCHEMES) else None

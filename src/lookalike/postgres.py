@@ -94,6 +94,11 @@ class Database:
             settings = psycopg.conninfo.conninfo_to_dict(self._url.reveal())
         except psycopg.Error:  # its sentence would repeat the password
             raise ConfigError(f"{setting} cannot be read: write postgresql://user:password@host/database.") from None
+        # A sign in a password that was not written in percent: what follows it was taken for host, port or database.
+        if any("@" in str(settings.get(name, "")) for name in ("host", "dbname")) or not _is_port(settings.get("port")):
+            raise ConfigError(
+                f"{setting} cannot be read: in a user and a password write @ / ? # : % as %40 %2F %3F %23 %3A %25."
+            )
         self._place = f"postgresql://{settings.get('host', '')}/{settings.get('dbname', '')}"
 
     @property
@@ -232,6 +237,11 @@ class Database:
                 return connection
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, longest_s)
+
+
+def _is_port(port: object) -> bool:
+    """Whether this can be one: a number, several for several hosts, or none."""
+    return port is None or re.fullmatch(r"[\d,]*", str(port)) is not None
 
 
 def home_of(connection: Connection) -> str:

@@ -428,6 +428,10 @@ def test_no_error_shows_the_password(url: Secret) -> None:
         Secret("postgresql://me:hush-hush@127.0.0.1:1/db?connect_timeout=1"),
         Secret(url.reveal().replace("not-asked-for", "hush-hush")),
         Secret("postgresql://me:hush-hush@[/db"),
+        Secret("postgresql://me:abc@hush@127.0.0.1:1/db"),
+        Secret("postgresql://me:abc/hush@127.0.0.1:1/db"),
+        Secret("postgresql://me:12/hush@127.0.0.1:1/db"),
+        Secret("postgresql://me:hush/db"),
     ):
         with pytest.raises(Exception, match=r"\w") as caught:
             open_store(address)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.places import Address, place_of
+from lookalike.errors import ConfigError
+from lookalike.places import Address, address_of, place_of
 
 HOST = "postgresql://me:secret@host/db"
 
@@ -44,6 +45,31 @@ def test_a_table_is_found_again_by_its_address(name: str) -> None:
     assert (place.table, place.database.reveal()) == (name, HOST)
 
 
-def test_folders_are_paths() -> None:
+@pytest.mark.parametrize("name", ["a#b", "host", "user/photos", "postgres", "C:/photos", "a=b"])
+def test_folders_are_paths(name: str) -> None:
     """What is no address of a database is a folder, with a sign in its name or not."""
-    assert place_of("a#b") == Path("a#b")
+    assert place_of(name) == Path(name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql+psycopg://me:secret@host/db",
+        "POSTGRESQL://me:secret@host/db",
+        "postgresql:/me:secret@host/db",
+        "mysql://me:secret@host/db",
+        "host=db password=secret",
+        "password = secret host=db",
+    ],
+)
+def test_an_address_in_another_form_is_no_folder(text: str) -> None:
+    """It is refused, and not repeated: made into a folder, it would show its password to whoever lists files."""
+    with pytest.raises(ConfigError, match="postgresql://user:password@host/database") as caught:
+        place_of(text)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_of_another_make_is_none_of_ours() -> None:
+    """A product's own DATABASE_URL may be anything."""
+    assert address_of("mysql://me:secret@host/db") is None
+    assert address_of(HOST) == Address(HOST)
