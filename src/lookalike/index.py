@@ -264,9 +264,9 @@ class Index:
         """Every object that could not be indexed, with the reason, by project and place."""
         return (entry for entry in self._store.ledger.under(None, "") if entry.outcome is Outcome.FAILED)
 
-    def items(self, *, project: str | None = None) -> Iterator[Item]:
-        """Every item, by project and id."""
-        return self._store.items(Filter(project=project))
+    def items(self, *, project: str | None = None, after: tuple[str, str] | None = None) -> Iterator[Item]:
+        """Every item, by project and id; those behind this (project, id), if it is given."""
+        return self._store.items(Filter(project=project), after=after)
 
     def newest(self, where: Filter, *, limit: int, after: str = "") -> tuple[list[Item], str]:
         """Items that pass, what came last first; see `ports.Catalogue.newest`."""

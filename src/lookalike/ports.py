@@ -217,8 +217,8 @@ class VectorWriter(Protocol):
 class Catalogue(Protocol):
     """A walk over everything in a store, for duplicates, statistics and backgrounds."""
 
-    def items(self, where: Filter) -> Iterator[Item]:
-        """Every item that passes, by (project, id)."""
+    def items(self, where: Filter, *, after: tuple[str, str] | None = None) -> Iterator[Item]:
+        """Every item that passes, by (project, id); those behind `after`, if that is given."""
         ...
 
     def newest(self, where: Filter, *, limit: int, after: str = "") -> tuple[list[Item], str]:

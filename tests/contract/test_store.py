@@ -380,6 +380,17 @@ def test_items_are_walked_in_order(store: Store) -> None:
     assert [item.id for item in store.items(Filter(project="a"))] == ["x0", "x1"]
 
 
+def test_a_walk_goes_on_behind_an_item(store: Store) -> None:
+    """Behind any (project, id), be there such an item or not, whatever the filter."""
+    fill(store, 3, project="b")
+    fill(store, 2, project="a", prefix="x")
+    keys = [(item.project, item.id) for item in store.items(ALL)]
+    for after in [*keys, ("", ""), ("a", ""), ("a", "x0\0"), ("a", "z"), ("aa", "x"), ("b", "item00"), ("c", "")]:
+        assert [(item.project, item.id) for item in store.items(ALL, after=after)] == [k for k in keys if k > after]
+        of_one = [item.id for item in store.items(Filter(project="b"), after=after)]
+        assert of_one == [item_id for project, item_id in keys if project == "b" and (project, item_id) > after]
+
+
 def test_samples_are_drawn_from_what_is_in_use(store: Store) -> None:
     """The same seed draws the same contents, another one others; dead pictures are never drawn."""
     fill(store, 50)

@@ -148,6 +148,20 @@ def test_the_first_items_are_a_start(service: Running, shop: Catalogue) -> None:
     assert service.client.get("/items", params={"limt": 3}).status_code == 422
 
 
+def test_items_come_by_name_page_by_page(service: Running, shop: Catalogue) -> None:
+    """`next` leads through all of them, of one project or of all; it is null at the end."""
+    for asked in ({"limit": 1}, {"limit": 3}, {"limit": 2, "project": "warm"}):
+        seen: list[str] = []
+        after = ""
+        while after is not None:
+            answer = service.client.get("/items", params={**asked, "after": after}).json()
+            seen += [item["id"] for item in answer["items"]]
+            after = answer["next"]
+        every = service.client.get("/items", params={**asked, "limit": 1000}).json()
+        assert (seen, every["next"]) == ([item["id"] for item in every["items"]], None)
+        assert len(seen) == (2 if "project" in asked else len(COLOURS))
+
+
 def test_the_newest_come_first_page_by_page(service: Running, shop: Catalogue) -> None:
     """What was added last comes first; `next` leads through all of them; metadata and project filter."""
     seen: list[str] = []
@@ -162,7 +176,13 @@ def test_the_newest_come_first_page_by_page(service: Running, shop: Catalogue) -
     warm = {"order": "newest", "project": "warm", "where": ["kind:flat", "colour:red"]}
     assert [item["id"] for item in service.client.get("/items", params=warm).json()["items"]] == [shop.path("red")]
     two = {"order": "newest", "where": ["colour:red", "colour:blue"]}
-    for wrong in ({"order": "newest", "after": "x"}, {"after": "4"}, {"order": "newest", "where": "colour"}, two):
+    for wrong in (
+        {"order": "newest", "after": "x"},
+        {"after": "4"},
+        {"where": "colour:red"},
+        {"order": "newest", "where": "colour"},
+        two,
+    ):
         assert service.client.get("/items", params=wrong).status_code == 422
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 from typing import Annotated, Literal
+from urllib.parse import quote, unquote
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -45,7 +46,7 @@ class ListOptions(BaseModel):
     where: list[str] = Field(
         [], description="Only items with this metadata, as 'key:value'; of the newest alone, several times for several."
     )
-    after: str = Field("", description="Of the newest: `next` of an answer, for the items that follow.")
+    after: str = Field("", description="`next` of an answer, for the items that follow.")
 
 
 class Items(BaseModel):
@@ -71,15 +72,26 @@ async def projects(call: Searching) -> Projects:
 
 @router.get("/items", summary="Items of the index", response_model=Items)
 async def some_items(call: Searching, options: Annotated[ListOptions, Query()]) -> Items:
-    """The first by project and id; or the newest first, page by page: something to look at before a search."""
-    if options.order == "name" and (options.where or options.after):
-        raise InputError("goes with order=newest alone.", item="where" if options.where else "after")
+    """By project and id, or the newest first, page by page: something to look at before a search."""
+    if options.order == "name" and options.where:
+        raise InputError("goes with order=newest alone.", item="where")
     where = Filter(project=options.project, metadata=pairs_of(options.where, item="where"))
 
     def ask(view: View) -> tuple[list[Item], str]:
         if options.order == "newest":
             return view.newest(where, limit=options.limit, after=options.after)
-        return list(islice(view.items(project=options.project), options.limit)), ""
+        return _by_name(view, options)
 
     found, following = await call.shared.index.ask(ask, caller=call.caller, until=call.until)
     return Items(items=[item_facts(item, call.request) for item in found], next=following or None)
+
+
+def _by_name(view: View, options: ListOptions) -> tuple[list[Item], str]:
+    """A page, and the project and id of its last item if others follow."""
+    project, slash, item_id = options.after.partition("/")
+    if options.after and not slash:
+        raise InputError("is not what an answer gave in 'next'.", item="after")
+    after = (unquote(project), item_id) if slash else None
+    found = list(islice(view.items(project=options.project, after=after), options.limit + 1))
+    page = found[: options.limit]
+    return page, f"{quote(page[-1].project, safe='')}/{page[-1].id}" if len(found) > len(page) else ""

@@ -50,11 +50,11 @@ class View:
         found = self.index.stats().projects
         return {name: n for name, n in sorted(found.items()) if self.caller.sees(name)}
 
-    def items(self, *, project: str | None) -> Iterator[Item]:
-        """Every item of a project, or of all, by project and id."""
+    def items(self, *, project: str | None, after: tuple[str, str] | None = None) -> Iterator[Item]:
+        """Every item of a project, or of all, by project and id; those behind `after`, if that is given."""
         wanted = self.caller.project_of(project)
         if wanted is None or self.caller.sees(wanted):
-            yield from self.index.items(project=wanted)
+            yield from self.index.items(project=wanted, after=after)
 
     def newest(self, where: Filter, *, limit: int, after: str) -> tuple[list[Item], str]:
         """Items that pass, what came last first, and where the next ones begin; see `ports.Catalogue.newest`."""
@@ -67,7 +67,7 @@ class View:
         # A store goes on from a number that all projects share, and which would tell how much the others have.
         start = number_in(after, default=0)
         if start > MAX_WALKED:
-            raise InputError(f"lies beyond the newest {MAX_WALKED:,} items: walk them by name.", item="after")
+            raise InputError(f"lies beyond the newest {MAX_WALKED:,} items: walk them with order=name.", item="after")
         found, following = self.index.newest(where, limit=start + limit)
         return found[start:], str(start + limit) if following else ""
 

@@ -216,12 +216,12 @@ class EmbeddedStore:
                 version=state.version,
             )
 
-    def items(self, where: Filter) -> Iterator[Item]:
-        """Every item that passes, by (project, id)."""
+    def items(self, where: Filter, *, after: tuple[str, str] | None = None) -> Iterator[Item]:
+        """Every item that passes, by (project, id); see ports.Catalogue."""
         with self._database.reading() as connection:
             names = list(item_rows.projects(connection))
         for name in names if where.project is None else [where.project]:
-            for item in item_rows.items_of_project(self._database, name):
+            for item in item_rows.items_of_project(self._database, name, after=after):
                 if where.admits(item):
                     yield item
 

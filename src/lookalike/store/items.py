@@ -14,7 +14,7 @@ from lookalike.contents import N_BYTES, UNCHECKED, require_vectors
 from lookalike.sql import statements
 from lookalike.store.database import Database, State
 from lookalike.store.faults import damaged
-from lookalike.store.pages import number_in
+from lookalike.store.pages import number_in, start_behind
 from lookalike.types import Filter, Item
 from lookalike.vectors import Slots
 
@@ -58,9 +58,11 @@ def page_of_items(connection: sqlite3.Connection, project: str, *, start: str, l
     return [_item(row) for row in connection.execute(_SQL["page_of_items"], (code, start, limit))]
 
 
-def items_of_project(database: Database, project: str) -> Iterator[Item]:
-    """Every item of a project, by id."""
-    start = ""
+def items_of_project(database: Database, project: str, *, after: Key | None) -> Iterator[Item]:
+    """Every item of a project, by id; those behind this key."""
+    start = start_behind(after, project)
+    if start is None:
+        return
     while True:
         with database.reading() as connection:
             page = page_of_items(connection, project, start=start, limit=PAGE)

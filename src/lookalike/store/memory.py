@@ -109,9 +109,11 @@ class MemoryStore:
             version=self._version,
         )
 
-    def items(self, where: Filter) -> Iterator[Item]:
-        """Every item that passes, by (project, id)."""
-        yield from (item for _, item in sorted(self._items.items(), key=lambda pair: pair[0]) if where.admits(item))
+    def items(self, where: Filter, *, after: tuple[str, str] | None = None) -> Iterator[Item]:
+        """Every item that passes, by (project, id); see ports.Catalogue."""
+        for key in sorted(self._items):
+            if (after is None or key > after) and where.admits(self._items[key]):
+                yield self._items[key]
 
     def newest(self, where: Filter, *, limit: int, after: str = "") -> tuple[list[Item], str]:
         """Items that pass, the last added first; see ports.Catalogue."""

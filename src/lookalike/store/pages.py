@@ -18,6 +18,13 @@ def number_in(after: str, *, default: int) -> int:
     return int(after)
 
 
+def start_behind(after: tuple[str, str] | None, project: str) -> str | None:
+    """The first id that may follow a (project, id) within a project; None if none may."""
+    if after is None or after[0] < project:
+        return ""
+    return after[1] + "\0" if after[0] == project else None
+
+
 def paged(items: Iterable[Item], *, limit: int, after: str) -> tuple[list[Item], str]:
     """Some items of a walk that starts at its beginning each time, and where the next ones begin; empty at the end."""
     start = number_in(after, default=0)

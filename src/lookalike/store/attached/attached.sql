@@ -93,7 +93,7 @@ SELECT {content}, vector FROM {items} AS item WHERE {content} = ANY(%(contents)s
 
 -- walk --
 SELECT {columns} FROM {items} AS item WHERE {where}
-ORDER BY project::text COLLATE "C", id::text COLLATE "C"
+ORDER BY coalesce(project::text, '') COLLATE "C", id::text COLLATE "C"
 
 -- page --
 WITH page AS MATERIALIZED (

@@ -98,10 +98,19 @@ class Shape:
         kept_project = kept(project, self.project) if project else None
         return None if project and kept_project is None else (kept_project, kept_id)
 
-    def condition(self, where: Filter) -> tuple[str, dict[str, str]] | None:
-        """What a filter asks for, as SQL and its values; None if no row can pass."""
+    def condition(self, where: Filter, *, after: tuple[str, str] | None = None) -> tuple[str, dict[str, str]] | None:
+        """What a filter asks for, and to be behind an item, as SQL and its values; None if no row can pass."""
         asked: dict[str, str] = {}
         parts = ["true"]
+        if after is not None:
+            parts.append(
+                """(coalesce(project::text, %(no_project)s::text) COLLATE "C", id::text COLLATE "C")"""
+                " > (%(after_project)s::text, %(after_id)s::text)"
+            )
+            # No text here has a NUL: what is behind one that has is what is behind that one's beginning.
+            project, item_id = (text.partition("\0")[0] for text in after)
+            no_project = "" if self.project else DEFAULT_PROJECT
+            asked |= {"no_project": no_project, "after_project": project, "after_id": item_id}
         if where.project is not None:
             if self.project is None:
                 if where.project != DEFAULT_PROJECT:

@@ -159,9 +159,9 @@ class AttachedStore:
             self._stats, self._stats_due = stats, time.monotonic() + took_s / STATS_SHARE
         return stats
 
-    def items(self, where: Filter) -> Iterator[Item]:
-        """Every item that passes, by (project, id), as of the moment when the first is taken."""
-        condition = self._shape.condition(where)
+    def items(self, where: Filter, *, after: tuple[str, str] | None = None) -> Iterator[Item]:
+        """Every item that passes, by (project, id), as of the moment when the first is taken; see ports.Catalogue."""
+        condition = self._shape.condition(where, after=after)
         if condition is None:
             return
         sql, asked = condition

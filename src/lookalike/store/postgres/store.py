@@ -19,6 +19,7 @@ from lookalike.secret import Secret
 from lookalike.spaces import Space
 from lookalike.sql import statements
 from lookalike.store.faults import speaking
+from lookalike.store.pages import start_behind
 from lookalike.store.postgres import schema, writing
 from lookalike.store.postgres.finding import TIMEOUT_S, Finder
 from lookalike.store.postgres.ledger import PostgresLedger
@@ -187,11 +188,11 @@ class PostgresStore:
             version=version,
         )
 
-    def items(self, where: Filter) -> Iterator[Item]:
-        """Every item that passes, by (project, id)."""
+    def items(self, where: Filter, *, after: tuple[str, str] | None = None) -> Iterator[Item]:
+        """Every item that passes, by (project, id); see ports.Catalogue."""
         names = [plain(row[0]) for row in self._rows("read_projects")] if where.project is None else [where.project]
         for name in names:
-            yield from self._items_of(name, where)
+            yield from self._items_of(name, where, start_behind(after, name))
 
     def newest(self, where: Filter, *, limit: int, after: str = "") -> tuple[list[Item], str]:
         """Items that pass, those first whose pictures came last; see ports.Catalogue."""
@@ -291,9 +292,8 @@ class PostgresStore:
         elif at_once:
             self.database.run(lambda c: schema.read_bound(c, self.database.place, self.bound.number))
 
-    def _items_of(self, project: str, where: Filter) -> Iterator[Item]:
-        start = ""
-        while True:
+    def _items_of(self, project: str, where: Filter, start: str | None) -> Iterator[Item]:
+        while start is not None:
             asked = {"project": escaped(project), "metadata": asked_metadata(where)}
             rows = self._rows("page_of_items", {**asked, "start": escaped(start), "limit": PAGE})
             page = [item_of(row) for row in rows]
