@@ -194,6 +194,54 @@ def test_an_id_of_another_project_is_left_alone(attach: Callable[..., AttachedSt
     assert ids(store, rows[0]) == ["1"]
 
 
+@pytest.mark.parametrize(
+    ("shop", "key"), [("int", "id"), ("text", "id"), ("text NOT NULL", "shop, id"), ("text NOT NULL", "id")]
+)
+def test_a_row_of_no_project_is_written_where_it_is(
+    attach: Callable[..., AttachedStore], url: Secret, shop: str, key: str
+) -> None:
+    """A project that is null, or empty, is '' to who reads and writes; it stays as it is, and no row is made."""
+    none = "''" if "NOT NULL" in shop else "NULL"
+    store = attach(
+        replace(PLAIN, project="shop"),
+        f"CREATE TABLE photos (shop {shop}, id int, embedding vector({DIM}), UNIQUE ({key}))",
+        f"{INSERT} ({none}, 1, NULL), ({none if 'int' in shop else chr(39) * 2}, 2, NULL), (7, 3, NULL)",
+    )
+    rows = rows_of(4)
+    before = sql(url, "SELECT shop, id FROM photos ORDER BY id")
+    items = [Item(id=str(n), project="7" if n == 3 else "", content=sha(n)) for n in (1, 2, 3)]
+    for _ in range(2):
+        store.add(items, [item.content for item in items], rows[:3])
+    assert sql(url, "SELECT shop, id FROM photos ORDER BY id") == before
+    assert [item and item.project for item in store.get([("", "1"), ("", "2"), ("", "3")])] == ["", "", None]
+    store.add([Item(id="4", project="", content=sha(4))], [sha(4)], rows[3:])
+    assert ids(store, rows[3], limit=1, where=Filter(project="")) == ["4"]
+    assert store.delete([("", str(n)) for n in range(1, 5)]) == 3
+
+
+@pytest.mark.parametrize("unique", ["UNIQUE", "UNIQUE NULLS NOT DISTINCT"])
+def test_a_key_that_may_be_null_is_only_read(attach: Callable[..., AttachedStore], url: Secret, unique: str) -> None:
+    """Where the key has a project that can be null, rows are found by it, and writing is refused with the reason."""
+    if sql(url, "SHOW server_version_num") < [("150000",)] and "NOT" in unique:
+        pytest.skip("PostgreSQL 15 is the first that knows it.")
+    row = literal(rows_of(1)[0])
+    store = attach(
+        replace(PLAIN, project="shop"),
+        f"CREATE TABLE photos (shop int, id int, embedding vector({DIM}), {unique} (shop, id))",
+        f"{INSERT} (NULL, 3, {row}), (7, 3, {row})",
+    )
+    found = store.get([("", "3"), ("7", "3"), ("8", "3")])
+    assert [item and item.project for item in found] == ["", "7", None]
+    assert store.look().vectors == 2
+    for write in (lambda: store.add([], [], np.empty((0, DIM), np.float32)), lambda: store.delete([("", "3")])):
+        with pytest.raises(StoreReadOnly, match="shop of photos can be null"):
+            write()
+    if unique == "UNIQUE":
+        sql(url, f"{INSERT} (NULL, 3, {row})")
+        with pytest.raises(InputError, match="another row has too"):
+            store.look()
+
+
 @pytest.mark.parametrize("kind", ["vector", "halfvec"])
 def test_cosines_are_taken_whatever_the_lengths(attach: Callable[..., AttachedStore], kind: str) -> None:
     """Vectors of any length, of none, of zeros: cosines of the first, and the others are not there."""

@@ -244,6 +244,21 @@ def test_rows_without_a_vector_get_theirs(team: Team) -> None:
     assert "without" in run(team.table, "index", "--table", "customer_photos").output
 
 
+def test_rows_of_no_project_get_their_vectors(team: Team) -> None:
+    """A row that says no shop is of none, not of the project that the command is run for."""
+    sql(
+        team.address,
+        "ALTER TABLE customer_photos ALTER COLUMN shop_id DROP NOT NULL",
+        "UPDATE customer_photos SET shop_id = NULL, embedding = NULL WHERE id > 5",
+    )
+    assert attach(team).exit_code == 0
+    for _ in range(2):
+        report = json.loads(run(team.table, "index", "--table", "customer_photos", "--json").stdout)
+        assert (report["failed"], report["removed"]) == (0, 0), report
+        assert sql(team.address, "SELECT count(embedding), count(shop_id) FROM customer_photos") == [(N, 5)]
+    assert json.loads(run(team.table, "stats", "--json").stdout)["projects"][""] == N - 5
+
+
 def test_a_row_that_its_owner_deletes_meanwhile_is_not_made_anew(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are listed when a run begins; embedding them takes its time, in which the team goes on with its work."""
     read = RowSource.read

@@ -134,7 +134,8 @@ def _open(config: Config, rows: Rows | None, *, dry_run: bool) -> Index:
     if rows is not None and (own := own_address(config, rows.table)):
         from lookalike.store.attached.store import open_store
 
-        return Index(open_store(own, new_rows=False), config)
+        store = open_store(own, new_rows=False)
+        return Index(store, replace(config, project=store.attached.mapping.unsaid_project))
     return open_index(config, dry_run=dry_run)
 
 

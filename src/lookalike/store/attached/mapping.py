@@ -6,6 +6,9 @@ import json
 import re
 from dataclasses import asdict, dataclass
 
+DEFAULT_PROJECT = "default"
+"""Of every item of a table that does not say whose its items are."""
+
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 """What a whole address begins with; two letters at least, since "C:" is a drive."""
 
@@ -50,6 +53,11 @@ class Mapping:
     def is_joined(self) -> bool:
         """Whether items and vectors are in two tables."""
         return bool(self.vector_table)
+
+    @property
+    def unsaid_project(self) -> str:
+        """The project of a row that says none."""
+        return "" if self.project else DEFAULT_PROJECT
 
     @property
     def of_items(self) -> tuple[str, ...]:

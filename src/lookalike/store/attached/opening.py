@@ -121,7 +121,7 @@ def look(connection: Connection, shape: Shape) -> Counts:
         raise InputError(f"{no_id:,} of its rows have no {shape.id.name!r}: each item needs an id.", item=name)
     if vectors and least != most:
         raise InputError(f"its vectors have from {least} to {most} numbers: they are of several models.", item=name)
-    if not _has_key(shape) or not _is_joined_by_key(shape):
+    if not shape.has_key or not _is_joined_by_key(shape):
         distinct: Any = connection.execute(shape.statement("n_distinct"), {}).fetchone()
         if distinct[0] != rows:
             raise InputError(
@@ -143,10 +143,6 @@ def _required(connection: Connection, name: str) -> Relation:
     return found
 
 
-def _has_key(shape: Shape) -> bool:
-    return frozenset({shape.id.name}) in shape.tables.items.keys or shape.has_project_keys
-
-
 def _is_joined_by_key(shape: Shape) -> bool:
     own = frozenset({shape.mapping.vector_key})
     return not shape.mapping.is_joined or own in shape.tables.vectors.keys
@@ -163,7 +159,10 @@ def _read_only(shape: Shape) -> str:
             return f"Column {made[0]} of {table.name} is always made by the database."
     if mapping.is_joined and (missing := _missing(tables.vectors, mapping.of_vectors)):
         return missing
-    if not _has_key(shape):
+    if shape.has_project_keys and not shape.has_key:
+        column = f"{mapping.project} of {tables.items.name}"
+        return f"Column {column} can be null, and its unique index lets such rows be there twice."
+    if not shape.has_key:
         return f"No unique index is on column {shape.id.name} of {tables.items.name}."
     if not _is_joined_by_key(shape):
         return f"No unique index is on column {mapping.vector_key} of {tables.vectors.name}."

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lookalike.store.attached.shape import DEFAULT_PROJECT, Shape
+from lookalike.store.attached.shape import Shape
 from lookalike.types import Item, Rows
 from lookalike.vectors import normalise
 
@@ -29,7 +29,7 @@ def item_of(row: Sequence[Any], shape: Shape) -> Item:
     return Item(
         id=item_id,
         content=content,
-        project=DEFAULT_PROJECT if shape.project is None else project or "",
+        project=project or shape.mapping.unsaid_project,
         uri=shape.mapping.in_full(uri),
         caption=caption,
         metadata=metadata,

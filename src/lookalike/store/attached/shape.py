@@ -19,9 +19,6 @@ from lookalike.store.attached.catalog import Column, Relation, VectorIndex, requ
 from lookalike.store.attached.mapping import Mapping
 from lookalike.types import Filter
 
-DEFAULT_PROJECT = "default"
-"""Of every item of a table that does not say whose its items are."""
-
 TEXTS = {"text", "varchar"}
 INTEGERS = {"int2": 15, "int4": 31, "int8": 63}
 """Whole numbers, by the power of two that they stay below."""
@@ -80,6 +77,13 @@ class Shape:
         )
 
     @property
+    def has_key(self) -> bool:
+        """Whether no two rows can be one item: an index that lets a project be null does not compare those rows."""
+        if frozenset({self.id.name}) in self.tables.items.keys:
+            return True
+        return self.has_project_keys and not (self.project and self.project.is_nullable)
+
+    @property
     def key(self) -> tuple[Column, ...]:
         """The columns that tell items apart."""
         return (self.project, self.id) if self.has_project_keys and self.project else (self.id,)
@@ -89,14 +93,16 @@ class Shape:
         return _SQL[name].format(**self._names, **more).encode()
 
     def key_of(self, project: str, item_id: str) -> tuple[str | None, str] | None:
-        """How (project, id) is written in the columns; None if no row can have that."""
+        """How (project, id) is written in the columns, '' as null if that can be; None if no row can have that."""
         kept_id = kept(item_id, self.id)
         if kept_id is None:
             return None
         if self.project is None:
-            return (None, kept_id) if project == DEFAULT_PROJECT else None
-        kept_project = kept(project, self.project) if project else None
-        return None if project and kept_project is None else (kept_project, kept_id)
+            return (None, kept_id) if project == self.mapping.unsaid_project else None
+        if not project and self.project.is_nullable:
+            return (None, kept_id)
+        kept_project = kept(project, self.project)
+        return None if kept_project is None else (kept_project, kept_id)
 
     def condition(self, where: Filter, *, after: tuple[str, str] | None = None) -> tuple[str, dict[str, str]] | None:
         """What a filter asks for, and to be behind an item, as SQL and its values; None if no row can pass."""
@@ -113,7 +119,7 @@ class Shape:
             asked |= {"no_project": no_project, "after_project": project, "after_id": item_id}
         if where.project is not None:
             if self.project is None:
-                if where.project != DEFAULT_PROJECT:
+                if where.project != self.mapping.unsaid_project:
                     return None
             elif where.project == "":
                 parts.append("coalesce(project::text, '') = ''")
@@ -215,9 +221,9 @@ class Shape:
         """That a row is the one of a key."""
         if self.project is None:
             return "id = key_id"
-        if self.has_project_keys:
-            return "id = key_id AND project = key_project"
-        return "id = key_id AND coalesce(project::text, '') = coalesce(key_project::text, '')"
+        if self.project.is_nullable:
+            return "id = key_id AND coalesce(project::text, '') = coalesce(key_project::text, '')"
+        return "id = key_id AND project = key_project"  # which an index can answer
 
 
 def named(name: str) -> str:

@@ -277,7 +277,7 @@ class AttachedStore:
         contents: Any = connection.execute(self._shape.statement("n_contents"), {}).fetchone()
         tables = self._shape.tables
         n_made = sum(row[2] for row in rows)
-        projects = {row[0] if self._shape.project else "default": row[1] for row in rows}
+        projects = {row[0] or self._shape.mapping.unsaid_project: row[1] for row in rows}
         return StoreStats(
             items=sum(row[1] for row in rows),
             contents=contents[0] + n_made,

@@ -11,7 +11,8 @@ from lookalike.errors import InputError
 from lookalike.facts import NAMES as FILE_FACTS
 from lookalike.sql import statements
 from lookalike.store.attached.catalog import Column
-from lookalike.store.attached.shape import DEFAULT_PROJECT, TEXTS, Shape, named
+from lookalike.store.attached.mapping import DEFAULT_PROJECT
+from lookalike.store.attached.shape import TEXTS, Shape, named
 from lookalike.store.postgres.rows import text_of
 from lookalike.types import Item, Rows
 
