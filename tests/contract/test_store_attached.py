@@ -615,6 +615,45 @@ def test_facts_of_any_type_are_texts(attach: Callable[..., AttachedStore], url: 
         assert ids(store, row, where=Filter(metadata=metadata)) == expected
 
 
+def test_facts_that_cannot_be_texts_are_read_all_the_same(attach: Callable[..., AttachedStore]) -> None:
+    """Type json keeps a NUL and half a pair of UTF-16: they end no search, and pairs and other rows are as they are."""
+    documents = [r"\u0000", r"\ud83d", r"\uDCFF.jpg", r"\ud83d\uDE00", r"\\\\d83d"]
+    rows = rows_of(len(documents))
+    values = [f"""({n}, '{{"x": "{text}", "y": 1}}', {literal(rows[n])})""" for n, text in enumerate(documents)]
+    store = attach(
+        replace(PLAIN, metadata=("facts",)),
+        f"CREATE TABLE photos (id int PRIMARY KEY, facts json, embedding vector({DIM}))",
+        f"{INSERT} {', '.join(values)}",
+    )
+    facts = ["\ufffd", "\ufffd", "\ufffd.jpg", "\N{GRINNING FACE}", r"\\d83d"]
+    assert [item.metadata["x"] for item in store.items(ALL)] == facts
+    assert sorted(ids(store, rows[0], where=Filter(metadata={"y": "1"}))) == list("01234")
+    assert ids(store, rows[0], where=Filter(metadata={"x": facts[3]})) == ["3"]
+
+
+def test_a_row_without_an_id_is_no_item(attach: Callable[..., AttachedStore], url: Secret) -> None:
+    """A row that comes without one is passed over by all that reads, and told where every row is looked at."""
+    store = attach(PLAIN, f"CREATE TABLE photos (id text UNIQUE, embedding vector({DIM}))")
+    rows = rows_of(2)
+    sql(url, f"{INSERT} (NULL, {literal(rows[0])}), ('1', {literal(rows[1])})")
+    assert ids(store, rows[0]) == ["1"]
+    assert [item.id for item in store.items(ALL)] == ["1"]
+    assert (store.n_items, store.stats().items, len(store.sample(9, seed=0)[0])) == (1, 1, 1)
+    with pytest.raises(StoreError, match="have no 'id'"):
+        store.check()
+
+
+def test_a_search_that_fails_speaks_of_no_write(attach: Callable[..., AttachedStore], url: Secret) -> None:
+    """A value that the database cannot read is a fault of the table, not of whoever searches."""
+    asking = "CREATE FUNCTION broken(n int) RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT (1 / n)::text $$"
+    table = f"CREATE TABLE raw (id int, embedding vector({DIM}))"
+    view = "CREATE VIEW photos AS SELECT id, broken(id) AS title, embedding FROM raw"
+    store = attach(replace(PLAIN, caption="title"), asking, table, view)
+    sql(url, "INSERT INTO raw VALUES (0, '[1,0,0,0,0,0,0,0]')")
+    with pytest.raises(StoreError, match="failed: division by zero"):
+        store.search(rows_of(1)[0], limit=1, where=ALL)
+
+
 def test_a_mapping_that_is_of_no_use_is_refused(attach: Callable[..., AttachedStore]) -> None:
     """A column that is not there, of a type that cannot be, or two documents: told when it is opened."""
     table = f"CREATE TABLE photos (id int PRIMARY KEY, at date, a json, b jsonb, embedding vector({DIM}))"

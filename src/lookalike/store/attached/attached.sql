@@ -5,11 +5,18 @@ SELECT {own}, {vector} AS vector FROM {items} AS item
 SELECT {own}, {vector} AS vector FROM {items} AS item JOIN {vectors} AS pictured ON pictured.{key} = item.{id}
 
 -- is_there --
-WHERE {vector} IS NOT NULL
+WHERE {vector} IS NOT NULL AND item.{id} IS NOT NULL
 
 -- is_there_and_as_long --
 -- Of a column that takes vectors of any length.
-WHERE {vector} IS NOT NULL AND vector_dims({vector}) = {dim}
+WHERE {vector} IS NOT NULL AND item.{id} IS NOT NULL AND vector_dims({vector}) = {dim}
+
+-- readable --
+-- Of type json, which keeps what no text of the database can be: a NUL, and half a pair of UTF-16. One such row would end
+-- every search that comes to it, so each of these reads as the character that stands for what cannot be read.
+regexp_replace(
+  {document}::text, '\\u(0000|d[89ab]..(?!\\ud[c-f]))|(?<!\\ud[89ab]..)\\ud[c-f]..', '\\ufffd', 'gi'
+)::json
 
 -- content_of_vector --
 -- One byte that says how it came, and the sha256 of its numbers as the database sends them; see contents.py.

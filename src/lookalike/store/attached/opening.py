@@ -25,6 +25,18 @@ REFUSED = {"22", "23"}
 """Classes of what a row is refused for: a value that its column cannot have, or a constraint."""
 
 
+class Refused(StoreError):
+    """The database refused a value: one that is written, or one of a row that cannot be read.
+
+    Attributes:
+        reason: Why, in its own words.
+    """
+
+    def __init__(self, message: str, *, store: str, reason: str) -> None:
+        super().__init__(message, store=store)
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A table as it is now.
@@ -74,9 +86,8 @@ def connect(url: Secret, table: str, *, timeout_s: float) -> Database:
     def failed(place: str, reason: str, code: str) -> LookalikeError:
         if code in ALTERED:
             return altered(place, table, reason)
-        if code[:2] in REFUSED:
-            return InputError(f"the table does not take it: {reason}.", item=table)
-        return failure(place, reason, code)
+        error = failure(place, reason, code)
+        return Refused(str(error), store=place, reason=reason) if code[:2] in REFUSED else error
 
     return Database(url, setting="The address of the index", failed=failed, timeout_s=timeout_s, patience_s=PATIENCE_S)
 

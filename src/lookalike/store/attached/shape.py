@@ -162,9 +162,8 @@ class Shape:
             key=named(self.mapping.vector_key),
             id=named(self.mapping.id),
         )
-        is_there = _SQL["is_there"].format(vector=vector)
-        if self.vector.modifier < 0:
-            is_there = _SQL["is_there_and_as_long"].format(vector=vector, dim=self.dim)
+        there = "is_there_and_as_long" if self.vector.modifier < 0 else "is_there"
+        is_there = _SQL[there].format(vector=vector, id=named(self.mapping.id), dim=self.dim)
         document = self.document.kind if self.document else ""
         return {
             "rows": f"({rows})",
@@ -200,8 +199,10 @@ class Shape:
         parts += [f"item.{named(column)}::text AS {name}" for name, column in texts.items() if column]
         parts += [f"NULL::text AS {name}" for name, column in {**own, **texts}.items() if not column]
         parts += [f"item.{named(column.name)} AS fact_{place}" for place, column in enumerate(self.facts)]
-        parts.append(f"item.{named(self.document.name)} AS document" if self.document else "NULL::jsonb AS document")
-        return ", ".join(parts)
+        document = f"item.{named(self.document.name)}" if self.document else "NULL::jsonb"
+        if self.document and self.document.kind == "json":
+            document = _SQL["readable"].format(document=document)
+        return ", ".join([*parts, f"{document} AS document"])
 
     @cached_property
     def _contents(self) -> dict[str, str]:

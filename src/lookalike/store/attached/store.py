@@ -291,6 +291,8 @@ class AttachedStore:
     def _written(self, write: Any) -> Any:
         try:
             return self.database.run(write, timeout_s=LONG_TIMEOUT_S)
+        except opening.Refused as error:
+            raise InputError(f"the table does not take it: {error.reason}.", item=self.attached.name) from error
         finally:
             with self._lock:
                 self._stats = None
