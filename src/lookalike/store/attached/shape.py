@@ -115,7 +115,7 @@ class Shape:
             )
             # No text here has a NUL: what is behind one that has is what is behind that one's beginning.
             project, item_id = (text.partition("\0")[0] for text in after)
-            no_project = "" if self.project else DEFAULT_PROJECT
+            no_project = self.mapping.unsaid_project
             asked |= {"no_project": no_project, "after_project": project, "after_id": item_id}
         if where.project is not None:
             if self.project is None:
