@@ -226,13 +226,19 @@ class Database:
         while True:
             try:
                 connection = self._psycopg.connect(
-                    self._url.reveal(), autocommit=True, prepare_threshold=None, connect_timeout=CONNECT_TIMEOUT_S
+                    self._url.reveal(),
+                    autocommit=True,
+                    prepare_threshold=None,
+                    connect_timeout=CONNECT_TIMEOUT_S,
                 )
             except self._psycopg.OperationalError as error:
                 is_for_good = FOR_GOOD.search(str(error))
                 if is_for_good or time.monotonic() + pause_s > until:
                     raise self.failure(str(error), code="" if is_for_good else UNREACHABLE) from error
             else:
+                # Who writes what another has just written waits for him and goes on; where the database has a stricter
+                # level by default, he would be refused. It comes with each BEGIN, so that a pooler may be between.
+                connection.isolation_level = self._psycopg.IsolationLevel.READ_COMMITTED
                 self._was_reached = True
                 return connection
             time.sleep(pause_s)

@@ -21,7 +21,7 @@ from lookalike.store.postgres.mirror import GROWTH
 from lookalike.store.postgres.passing import KEPT_FILTERS, Passing
 from lookalike.store.postgres.rows import escaped, plain
 from lookalike.store.postgres.store import PostgresStore, create, open_store
-from lookalike.types import Filter, Item, Rows
+from lookalike.types import Filter, Item, LedgerEntry, Outcome, Rows
 from lookalike.vectors import normalise
 from tests.postgres import NewDatabase
 
@@ -124,6 +124,28 @@ def test_many_writers_leave_one_vector_for_each_picture(store: PostgresStore, ur
     assert store.stats().items == len(list(store.items(ALL))) > 0
     assert sql(url, "SELECT count(*) - count(DISTINCT content) FROM lookalike_vectors") == [(0,)]
     assert store.stats().dead_slots == 0  # each writer's last step
+
+
+def test_writers_wait_for_each_other_under_any_default_isolation(store: PostgresStore, url: Secret) -> None:
+    """A database may have a stricter level by default: who writes what others write is still never refused."""
+    items = [Item(id=str(n), content=sha(n)) for n in range(0, 20, 2)]
+    vectors = np.concatenate([row(n) for n in range(0, 20, 2)])
+    with open_store(with_option(url, "default_transaction_isolation=serializable")) as strict:
+
+        def write(writer: int) -> None:
+            caption = str(writer)
+            strict.add([replace(item, caption=caption) for item in items], [item.content for item in items], vectors)
+            strict.ledger.record(
+                LedgerEntry(project="default", uri=str(n), item_id=str(n), stamp=caption, outcome=Outcome.STORED)
+                for n in range(10)
+            )
+            strict.delete([("default", item.id) for item in items[:writer]])
+            strict.ledger.forget("default", [str(n) for n in range(writer)])
+
+        with ThreadPoolExecutor(8) as pool:
+            for task in [pool.submit(write, writer) for writer in range(8) for _ in range(6)]:
+                task.result()
+    store.check()
 
 
 def test_an_item_is_replaced_as_a_whole_by_one_of_its_writers(store: PostgresStore) -> None:

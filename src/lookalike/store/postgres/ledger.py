@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lookalike.postgres import Database
 from lookalike.sql import statements
 from lookalike.store.faults import speaking
 from lookalike.store.postgres.rows import escaped, name_of, plain
 from lookalike.types import LedgerEntry, Outcome
+
+if TYPE_CHECKING:
+    from lookalike.postgres import Connection
 
 PAGE = 1000
 """Entries to a question when all under a prefix are walked."""
@@ -61,13 +64,20 @@ class PostgresLedger:
         }
         if by_key:
             with speaking():
-                self._database.run(lambda connection: connection.execute(self._sql["ledger_record"], columns))
+                self._write("ledger_record", columns)
 
     def forget(self, project: str, uris: Sequence[str]) -> None:
         """Drop these entries."""
         gone = self._whose | {"project": escaped(project), "uris": [escaped(uri) for uri in uris]}
         with speaking():
-            self._database.run(lambda connection: connection.execute(self._sql["ledger_forget"], gone))
+            self._write("ledger_forget", gone)
+
+    def _write(self, name: str, columns: Mapping[str, object]) -> None:
+        def write(connection: Connection) -> None:
+            with connection.transaction():  # for its level of isolation: others write the same entries
+                connection.execute(self._sql[name], columns)
+
+        self._database.run(write)
 
     def _of_project(self, project: str, prefix: str) -> Iterator[LedgerEntry]:
         start = prefix
