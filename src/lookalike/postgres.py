@@ -230,6 +230,7 @@ class Database:
                     autocommit=True,
                     prepare_threshold=None,
                     connect_timeout=CONNECT_TIMEOUT_S,
+                    client_encoding="utf8",  # whatever the role, the database or PGCLIENTENCODING says
                 )
             except self._psycopg.OperationalError as error:
                 is_for_good = FOR_GOOD.search(str(error))

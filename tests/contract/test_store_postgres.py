@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -146,6 +148,35 @@ def test_writers_wait_for_each_other_under_any_default_isolation(store: Postgres
             for task in [pool.submit(write, writer) for writer in range(8) for _ in range(6)]:
                 task.result()
     store.check()
+
+
+def test_text_is_sent_in_utf_8_whatever_a_client_is_set_to(
+    store: PostgresStore, url: Secret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the role's setting nor the environment's decides what can be stored and read."""
+    item = Item(id="שמלה", content=sha(0), caption="赤いドレス", metadata={"צבע": "אדום"})
+    monkeypatch.setenv("PGCLIENTENCODING", "SQL_ASCII")
+    for setting in ("SQL_ASCII", "LATIN1"):
+        with open_store(with_option(url, f"client_encoding={setting}")) as other:
+            other.add([item], [sha(0)], row(0))
+            assert other.get([("default", item.id)]) == [item]
+            assert other.search(row(0)[0], limit=1, where=Filter(metadata=item.metadata))[1] == 1
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_in_another_encoding_is_refused(postgres_url: str, encoding: str) -> None:
+    """Before anything is made there: not every caption could be stored."""
+    name = f"encoded_{os.getpid()}"
+    address = Secret(urlsplit(postgres_url)._replace(path=f"/{name}").geturl())
+    owner = Secret(postgres_url)
+    sql(owner, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
+    try:
+        with pytest.raises(StoreError, match=f"{encoding}.*ENCODING 'UTF8'"):
+            create(address, SPACE)
+        with pytest.raises(StoreNotFound):
+            open_store(address)
+    finally:
+        sql(owner, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_an_item_is_replaced_as_a_whole_by_one_of_its_writers(store: PostgresStore) -> None:

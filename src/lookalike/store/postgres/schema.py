@@ -61,6 +61,7 @@ def migrate(connection: Connection, place: str, *, anew: bool = False) -> tuple[
     """
     with connection.transaction():
         connection.execute(_SQL["lock_migration"])  # whoever comes second waits, and finds them
+        _require_utf8(connection, place)
         row = connection.execute(_SQL["set_home"], {"home": "" if anew else home_of(connection)}).fetchone()
         if row == ("",):
             raise StoreError(
@@ -146,6 +147,16 @@ def connect(url: Secret, *, timeout_s: float) -> Database:
     """
     setting = "The address of the index"
     return Database(url, setting=setting, failed=failure, timeout_s=timeout_s, patience_s=PATIENCE_S)
+
+
+def _require_utf8(connection: Connection, place: str) -> None:
+    row = connection.execute(_SQL["encoding"]).fetchone()
+    if row != ("UTF8",):
+        raise StoreError(
+            f"{place} keeps text in {row and row[0]}, and captions are in every script: make a database for the index "
+            "with CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0.",
+            store=place,
+        )
 
 
 def _require_known(version: int, place: str) -> None:

@@ -13,6 +13,9 @@ SELECT set_config('search_path', concat_ws(
 -- current_schema --
 SELECT current_schema()
 
+-- encoding --
+SELECT current_setting('server_encoding')
+
 -- version --
 SELECT max(version) FROM lookalike_schema
 
