@@ -1,4 +1,5 @@
-import { InputError, LookalikeError, SpaceMismatchError, stranger } from "./errors.js";
+import { PART_SIZE, alone, blank, moved, parts, place, requireTexts, sendable } from "./batches.js";
+import { InputError, LookalikeError, ServiceError, SpaceMismatchError, stranger } from "./errors.js";
 import { addedOf, jobOf } from "./jobs.js";
 import { DEFAULT_RETRY, type Deadline, type Question, type RetryPolicy, Transport } from "./transport.js";
 import type {
@@ -18,12 +19,6 @@ import type {
   SearchResult,
 } from "./types.js";
 import { approximationOf, embeddingOf, embeddingsOf } from "./vectors.js";
-
-/** Inputs in one request: two of the service's batches, so that one waits while the other is computed. */
-const PART_ITEMS = 64;
-
-/** Bytes of pictures, or characters of texts, with which a request is full; the service takes bodies of 64 MiB. */
-const PART_SIZE = 16 * 2 ** 20;
 
 /** Where a service is and how it is asked. */
 export interface ClientOptions {
@@ -66,7 +61,8 @@ export class LookalikeClient {
   }
 
   /** The vector of one text, made before all batches. An empty text has one too; a long one is cut, with a warning. */
-  generateTextEmbedding(text: string, options: CallOptions = {}): Promise<Embedding> {
+  async generateTextEmbedding(text: string, options: CallOptions = {}): Promise<Embedding> {
+    requireTexts({ text });
     return this.#transport.within(options, (deadline) => this.#embedOne(post("/embed/text", { text }), deadline));
   }
 
@@ -78,28 +74,32 @@ export class LookalikeClient {
         const [{ image, size }] = part as [{ image: ImageBytes; size: number }];
         if (size > PART_SIZE) return alone(() => this.#embedLarge(image, deadline)); // then it is the only one
         const images = await Promise.all(part.map(({ image }) => base64Of(image)));
-        return this.#embedPart(post("/embed/image", { images, encoding_format: "base64" }), part.length, deadline);
+        return this.#embedPart("/embed/image", "images", images, deadline);
       }),
     );
   }
 
-  /** The vectors of many texts, in as many requests as they need. */
+  /** The vectors of many texts, in as many requests as they need. One that cannot be used does not fail the others. */
   async generateTextEmbeddings(texts: readonly string[], options: CallOptions = {}): Promise<Embeddings> {
-    const sized = texts.map((text) => ({ text, size: text.length }));
-    return this.#transport.within(options, (deadline) =>
-      this.#embedMany(parts(sized), (part) => {
-        const texts = part.map(({ text }) => text);
-        return this.#embedPart(post("/embed/text", { texts, encoding_format: "base64" }), part.length, deadline);
-      }),
-    );
+    const [places, failures] = sendable(texts, (text) => requireTexts({ text }));
+    const sized = places.map((index) => ({ text: texts[index]!, size: texts[index]!.length }));
+    const all = { ...blank(texts.length), failures };
+    return this.#transport.within(options, async (deadline) => {
+      const found = await this.#embedMany(parts(sized), (part) =>
+        this.#embedPart("/embed/text", "texts", part.map(({ text }) => text), deadline),
+      );
+      place(all, found, places);
+      return all;
+    });
   }
 
   /** Pictures of the service's index, best first: by words, an example, an item, a vector, or several of them. */
   async searchImages(query: SearchQuery, options: SearchOptions = {}): Promise<SearchResult> {
     const { limit, project, minConfidence, where } = options;
-    const asked = "query" in query ? { query: await Promise.all(query.query.map(partOf)) } : await partOf(query);
-    const question = post("/search/images", { ...asked, limit, project, min_confidence: minConfidence, where });
+    for (const given of [...("query" in query ? query.query : [query]), { project, where }]) requireTexts(given);
     return this.#transport.within(options, async (deadline) => {
+      const asked = "query" in query ? { query: await Promise.all(query.query.map(partOf)) } : await partOf(query);
+      const question = post("/search/images", { ...asked, limit, project, min_confidence: minConfidence, where });
       const result = searchResultOf(jsonOf((await this.#transport.ask(question, deadline)).body));
       this.#requireSpace(result.space);
       return result;
@@ -112,19 +112,20 @@ export class LookalikeClient {
    * One that is not taken in does not keep the others out. To hand one in again does no harm: it is the same item.
    */
   async addItems(items: readonly NewItem[], options: CallOptions = {}): Promise<AddedItems> {
-    const sized = items.map((item) => ({ item, size: "image" in item ? sizeOf(item.image) : 0 }));
+    const [places, failures] = sendable(items, requireTexts);
+    const sized = places.map((index) => ({ item: items[index]!, size: sizeOfItem(items[index]!), index }));
     return this.#transport.within(options, async (deadline) => {
-      const all: AddedItems = { jobs: [], failures: [] };
+      const all: AddedItems = { jobs: items.map(() => null), failures };
       for (const part of parts(sized)) {
-        const start = all.jobs.length;
         const sent = await Promise.all(part.map(({ item }) => partOf(item)));
         const question = post("/items", { items: sent });
         const ask = async () => addedOf(jsonOf((await this.#transport.ask(question, deadline)).body), part.length);
         const found = part.length > 1 ? await ask() : await alone(ask);
-        const { jobs, failures } = "index" in found ? { jobs: [null], failures: [found] } : found;
-        all.jobs.push(...jobs);
-        all.failures.push(...failures.map((failure) => ({ ...failure, index: failure.index + start })));
+        const added = "index" in found ? { jobs: [null], failures: [found] } : found;
+        added.jobs.forEach((job, index) => (all.jobs[part[index]!.index] = job));
+        all.failures.push(...moved(added.failures, part.map(({ index }) => index)));
       }
+      all.failures.sort((one, other) => one.index - other.index);
       return all;
     });
   }
@@ -163,10 +164,28 @@ export class LookalikeClient {
     return embedding;
   }
 
-  async #embedPart(question: Question, count: number, deadline: Deadline): Promise<Embeddings> {
-    const found = embeddingsOf(jsonOf((await this.#transport.ask(question, deadline)).body), count);
-    this.#requireSpace(found.space, found.dimensions);
-    return found;
+  /** The vectors of a part; inputs that the service had no room for are asked for again, as a request would be. */
+  async #embedPart(path: string, what: string, inputs: readonly string[], deadline: Deadline): Promise<Embeddings> {
+    const all = blank(inputs.length);
+    let places = [...inputs.keys()];
+    const attempt = async (): Promise<void> => {
+      const asked = places.map((index) => inputs[index]!);
+      const answer = await this.#transport.attempt(post(path, { [what]: asked, encoding_format: "base64" }), deadline);
+      const found = embeddingsOf(jsonOf(answer.body), asked.length);
+      this.#requireSpace(found.space, found.dimensions);
+      place(all, found, places);
+      const passing = all.failures.filter(({ retryable }) => retryable);
+      places = passing.map(({ index }) => index);
+      const [first] = passing;
+      if (first) throw new ServiceError(first.message, first);
+    };
+    try {
+      await this.#transport.insist(attempt, deadline);
+    } catch (error) {
+      const isKept = all.space !== "" && error instanceof LookalikeError && error.retryable;
+      if (!isKept || deadline.isGivenUp()) throw error;
+    }
+    return all;
   }
 
   /** One that base64, which adds a third, might make too large for a request. */
@@ -177,28 +196,14 @@ export class LookalikeClient {
   }
 
   async #embedMany<T>(batches: T[][], embed: (part: T[]) => Promise<Embeddings | ItemFailure>): Promise<Embeddings> {
-    const all: Embeddings = {
-      vectors: [],
-      failures: [],
-      warnings: [],
-      dimensions: 0,
-      space: "",
-      model: "",
-      approximation: undefined,
-    };
+    const all = blank(batches.reduce((sum, batch) => sum + batch.length, 0));
+    let start = 0;
     for (const batch of batches) {
-      const start = all.vectors.length;
+      const places = batch.map((_, index) => start + index);
       const found = await embed(batch);
-      if ("index" in found) {
-        all.vectors.push(null);
-        all.failures.push({ ...found, index: start });
-        continue;
-      }
-      all.vectors.push(...found.vectors);
-      all.failures.push(...found.failures.map((failure) => ({ ...failure, index: failure.index + start })));
-      all.warnings.push(...found.warnings.map((warning) => ({ ...warning, index: warning.index + start })));
-      const { dimensions, space, model, approximation } = found;
-      Object.assign(all, { dimensions, space, model, approximation });
+      if ("index" in found) all.failures.push({ ...found, index: start });
+      else place(all, found, places);
+      start += batch.length;
     }
     return all;
   }
@@ -234,34 +239,12 @@ function asItIs(image: ImageBytes): Question {
   return { method: "POST", path: "/embed/image", headers: { "Content-Type": "application/octet-stream" }, body: image };
 }
 
-/** What is refused of a request with a single input is that input's failure. */
-async function alone<T>(ask: () => Promise<T>): Promise<T | ItemFailure> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    return { index: 0, type: error.type, message: error.message, retryable: false };
-  }
-}
-
-/** The inputs, a request's worth at a time. */
-function parts<T extends { size: number }>(inputs: readonly T[]): T[][] {
-  const all: T[][] = [];
-  let room = 0;
-  for (const input of inputs) {
-    let part = all.at(-1);
-    if (part === undefined || part.length === PART_ITEMS || input.size > room) {
-      all.push((part = []));
-      room = PART_SIZE;
-    }
-    part.push(input);
-    room -= input.size;
-  }
-  return all;
-}
-
 function sizeOf(image: ImageBytes): number {
   return image instanceof Blob ? image.size : image.byteLength;
+}
+
+function sizeOfItem(item: NewItem): number {
+  return "image" in item ? sizeOf(item.image) : 0;
 }
 
 async function partOf(part: (QueryPart & { weight?: number }) | NewItem): Promise<Record<string, unknown>> {

@@ -61,6 +61,11 @@ export class Deadline {
     return this.#endsAtMs - performance.now();
   }
 
+  /** Whether it is the caller who has had enough. */
+  isGivenUp(): boolean {
+    return this.#callers?.aborted ?? false;
+  }
+
   end(): void {
     clearTimeout(this.#timer);
     this.#callers?.removeEventListener("abort", this.#stop);
@@ -91,21 +96,31 @@ export class Transport {
     }
   }
 
-  /** The successful answer to a question. */
-  async ask(question: Question, deadline: Deadline): Promise<Answer> {
-    for (let attempt = 1; ; attempt++) {
+  /** The successful answer to a question, asked for as often as it takes and there is time. */
+  ask(question: Question, deadline: Deadline): Promise<Answer> {
+    return this.insist(() => this.attempt(question, deadline), deadline);
+  }
+
+  /** What an attempt comes to, repeated while it fails with what may pass. */
+  async insist<T>(attempt: () => Promise<T>, deadline: Deadline): Promise<T> {
+    for (let tries = 1; ; tries++) {
       try {
-        const answer = await this.once(question, deadline);
-        if (answer.status === 200 || answer.status === 202) return answer;
-        throw refusal(answer.status, answer.headers, new TextDecoder().decode(answer.body), Date.now());
+        return await attempt();
       } catch (error) {
-        if (!(error instanceof LookalikeError) || !error.retryable || attempt >= this.#retry.tries) throw error;
+        if (!(error instanceof LookalikeError) || !error.retryable || tries >= this.#retry.tries) throw error;
         deadline.signal.throwIfAborted();
-        const pauseMs = this.#pauseMs(error, attempt);
+        const pauseMs = this.#pauseMs(error, tries);
         if (pauseMs >= deadline.leftMs()) throw error;
         await this.#retry.sleep(pauseMs, deadline.signal);
       }
     }
+  }
+
+  /** The successful answer to a question that is asked once. */
+  async attempt(question: Question, deadline: Deadline): Promise<Answer> {
+    const { status, headers, body } = await this.once(question, deadline);
+    if (status === 200 || status === 202) return { status, headers, body };
+    throw refusal(status, headers, new TextDecoder().decode(body), Date.now());
   }
 
   /** An answer, whatever it is. Redirects are not followed: the key goes to this service alone. */

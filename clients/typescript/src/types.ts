@@ -39,8 +39,11 @@ export interface ItemFailure {
   index: number;
   /** The error's class at the service: "ImageError", "TooLarge", ... */
   type: string;
+  /** A sentence, without a name for the input. */
   message: string;
   retryable: boolean;
+  /** Milliseconds after which it may be asked for again, where the service says so. */
+  retryAfterMs?: number | undefined;
 }
 
 /** What to know of one input of a batch. */

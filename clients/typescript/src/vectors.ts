@@ -94,15 +94,27 @@ function identity(said: Record<string, unknown>): { dimensions: number; space: s
 
 /** Why one input of a batch of `count` came to nothing. */
 export function failureOf(entry: Record<string, unknown>, count: number): ItemFailure {
-  const { index, type, message, retryable } = entry;
+  const { index, type, message, item, retryable, retry_after_s: pauseS } = entry;
   if (typeof index !== "number" || !(index >= 0 && index < count)) {
     throw stranger("reports an error of an input that it was not given");
   }
-  return { index, type: String(type ?? "InputError"), message: String(message ?? "failed."), retryable: retryable === true };
+  return {
+    index,
+    type: String(type ?? "InputError"),
+    message: withoutName(String(message ?? "failed."), String(item ?? "")),
+    retryable: retryable === true,
+    retryAfterMs: typeof pauseS === "number" && pauseS >= 0 ? pauseS * 1000 : undefined,
+  };
 }
 
 function warningOf(entry: Record<string, unknown>): ItemWarning {
-  return { index: Number(entry["index"]), message: String(entry["message"]) };
+  const index = Number(entry["index"]);
+  return { index, message: withoutName(String(entry["message"]), `texts[${index}]`) };
+}
+
+/** A sentence without the name that the service has for an input: it counts within one request, the caller does not. */
+function withoutName(message: string, name: string): string {
+  return name !== "" && message.startsWith(`${name}: `) ? message.slice(name.length + 2) : message;
 }
 
 /** The objects of a list; none if there is no such list. */

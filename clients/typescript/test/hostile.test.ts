@@ -119,6 +119,81 @@ describe("against a service that misbehaves", () => {
     assert.deepEqual((await client().generateTextEmbeddings([])).vectors, []);
   });
 
+  test("inputs that there was no room for are asked for again, alone, and come in their order", async () => {
+    faults = [crowded(4, [0, 2]), crowded(2, [1])];
+    const { vectors, failures } = await client().generateTextEmbeddings(["w", "x", "y", "z"]);
+    assert.deepEqual([vectors.map((vector) => vector === null), failures], [[false, false, false, false], []]);
+    assert.deepEqual(seen.map(({ body }) => (JSON.parse(body) as { texts: string[] }).texts), [
+      ["w", "x", "y", "z"],
+      ["w", "y"],
+      ["y"],
+    ]);
+    assert.deepEqual(pauses, [1500, 1500]);
+  });
+
+  for (const [name, then, timeoutMs] of [
+    ["there is no time", [], 1000],
+    ["nobody is there any more", Array<Fault>(9).fill(html(502)), 60_000],
+    ["no answer comes", [() => {}], 1700],
+  ] as [string, Fault[], number][]) {
+    test(`what was answered is kept where ${name} for what there was no room for`, async () => {
+      faults = [crowded(2, [1]), ...then];
+      const { vectors, failures } = await client().generateTextEmbeddings(["a", "b"], { timeoutMs });
+      assert.deepEqual(vectors.map((vector) => vector === null), [false, true]);
+      assert.deepEqual(failures.map(({ index, type, retryAfterMs }) => [index, type, retryAfterMs]), [[1, "Overloaded", 500]]);
+    });
+  }
+
+  test("whoever has had enough gets no part of an answer", async () => {
+    const controller = new AbortController();
+    const reason = new LookalikeError("enough", { type: "Unavailable", retryable: true });
+    faults = [crowded(2, [1]), () => controller.abort(reason)];
+    await assert.rejects(client().generateTextEmbeddings(["a", "b"], { signal: controller.signal }), reason);
+  });
+
+  test("a text with half a surrogate pair fails alone, at its place", async () => {
+    const { vectors, failures } = await client().generateTextEmbeddings(["a", "\ud800", "bad", "b", "\udc00b"]);
+    assert.deepEqual(vectors.map((vector) => vector === null), [false, true, true, false, true]);
+    assert.deepEqual(failures.map(({ index, type }) => [index, type]), [[1, "InputError"], [2, "ImageError"], [4, "InputError"]]);
+    assert.match(failures[0]!.message, /surrogate pair/);
+    assert.equal(seen.length, 1);
+    assert.equal((await client().generateTextEmbeddings(["\ud83d\ude00"])).failures.length, 0);
+  });
+
+  test("half a surrogate pair is not asked for, wherever it stands", async () => {
+    const half = "\ud800";
+    const error = { name: "InputError", message: /^(text|item|project|where): holds half of a surrogate pair/ };
+    await assert.rejects(client().generateTextEmbedding(half), error);
+    await assert.rejects(client().searchImages({ text: half }), error);
+    await assert.rejects(client().searchImages({ query: [{ text: "a" }, { item: half }] }), error);
+    await assert.rejects(client().searchImages({ text: "a" }, { project: half }), error);
+    await assert.rejects(client().searchImages({ text: "a" }, { where: { [half]: "red" } }), error);
+    assert.equal(seen.length, 0);
+  });
+
+  test("a picture whose id or metadata holds half a surrogate pair keeps no others out", async () => {
+    faults = [json({ jobs: [{ index: 0, job: 7, id: "i", project: "p", state: "waiting" }], errors: [] }, 202)];
+    const halves = [{ id: "\ud800" }, { caption: "\ud800" }, { metadata: { a: "\ud800" } }];
+    const items = [...halves, {}].map((said) => ({ uri: "s3://photos/a.png", ...said }));
+    const { jobs, failures } = await client().addItems(items);
+    assert.deepEqual(jobs.map((job) => job?.job), [undefined, undefined, undefined, 7]);
+    assert.deepEqual(failures.map(({ index, message }) => [index, message.split(":")[0]]), [
+      [0, "id"],
+      [1, "caption"],
+      [2, "metadata"],
+    ]);
+    assert.equal((JSON.parse(seen[0]!.body) as { items: unknown[] }).items.length, 1);
+  });
+
+  test("a failure and a warning do not count as the service does, which knows one request of several", async () => {
+    const said = { index: 1, message: "texts[1]: is bad." };
+    const second = { ...batch(["a", "bad"]), errors: [{ ...said, item: "texts[1]" }], warnings: [said] };
+    faults = [json(batch(Array<string>(64).fill("a"))), json(second)];
+    const { failures, warnings } = await client().generateTextEmbeddings(Array<string>(66).fill("a"));
+    assert.deepEqual([failures[0]!.index, failures[0]!.message], [65, "is bad."]);
+    assert.deepEqual(warnings, [{ index: 65, message: "is bad." }]);
+  });
+
   const wrong: [string, Fault, RegExp][] = [
     ["too short", raw({ vector: [0.6, 0.8] }), /4 numbers/],
     ["NaN", raw({ vector: [NaN, 0, 0, 0] }), /length NaN/],
@@ -162,7 +237,7 @@ describe("against a service that misbehaves", () => {
 
   const passing: [string, Fault, (ms: number) => boolean][] = [
     ["429 with seconds", refusal(429, "Overloaded", { "Retry-After": "7" }), (ms) => ms === 8000],
-    ["429 with a date", refusal(429, "Overloaded", { "Retry-After": inSeconds(9) }), (ms) => ms > 7000 && ms <= 10_000],
+    ["429 with a date", (one) => refusal(429, "Overloaded", { "Retry-After": inSeconds(9) })(one), (ms) => ms > 7000 && ms <= 10_000],
     ["503", refusal(503, "NotReady"), (ms) => ms === 1000],
     ["502 of a proxy", html(502), (ms) => ms === 1000],
     ["half a body", half, (ms) => ms === 1000],
@@ -384,6 +459,13 @@ function batch(texts: string[]): Record<string, unknown> {
     space: SPACE,
     model: "tiny",
   };
+}
+
+/** The answer of a service that had no room for the texts at these places. */
+function crowded(count: number, full: number[]): Fault {
+  const texts = Array.from({ length: count }, (_, index) => (full.includes(index) ? "bad" : "a"));
+  const error = { type: "Overloaded", message: "Full.", retryable: true, retry_after_s: 0.5 };
+  return json({ ...batch(texts), errors: full.map((index) => ({ index, ...error })) });
 }
 
 function bytes(vector: number[]): Buffer {
