@@ -1,4 +1,5 @@
-import { ConnectionError, DeadlineError, LookalikeError, refusal } from "./errors.js";
+import { setMaxListeners } from "node:events";
+import { ConnectionError, DeadlineError, LookalikeError, refusal, stranger } from "./errors.js";
 import type { CallOptions } from "./types.js";
 
 /** When a call is tried again: exponential backoff with full jitter (Brooker, AWS Architecture Blog, 2015). */
@@ -22,6 +23,9 @@ const ASKED_S: readonly [number, number] = [0.05, 120];
 
 /** What a timer counts at most, in milliseconds: given more, or Infinity, it goes off at once. */
 const LONGEST_MS = 2 ** 31 - 1;
+
+/** More than any answer of the service has. */
+const MAX_ANSWER_BYTES = 256 * 2 ** 20;
 
 /** What to ask. */
 export interface Question {
@@ -53,8 +57,10 @@ export class Deadline {
     this.#endsAtMs = performance.now() + ms;
     this.#callers = signal;
     this.#timer = setTimeout(() => this.#controller.abort(tooLate()), ms);
+    if (signal) setMaxListeners(0, signal); // each call takes its listener away: many at once are no leak
     signal?.addEventListener("abort", this.#stop);
     if (signal?.aborted) this.#stop();
+    else if (ms <= 0) this.#controller.abort(tooLate());
   }
 
   leftMs(): number {
@@ -130,14 +136,16 @@ export class Transport {
     try {
       const response = await fetch(this.#baseUrl + path, {
         method,
-        headers: { ...this.#headers, "X-Request-Timeout": leftS.toFixed(3), ...headers },
+        // "identity": what arrives is as long as it says, and no small answer unpacks into a large one.
+        headers: { ...this.#headers, "Accept-Encoding": "identity", "X-Request-Timeout": leftS.toFixed(3), ...headers },
         body: body ?? null,
         redirect: "manual",
         signal: deadline.signal,
       });
-      return { status: response.status, headers: response.headers, body: await response.arrayBuffer() };
+      return { status: response.status, headers: response.headers, body: await bodyOf(response) };
     } catch (error) {
       deadline.signal.throwIfAborted();
+      if (error instanceof LookalikeError) throw error;
       throw new ConnectionError(
         `${this.#baseUrl} cannot be reached or broke off (${reasonOf(error)}): check the address and that the service runs.`,
         { type: "Unavailable", retryable: true, cause: error },
@@ -151,6 +159,17 @@ export class Transport {
     if (error.retryAfterMs !== undefined) return error.retryAfterMs + jitter() * baseMs;
     return jitter() * Math.min(capMs, baseMs * 2 ** (attempt - 1));
   }
+}
+
+async function bodyOf(response: Response): Promise<ArrayBuffer> {
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for await (const piece of response.body ?? []) {
+    size += piece.byteLength;
+    if (size > MAX_ANSWER_BYTES) throw stranger(`sends more than ${MAX_ANSWER_BYTES} bytes`);
+    pieces.push(piece);
+  }
+  return new Blob(pieces).arrayBuffer();
 }
 
 function requireNumber(timeoutMs: number): number {

@@ -359,6 +359,28 @@ describe("against a service that misbehaves", () => {
     });
   }
 
+  test("nobody is asked when the time is up", async () => {
+    for (const timeoutMs of [0, -1]) await assert.rejects(client().generateTextEmbedding("a", { timeoutMs }), DeadlineError);
+    assert.equal(seen.length, 0);
+  });
+
+  test("one signal may be of many calls at once", async () => {
+    const warnings: Error[] = [];
+    const note = (warning: Error): unknown => warnings.push(warning);
+    process.on("warning", note);
+    const { signal } = new AbortController();
+    await Promise.all(Array.from({ length: 30 }, () => client().generateTextEmbedding("a", { signal })));
+    await new Promise(setImmediate);
+    process.off("warning", note);
+    assert.deepEqual(warnings, []);
+  });
+
+  test("an answer without an end is given up, and asked for once", async () => {
+    faults = [endless];
+    await assert.rejects(client().generateTextEmbedding("a"), { name: "ConnectionError", message: /more than 268435456 bytes/ });
+    assert.deepEqual([seen.length, seen[0]!.headers["accept-encoding"]], [1, "identity"]);
+  });
+
   test("a time that is no number is refused", async () => {
     assert.throws(() => client({ timeoutMs: NaN }), { name: "LookalikeError", message: /timeoutMs is not a number/ });
     await assert.rejects(client().generateTextEmbedding("a", { timeoutMs: NaN }), /timeoutMs is not a number/);
@@ -495,6 +517,15 @@ function drip(response: ServerResponse): void {
   response.writeHead(200, { "Content-Length": "100000" });
   const timer = setInterval(() => response.write("x"), 20);
   response.once("close", () => clearInterval(timer));
+}
+
+function endless(response: ServerResponse): void {
+  const piece = Buffer.alloc(2 ** 20);
+  const send = (): void => {
+    while (!response.destroyed && response.write(piece));
+  };
+  response.writeHead(200).on("drain", send);
+  send();
 }
 
 function inSeconds(seconds: number): string {
