@@ -203,6 +203,20 @@ def test_a_folder_is_indexed_into_a_table_of_names(team: Team) -> None:
     assert run(place, "spaces", "list").exit_code == 1
 
 
+def test_it_is_copied_and_is_no_copy(team: Team, tmp_path: Path) -> None:
+    """Its items go into an index; into the table nothing is copied, as it could not be equal."""
+    assert attach(team).exit_code == 0
+    words = ["copy", team.table.reveal(), str(tmp_path / "copied"), "--json"]
+    copied = json.loads(CliRunner().invoke(main, words, obj=CONFIG).stdout)
+    assert (copied["new"], copied["comparison"]["is_equal"]) == (N, True)
+    before = sql(team.address, "SELECT md5(string_agg(t::text, ',' ORDER BY id)) FROM customer_photos AS t")
+    words = ["copy", str(tmp_path / "copied"), team.table.reveal()]
+    refused = CliRunner().invoke(main, words, obj=CONFIG)
+    assert refused.exit_code == 1
+    assert "TO is an attached table" in refused.output
+    assert sql(team.address, "SELECT md5(string_agg(t::text, ',' ORDER BY id)) FROM customer_photos AS t") == before
+
+
 def test_vectors_are_imported_but_for_those_that_the_table_refuses(team: Team, tmp_path: Path) -> None:
     """One row that a table cannot take does not keep the others out; it is told with the reason."""
     assert attach(team).exit_code == 0

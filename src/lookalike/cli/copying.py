@@ -39,6 +39,12 @@ def copy_(source_place: Place, target_place: Place, project: str | None, as_json
     """
     if _name(source_place) == _name(target_place):
         raise InputError("FROM and TO are the same index: there is nothing to copy.")
+    if isinstance(target_place, Address) and target_place.table:
+        raise InputError(
+            "TO is an attached table, which holds what its columns are for, and keeps what it has: a copy in it would "
+            "not be equal. Index the pictures into it, or copy into a folder or a database.",
+            item=target_place.table,
+        )
     with (
         app.open_store(source_place) as source,
         _opened(target_place, source, project=project) as target,
