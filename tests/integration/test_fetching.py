@@ -8,8 +8,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from threading import Barrier
 
 import pytest
+from starlette.types import Message
 
-from lookalike.errors import LookalikeError, TooLarge, Unavailable
+from lookalike.errors import LookalikeError, Overloaded, TooLarge, Unavailable
+from lookalike.http.body import BODIES_IN_MEMORY, Body, Load
 from lookalike.http.fetching import Fetcher
 from lookalike.http.inputs import FETCHES_AT_ONCE, Fetch, pictures
 from lookalike.http.schemas import Picture
@@ -32,12 +34,17 @@ def sends(n_bytes: int, *, of: int | None = None, after: Barrier | None = None) 
     return behaviour
 
 
-def fetched(server: PictureServer, work: Callable[[Fetch], Coroutine[None, None, None]]) -> None:
+def fetched(
+    server: PictureServer,
+    work: Callable[[Fetch], Coroutine[None, None, None]],
+    *,
+    hold: Callable[[int], None] = lambda _: None,
+) -> None:
     """Run `work` with what reads the pictures of one request."""
     fetcher = Fetcher(
         UrlReader(UrlPolicy(ports=frozenset({server.port}), is_allowed=lambda _: True)), max_bytes=MAX_BYTES
     )
-    asyncio.run(work(fetcher.within(time.monotonic() + PATIENCE_S)))
+    asyncio.run(work(fetcher.within(time.monotonic() + PATIENCE_S, hold=hold)))
     fetcher.close()
 
 
@@ -77,3 +84,25 @@ def test_what_could_not_be_read_leaves_its_room() -> None:
     ) as server:
         fetched(server, work)
     assert "/never%20asked" not in server.seen
+
+
+def test_the_pictures_of_all_requests_share_what_bodies_may_have() -> None:
+    """What another request holds leaves no room, until that is answered; the service says so, and asks for patience."""
+    load = Load(max_requests=2, max_body_bytes=MAX_BYTES)
+    other, own = (Body(never, load, max_bytes=MAX_BYTES, timeout_s=PATIENCE_S) for _ in range(2))
+    other.hold(BODIES_IN_MEMORY * MAX_BYTES - 899)
+
+    async def work(fetch: Fetch) -> None:
+        url = f"http://127.0.0.1:{server.port}/"
+        with pytest.raises(Overloaded, match="other requests"):
+            await fetch(url)
+        assert own.n_bytes == 0
+        load.leave(other.n_bytes)
+        assert len(await fetch(url)) == own.n_bytes == 900
+
+    with PictureServer({"/": sends(900)}) as server:
+        fetched(server, work, hold=own.hold)
+
+
+async def never() -> Message:
+    raise AssertionError("nothing is received")

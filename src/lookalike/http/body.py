@@ -56,13 +56,13 @@ class Load:
         self._requests += 1
 
     def add(self, n_bytes: int) -> None:
-        """Count bytes of a body in; refused with Overloaded if too many are held."""
+        """Count bytes of a request in; refused with Overloaded if too many are held."""
         if self._bytes + n_bytes > self._max_bytes:
-            raise Overloaded("The bodies of other requests fill the service's memory.", retry_after_s=1)
+            raise Overloaded("The bodies and pictures of other requests fill the service's memory.", retry_after_s=1)
         self._bytes += n_bytes
 
     def leave(self, n_bytes: int) -> None:
-        """Count a request and the bytes of its body out."""
+        """Count a request and its bytes out."""
         self._requests -= 1
         self._bytes -= n_bytes
         self._bytes_passed += n_bytes
@@ -81,7 +81,7 @@ class Body:
     Attributes:
         deadline: When the request is due, on time.monotonic().
         timeout_s: Seconds from the start until then.
-        n_bytes: What came so far.
+        n_bytes: What came so far, of pictures at URLs as well.
         client_gone: Whether the client has closed the connection.
     """
 
@@ -122,14 +122,18 @@ class Body:
         body = message.get("body", b"")
         if self.n_bytes + len(body) > self._max_bytes:
             raise _too_large(self.n_bytes + len(body), self._max_bytes)
-        self._load.add(len(body))
-        self.n_bytes += len(body)
+        self.hold(len(body))
         if message["type"] == "http.disconnect":
             self._end()
             await asyncio.get_running_loop().create_future()  # never: nobody wants half a body, the request is over
         elif not message.get("more_body", False):
             self._watching = asyncio.create_task(self._watch())
         return message
+
+    def hold(self, n_bytes: int) -> None:
+        """Count bytes of the request, its body's or others, until it is answered; Overloaded if too many are held."""
+        self._load.add(n_bytes)
+        self.n_bytes += n_bytes
 
     def close(self) -> None:
         """Watch no longer."""

@@ -31,7 +31,7 @@ RAW_ROWS = {
 def fetch_of(call: Call) -> Fetch | None:
     """What reads pictures by URL for a request; None if the service does not."""
     fetcher = call.shared.fetcher
-    return None if fetcher is None else fetcher.within(call.until)
+    return None if fetcher is None else fetcher.within(call.until, hold=call.request.state.hold)
 
 
 async def outcomes_of(call: Call, inputs: Inputs, lane: Lane, tower: Tower) -> list[Outcome]:

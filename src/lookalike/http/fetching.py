@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from threading import Lock
 
@@ -40,11 +41,12 @@ class Fetcher:
         """Raise InputError unless this is a URL that may be asked, as far as that shows without asking anybody."""
         self._reader.require(url)
 
-    def within(self, until: float) -> Fetch:
+    def within(self, until: float, *, hold: Callable[[int], None]) -> Fetch:
         """Reads pictures for one request, which together have no more bytes than one may have.
 
         Args:
             until: When they are worth nothing any more, on time.monotonic().
+            hold: Counts the bytes of a picture among what all requests hold; raises Overloaded if those are too many.
 
         Returns:
             A function from a URL to its bytes. It raises InputError or ProviderError as `UrlReader.read` does, and
@@ -63,10 +65,12 @@ class Fetcher:
 
             work = partial(self._reader.read, url, max_bytes=self._max_bytes, deadline=until, count=count)
             try:
-                return await self._threads.run(work, until=until)
+                data = await self._threads.run(work, until=until)
+                hold(len(data))
             except BaseException:
                 room.give_back(taken)
                 raise
+            return data
 
         return read
 

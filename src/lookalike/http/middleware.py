@@ -171,7 +171,7 @@ class Limits:
                 # The deadline is for the answer's beginning; what follows may take as long as a body of its size.
                 limit.reschedule((limit.when() or 0.0) + len(message["body"]) / BODY_BYTES_PER_S)
 
-        scope["state"]["deadline"] = body.deadline
+        scope["state"]["deadline"], scope["state"]["hold"] = body.deadline, body.hold
         try:
             async with asyncio.timeout(body.timeout_s + GRACE_S) as limit:
                 await body.begin(limit, has_body=has_body(Headers(scope=scope)))
