@@ -445,7 +445,7 @@ def test_the_service_fetches_from_its_hosts_only() -> None:
     fetcher = Fetcher.of(settings)
     assert fetcher is not None
     with pytest.raises(InputError, match="does not fetch from"):
-        asyncio.run(fetcher.within(time.monotonic() + PATIENCE_S)("https://c.example/picture"))
+        asyncio.run(fetcher.within(time.monotonic() + PATIENCE_S, hold=lambda _: None)("https://c.example/picture"))
     fetcher.close()
     assert Fetcher.of(replace(settings, allow_urls=False)) is None
 
