@@ -212,6 +212,23 @@ def test_hebrew_runs_from_right_to_left(new_page: NewPage, expect: Any) -> None:
     expect(page.locator("#count")).to_have_text("8 of 8 pictures")
 
 
+@pytest.mark.parametrize("locale", ["en-US", "he-IL"])
+def test_what_closes_a_picture_covers_no_name(new_page: NewPage, locale: str, expect: Any) -> None:
+    """Whatever the direction of the page and that of the name."""
+    page = new_page("#q=red", width=360, locale=locale)
+    page.locator(".picture").click()
+    expect(page.locator("#name")).to_have_text("red.png")
+    name = page.evaluate(
+        """() => {
+          const range = document.createRange();
+          range.selectNodeContents(document.getElementById("name"));
+          return range.getBoundingClientRect().toJSON();
+        }"""
+    )
+    close = page.locator("#close").bounding_box()
+    assert name["right"] <= close["x"] or close["x"] + close["width"] <= name["left"]
+
+
 def test_names_are_never_more_than_text(new_page: NewPage, expect: Any) -> None:
     """A file name, a caption, a project, metadata, an address: none of them becomes an element or runs."""
     page = new_page(f"#q={HOSTILE}&least=0&part=1,text,{HOSTILE}")
