@@ -40,7 +40,9 @@ def address_of(base_url: str, *, setting: str = "base_url") -> tuple[str, str]:
     """
     try:
         parts = urlsplit(base_url)
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and base_url.isascii()
+        # A space or a line break would end the address in the middle of a request's first line.
+        is_visible = all("!" <= letter <= "~" for letter in base_url)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and is_visible
         parts.port  # noqa: B018  # raises if it is none
     except ValueError:
         is_usable = False

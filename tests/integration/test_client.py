@@ -542,6 +542,9 @@ def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
         "http://h/?k=pass",
         "http://h/?",
         "http://h/#",
+        "http://h/a b",
+        "http://h/\n",
+        "http://h:1\n",
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused(base_url: str) -> None:
