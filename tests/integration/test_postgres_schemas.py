@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -142,6 +144,42 @@ def test_orders_reach_the_workers_of_an_index_whoever_they_are(first: Secret, se
         assert [job.number for job in waiting] == numbers
     finally:
         sql(first, f"DROP SCHEMA {name} CASCADE; DROP ROLE {name}")
+
+
+@pytest.fixture
+def own_database(postgres_url: str) -> Iterator[Secret]:
+    """A database without pgvector."""
+    name, owner = f"own_{os.getpid()}", Secret(postgres_url)
+    sql(owner, f"CREATE DATABASE {name}")
+    yield Secret(urlsplit(postgres_url)._replace(path=f"/{name}").geturl())
+    sql(owner, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_pgvector_in_a_schema_off_the_path_is_told(own_database: Secret) -> None:
+    """It is there, so the schema to add is named; with that on the path, all is well."""
+    sql(own_database, "CREATE SCHEMA extensions; CREATE EXTENSION vector SCHEMA extensions")
+    answer = run(own_database, "db", "init")
+    assert answer.exit_code == 1
+    assert "has pgvector in schema extensions" in answer.output
+    led = Secret(f"{own_database.reveal()}?options=-csearch_path%3Dpublic,extensions")
+    assert run(led, "db", "init").exit_code == 0
+    assert run(led, "db", "check").exit_code == 0
+    assert "add extensions to it" in run(own_database, "db", "check").output
+
+
+def test_an_older_pgvector_is_refused(own_database: Secret) -> None:
+    """Before an index is made, and by whoever checks one that is there."""
+    older = "UPDATE pg_extension SET extversion = '0.7.4' WHERE extname = 'vector'"
+    sql(own_database, f"CREATE EXTENSION vector; {older}")
+    for command in ("init", "migrate"):
+        answer = run(own_database, "db", command)
+        assert answer.exit_code == 1
+        assert "has pgvector 0.7.4, and 0.8 or later is needed" in answer.output
+    assert tables_in(own_database, "public") == set()
+    sql(own_database, older.replace("0.7.4", "0.8.0"))
+    assert run(own_database, "db", "init").exit_code == 0
+    sql(own_database, older)
+    assert "0.8 or later is needed" in run(own_database, "db", "check").output
 
 
 def test_a_path_without_a_schema_is_told(first: Secret) -> None:

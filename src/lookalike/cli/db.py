@@ -106,6 +106,7 @@ def check(config: Config, as_json: bool) -> None:
         check_table(config, as_json=as_json)
         return
     with _opened(config) as store:
+        store.database.run(lambda connection: schema.require_pgvector(connection, store.database.place))
         facts, relations, stats = tuning.facts(store), tuning.relations(store), store.stats()
         half_made = tuning.half_made(store)
         n_bare = store.check()

@@ -43,7 +43,10 @@ def failure(place: str, reason: str, code: str) -> StoreError:
         sentence = f"{place} cannot be reached now, or has no room for another connection ({reason}). Try again."
         return StoreUnavailable(sentence, store=place)
     if code in _NO_PGVECTOR and "vec" in reason:
-        sentence = f"{place} has no pgvector of version 0.8 or later ({reason}): install it on the server."
+        sentence = (
+            f"{place} has no pgvector of version 0.8 or later where this user finds it ({reason}): install it on the "
+            "server, or add its schema to the search_path."
+        )
         return StoreError(sentence, store=place)
     if code in _NOT_OURS:
         sentence = (

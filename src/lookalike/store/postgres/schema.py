@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 VERSION = last_migration("lookalike.store.postgres")
 """The last of the numbered files in `migrations`; tables of a later version are refused."""
 
+PGVECTOR = (0, 8)
+"""The least version of pgvector: index scans that go on until enough was found came with it."""
+
 PATIENCE_S = 10.0
 """For how long a database that was there is waited for: a restart takes a second or two, a failover up to ten."""
 
@@ -56,7 +59,7 @@ def migrate(connection: Connection, place: str, *, anew: bool = False) -> tuple[
         anew: The tables are those of the first schema of the search path, even if a later one has some.
 
     Raises:
-        StoreError: The search path has no schema for them.
+        StoreError: The search path has no schema for them, the encoding is not UTF-8, or see `require_pgvector`.
         StoreTooNew: A newer version of lookalike made them.
     """
     with connection.transaction():
@@ -69,8 +72,31 @@ def migrate(connection: Connection, place: str, *, anew: bool = False) -> tuple[
             )
         before = version_of(connection) if is_here(connection) else 0
         _require_known(before, place)
+        if not before:
+            connection.execute(_SQL["make_pgvector"])
+        require_pgvector(connection, place)
         apply_migrations(connection, "lookalike.store.postgres", above=before)
         return before, version_of(connection)
+
+
+def require_pgvector(connection: Connection, place: str) -> None:
+    """StoreError unless the database has pgvector, of a version that will do, where this user finds it."""
+    row = connection.execute(_SQL["pgvector"]).fetchone()
+    if row is None:
+        raise StoreError(f"{place} has no pgvector: run CREATE EXTENSION vector there.", store=place)
+    version, home, is_found = row
+    if tuple(int(part) for part in version.split(".")[:2]) < PGVECTOR:
+        raise StoreError(
+            f"{place} has pgvector {version}, and {'.'.join(map(str, PGVECTOR))} or later is needed: install that on "
+            "the server, then run ALTER EXTENSION vector UPDATE.",
+            store=place,
+        )
+    if not is_found:
+        raise StoreError(
+            f"{place} has pgvector in schema {home}, where this user's search_path does not lead: add {home} to it, as "
+            f"in ALTER ROLE name SET search_path = public, {home}, and grant usage of it.",
+            store=place,
+        )
 
 
 def require_version(connection: Connection, place: str) -> int:

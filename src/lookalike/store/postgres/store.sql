@@ -16,6 +16,13 @@ SELECT current_schema()
 -- encoding --
 SELECT current_setting('server_encoding')
 
+-- make_pgvector --
+CREATE EXTENSION IF NOT EXISTS vector
+
+-- pgvector --
+SELECT extversion, nspname, nspname = ANY(current_schemas(true))
+FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'vector'
+
 -- version --
 SELECT max(version) FROM lookalike_schema
 
