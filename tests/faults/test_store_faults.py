@@ -28,6 +28,7 @@ from lookalike.errors import (
     StoreReadOnly,
     StoreTooNew,
 )
+from lookalike.queues.sqlite_file import QueueFile
 from lookalike.store.embedded import EmbeddedStore, create, open_store
 from lookalike.store.faults import read_only
 from lookalike.store.memory import MemoryStore
@@ -56,7 +57,7 @@ def test_nothing_acknowledged_is_lost_by_a_killed_writer(tmp_path: Path) -> None
             acknowledged = [line_of(writer) for _ in range(chance.randint(1, 9))]
             spin(chance.uniform(0, 0.02))
             writer.send_signal(signal.SIGKILL)
-            acknowledged += [line for line in writer.communicate()[0].splitlines() if line]
+            acknowledged += iter(lambda writer=writer: line_of(writer), "")
         for line in acknowledged:
             replay(twin, line)
         with open_store(folder) as store:
@@ -467,6 +468,24 @@ def test_a_full_disk_costs_nothing_that_was_stored(tmp_path: Path, megabytes: in
         with open_store(folder / "s") as store:
             assert holds(store, n_batches + 1)
             store.check()
+
+
+def test_a_disk_without_room_for_a_reader_is_told(tmp_path: Path) -> None:
+    """The first reader needs room too, for what it shares with a writer: without it, the error says what to do."""
+    with small_disk(tmp_path, 2_000_000):
+        with create(tmp_path / "s", SPACE) as store:
+            add_batch(store, 0)
+        QueueFile(tmp_path / "s").close()
+        with pytest.raises(OSError, match="No space left"), (tmp_path / "rest").open("wb", buffering=0) as rest:
+            while rest.write(bytes(4096)):
+                pass
+        with pytest.raises(StoreFull, match="free some space"):
+            open_store(tmp_path / "s")
+        with pytest.raises(StoreFull, match="No room is left"):
+            QueueFile(tmp_path / "s")
+        (tmp_path / "rest").unlink()
+        with open_store(tmp_path / "s") as store:
+            assert holds(store, 1)
 
 
 def test_a_limit_on_file_size_counts_as_a_full_disk(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lookalike.errors import CacheDamaged, CacheError
 from lookalike.forks import InEachProcess
-from lookalike.sql import statements
+from lookalike.sql import lacks_room, statements
 
 VERSION = 1
 """The layout that this version writes, in `user_version`; a file with another one is left alone."""
@@ -26,7 +26,6 @@ BUSY_TIMEOUT_S = 5.0
 CONNECTION_CACHE_KIB = 32_768
 
 _PRIMARY = 0xFF  # the low byte of an extended SQLite result code
-_FULL = {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR_SHMSIZE"}
 
 
 class CacheFile:
@@ -213,7 +212,7 @@ class CacheFile:
             raise self._cannot(f"cannot be used: {error.strerror or error}.") from error
 
     def _translated(self, error: sqlite3.Error) -> CacheError:
-        if getattr(error, "sqlite_errorname", "") in _FULL:
+        if lacks_room(error):
             return self._cannot("cannot grow: no room is left on the disk. Free some space.")
         match getattr(error, "sqlite_errorcode", 0) & _PRIMARY:
             case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:

@@ -13,7 +13,7 @@ from lookalike.errors import StoreError, StoreFull, StoreLocked, StoreNotFound, 
 from lookalike.forks import InEachProcess
 from lookalike.places import holds_index
 from lookalike.queues.orders import OVERTAKEN
-from lookalike.sql import statements
+from lookalike.sql import lacks_room, statements
 
 FILE = "jobs.sqlite"
 VERSION = 1
@@ -127,7 +127,11 @@ class QueueFile:
             isolation_level=None,
             check_same_thread=False,  # lent to one thread at a time
         )
-        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     @contextmanager
@@ -153,9 +157,9 @@ def overtake(connection: sqlite3.Connection, items: Sequence[tuple[str, str]]) -
 
 
 def _failed(error: sqlite3.Error, folder: Path) -> StoreError:
+    if lacks_room(error):
+        return StoreFull(f"No room is left on the disk for the jobs of {folder}.", store=str(folder))
     match getattr(error, "sqlite_errorcode", 0) & _PRIMARY:
-        case sqlite3.SQLITE_FULL:
-            return StoreFull(f"No room is left on the disk for the jobs of {folder}.", store=str(folder))
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
             return StoreReadOnly(f"The jobs of {folder} cannot be written by this user.", store=str(folder))
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:

@@ -169,11 +169,13 @@ class Database:
         self.require_same_file()
         with self._write_lock, speaking_sql(self.folder):
             if self._writer is None:
-                self._writer = self._connect("rw")
-                self._writer.execute("PRAGMA synchronous = FULL")
-                self._writer.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
-                self._writer.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-                self._writer.execute("PRAGMA temp_store = MEMORY")  # savepoints are kept there
+                self._writer = self._connect(
+                    "rw",
+                    "PRAGMA synchronous = FULL",
+                    f"PRAGMA cache_size = -{WRITER_CACHE_KIB}",
+                    f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}",
+                    "PRAGMA temp_store = MEMORY",  # savepoints are kept there
+                )
             connection = self._writer
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -245,19 +247,23 @@ class Database:
                     connection.close()
             if self._idle:
                 return self._idle.pop()
-        connection = self._connect(self._reading_mode())
-        connection.execute("PRAGMA query_only = 1")
-        connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
-        return connection
+        return self._connect(self._reading_mode(), "PRAGMA query_only = 1", f"PRAGMA cache_size = -{READER_CACHE_KIB}")
 
-    def _connect(self, mode: str) -> sqlite3.Connection:
-        return sqlite3.connect(
+    def _connect(self, mode: str, *pragmas: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
             f"{self.path.absolute().as_uri()}?{mode if '=' in mode else f'mode={mode}'}",
             uri=True,
             timeout=BUSY_TIMEOUT_S,
             isolation_level=None,
             check_same_thread=False,  # lent to one thread at a time
         )
+        try:
+            for pragma in pragmas:
+                connection.execute(pragma)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _reading_mode(self) -> str:
         if os.access(self.folder, os.W_OK) and os.access(self.path, os.W_OK):

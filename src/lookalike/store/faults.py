@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lookalike.errors import InputError, StoreCorrupt, StoreError, StoreFull, StoreLocked, StoreReadOnly
+from lookalike.sql import lacks_room
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -78,10 +79,10 @@ def speaking_sql(folder: Path) -> Iterator[None]:
 
 
 def _translated(error: sqlite3.Error, folder: Path) -> StoreError:
+    if lacks_room(error):
+        return full(folder)
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
     match code:
-        case sqlite3.SQLITE_FULL:
-            return full(folder)
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
             return read_only(folder)
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
@@ -90,12 +91,5 @@ def _translated(error: sqlite3.Error, folder: Path) -> StoreError:
             return damaged(folder / "items.sqlite", f"is damaged ({error})")
         case sqlite3.SQLITE_ERROR if str(error).startswith("no such"):
             return damaged(folder / "items.sqlite", f"is not what was written ({error})")
-        case sqlite3.SQLITE_IOERR if _disk_is_full(error):
-            return full(folder)
         case _:
             return StoreError(f"The database of {folder} failed: {error}.", store=str(folder))
-
-
-def _disk_is_full(error: sqlite3.Error) -> bool:
-    # A file size limit (RLIMIT_FSIZE, some network disks) reaches SQLite as a failed write, not as a full disk.
-    return getattr(error, "sqlite_errorname", "") in {"SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE"}
