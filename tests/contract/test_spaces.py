@@ -493,7 +493,7 @@ def test_giving_room_back_reaches_every_space(index: Place, pictures: Path) -> N
 
 def test_a_compaction_beside_a_fill_hides_no_picture(place: Place) -> None:
     """More pictures than are looked up at once: each is handed out once, though room is given back meanwhile."""
-    contents = [f"{n:064x}" for n in range(1500)]
+    contents = sorted(hashlib.sha256(b"%d" % n).hexdigest() for n in range(1500))
     items = [Item(id=name, content=name, uri=name) for name in contents]
     rows = normalise(np.random.default_rng(0).standard_normal((len(items), BEFORE.space.dim)))
     with create_store(place, BEFORE.space) as store:
