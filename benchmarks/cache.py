@@ -25,6 +25,7 @@ from typing import Any
 import cachetools
 import diskcache
 import numpy as np
+from processor import cpu
 
 from lookalike.cache.memory import MemoryCache
 from lookalike.cache.sqlite import SqliteCache
@@ -164,13 +165,6 @@ def row(
         for name, value in (("ours", ours), ("peer", peer), ("ratio", ratio))
     }
     return {"what": what, **figures, "unit": unit, "target": target, "note": note}
-
-
-def cpu() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from processor import cpu
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
@@ -299,12 +300,10 @@ def machine(peer_python: str) -> dict[str, object]:
 
     from lookalike.encoders.cores import available_cores
 
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     code = "from importlib.metadata import version as v; print('torch', v('torch'), 'transformers', v('transformers'))"
     peers = subprocess.run([peer_python, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     return {
-        "cpu": cpu,
+        "cpu": cpu(),
         "cores": available_cores(),
         "load": round(os.getloadavg()[0], 1),
         "onnxruntime": version("onnxruntime"),

@@ -21,6 +21,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from processor import cpu
+
 N_PICTURES = 128
 ROUNDS = 5
 TARGETS = {"exact": 1.9, "int8": 3.8}
@@ -137,16 +139,8 @@ def measure(model: str, peer_python: str, work: Path) -> dict[str, object]:
                 "target": f">= {BOUND_TARGET}",
             }
         )
-    machine = {"cpu": cpu_model(), "cores": available_cores(), "python": platform.python_version()}
+    machine = {"cpu": cpu(), "cores": available_cores(), "python": platform.python_version()}
     return {"name": "Ingest: files to stored vectors, CLIP ViT-B/32", "machine": machine, "rows": rows}
-
-
-def cpu_model() -> str:
-    """The processor's name as the kernel has it."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 def main() -> None:

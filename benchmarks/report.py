@@ -6,8 +6,9 @@ A results file is one table::
         {"what": "images/s, batch 32, exact", "ours": 41.0, "peer": 17.2, "unit": "images/s", "ratio": 2.38,
          "target": ">= 2.1 x", "note": "peer: transformers eager float32"}]}
 
-`ours`, `peer`, `ratio` and `target` may be null. A target is "<=" or ">=", a number, and what it is about: "x" is the
-ratio, anything else (a unit, or nothing) is `ours`.
+A second table of the same script, of another machine, is `engine-avx2.json`, say. `ours`, `peer`, `ratio` and `target`
+may be null. A target is "<=" or ">=", a number, and what it is about: "x" is the ratio, anything else (a unit, or
+nothing) is `ours`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def section(stem: str, table: Mapping[str, Any]) -> str:
     machine = ", ".join(f"{key} {value}" for key, value in table["machine"].items())
     noted = any(row.get("note") for row in table["rows"])
     columns = ["What", "lookalike", "Peer", "Ratio", "Target", "Met"] + ["Note"] * noted
-    lines = [f"## {table['name']}", "", f"Machine: {machine}. Script: `benchmarks/{stem}.py`.", ""]
+    lines = [f"## {table['name']}", "", f"Machine: {machine}. Script: `benchmarks/{stem.partition('-')[0]}.py`.", ""]
     lines += [line(columns), line(["---"] * len(columns))]
     lines += [line(cells(row) + [str(row.get("note") or "")] * noted) for row in table["rows"]]
     return "\n".join(lines) + "\n"

@@ -29,8 +29,9 @@ from pathlib import Path
 from typing import Any
 
 import load
-from ingest import cpu_model, make_pictures
+from ingest import make_pictures
 from memory import largest_private_mb
+from processor import cpu
 
 ROUNDS = 3
 SECONDS = 6.0
@@ -353,7 +354,7 @@ def main() -> None:
         rows = [*readiness(model, cache), *overhead(model, cache, pictures)]
         contenders = [*(ours(model, p, cache) for p in READY), *peers(model, arguments.peer_python, arguments.infinity)]
         rows += compared(contenders, pictures)
-    machine = {"cpu": cpu_model(), "cores": os.cpu_count(), "python": platform.python_version()}
+    machine = {"cpu": cpu(), "cores": os.cpu_count(), "python": platform.python_version()}
     table = {"name": "Service over HTTP, CLIP ViT-B/32", "machine": machine, "rows": rows}
     arguments.out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 

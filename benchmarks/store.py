@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import shutil
 import subprocess
 import time
@@ -25,6 +24,7 @@ from typing import Any
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
+import processor
 import synthetic_clip
 
 from lookalike.ports import VectorReader
@@ -315,19 +315,12 @@ def row(
 
 def machine() -> dict[str, Any]:
     """What the figures depend on."""
-    names = [line.split(":", 1)[1].strip() for line in cpu_lines() if line.startswith("model name")]
     load = os.getloadavg()[0]
     return {
-        "cpu": names[0] if names else platform.processor(),
+        "cpu": processor.cpu(),
         "cores": os.cpu_count(),
         "load at the end": round(load, 1),
     }
-
-
-def cpu_lines() -> list[str]:
-    """What Linux says about the processors."""
-    path = Path("/proc/cpuinfo")
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
 if __name__ == "__main__":
