@@ -22,10 +22,9 @@ from lookalike.embed import Embedder, LocalVectorizer
 from lookalike.encoders.fake import FakeEncoder
 from lookalike.errors import StoreCorrupt, StoreError
 from lookalike.ingest import Ingest, Target
-from lookalike.places import Address, Place, place_of
+from lookalike.places import SPACES_FILE, Address, Place, place_of
 from lookalike.sources.folder import FolderSource
 from lookalike.sources.pictures import PictureFinder
-from lookalike.store.pointer import FILE
 from lookalike.types import Filter, Item
 from lookalike.vectors import normalise
 from tests.pictures import noise, write
@@ -185,8 +184,8 @@ def test_a_damaged_list_of_spaces_is_said(tmp_path: Path) -> None:
     """It is never taken for an index with one space: that would be the wrong one."""
     folder = tmp_path / "photos.lookalike"
     create_store(folder, BEFORE.space).close()
-    (folder / FILE).write_text('{"current": 2')
-    with pytest.raises(StoreCorrupt, match=FILE):
+    (folder / SPACES_FILE).write_text('{"current": 2')
+    with pytest.raises(StoreCorrupt, match=SPACES_FILE):
         open_store(folder)
 
 
