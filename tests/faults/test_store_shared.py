@@ -94,11 +94,11 @@ def test_an_index_swapped_while_it_is_being_opened_does_not_answer(
         with create(tmp_path / name, SPACE) as store:
             add_batch(store, 0)
 
-    def connect_late(self: Database, mode: str) -> sqlite3.Connection:
+    def connect_late(self: Database, mode: str, *pragmas: str) -> sqlite3.Connection:
         folder.rename(tmp_path / "gone")
         if other:
             (tmp_path / "other").rename(folder)
-        return connect(self, mode)
+        return connect(self, mode, *pragmas)
 
     with open_store(folder) as reader, reader._database.reading():  # its only connection is taken
         monkeypatch.setattr(Database, "_connect", connect_late)

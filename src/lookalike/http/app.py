@@ -62,7 +62,7 @@ def create_app(current: Current) -> FastAPI:
         redirect_slashes=False,
     )
     app.include_router(embed.router, tags=["embed"], responses=responses(402, *ALWAYS))
-    app.include_router(openai.router, tags=["openai"], responses=responses(*ALWAYS, openai=True))
+    app.include_router(openai.router, tags=["openai"], responses=responses(400, *ALWAYS, openai=True))
     app.include_router(search.router, tags=["search"], responses=responses(402, 404, 409, *ALWAYS))
     app.include_router(explaining.router, tags=["search"], responses=responses(402, 404, 409, *ALWAYS))
     app.include_router(mapping.router, tags=["items"], responses=responses(404, *ALWAYS))

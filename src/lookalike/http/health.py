@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse
 
 import lookalike
 from lookalike.errors import AccessDenied, ServiceError, StoreError
@@ -48,7 +48,10 @@ async def readyz(request: Request) -> JSONResponse:
 
 
 @router.get(
-    "/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse, responses=responses(401, 403)
+    "/metrics",
+    summary="Figures for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **responses(401, 403, 422, 429)},
 )
 async def metrics(call: AnyKey) -> Response:
     """Prometheus' text format. Needs a key, of any scope but for every project, where keys are configured."""
@@ -61,7 +64,7 @@ async def metrics(call: AnyKey) -> Response:
     return Response(body, media_type=content_type)
 
 
-@router.get("/stats", summary="Figures for people", responses=responses(401))
+@router.get("/stats", summary="Figures for people", responses=responses(401, 422, 429))
 async def stats(call: AnyKey) -> dict[str, Any]:
     """p50, p95 and p99 of each stage's last 2,048 runs; queue, workers, stand-ins, events, index. Needs a key too.
 

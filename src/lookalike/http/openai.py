@@ -43,7 +43,7 @@ _URL = re.compile(r"https?://", re.IGNORECASE)
     "/embeddings",
     summary="Create embeddings",
     response_model=OpenAIEmbeddings,
-    responses=responses(400, 402, 404, 502, openai=True),
+    responses=responses(402, 404, 502, openai=True),
     openapi_extra=OPENAI,
 )
 async def create_embeddings(call: Vectorizing) -> Response:
