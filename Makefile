@@ -7,7 +7,7 @@ PY := .venv/bin/python
 PEER_PY := .venv-parity/bin/python
 
 # The environment of the caller must not reach into ours.
-unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX
 MAKEFLAGS += --no-builtin-rules
 
 # Reference material that is not part of the project.
