@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +16,7 @@ from lookalike.tokens import require_text
 from lookalike.types import Failure
 
 Payload = TypeVar("Payload", bytes, str)
+Given = TypeVar("Given")
 
 PART_ITEMS = 64
 """Inputs in one request: two of the service's batches, so that one waits while the other is computed."""
@@ -57,14 +58,7 @@ def pictures(
 ) -> Iterator[tuple[int, str, bytes]]:
     """(place, name, bytes) of each picture, read when its turn comes; what cannot be read is raised or collected."""
     images = several(images, "images")
-    names = names_of(images, "images", names)
-    for place, (image, name) in enumerate(zip(images, names, strict=True)):
-        try:
-            yield place, name, picture(image, name)
-        except InputError as error:
-            if on_error == "raise":
-                raise
-            failures.append(failure_of(place, name, error))
+    return _each(images, names_of(images, "images", names), picture, on_error, failures)
 
 
 def picture(image: ImageInput, name: str) -> bytes:
@@ -81,14 +75,7 @@ def sentences(
 ) -> Iterator[tuple[int, str, str]]:
     """(place, name, text) of each text; what is none is raised or collected."""
     texts = several(texts, "texts")
-    names = names_of(texts, "texts", names)
-    for place, (text, name) in enumerate(zip(texts, names, strict=True)):
-        try:
-            yield place, name, sentence(text, name)
-        except InputError as error:
-            if on_error == "raise":
-                raise
-            failures.append(failure_of(place, name, error))
+    return _each(texts, names_of(texts, "texts", names), sentence, on_error, failures)
 
 
 def sentence(text: str, name: str) -> str:
@@ -97,6 +84,22 @@ def sentence(text: str, name: str) -> str:
         raise InputError(f"is a {type(text).__name__}, not a text.", item=name)
     require_text(text, item=name)
     return text
+
+
+def _each(
+    given: Sequence[Given],
+    names: Sequence[str],
+    read: Callable[[Given, str], Payload],
+    on_error: OnError,
+    failures: list[Failure],
+) -> Iterator[tuple[int, str, Payload]]:
+    for place, (value, name) in enumerate(zip(given, names, strict=True)):
+        try:
+            yield place, name, read(value, name)
+        except InputError as error:
+            if on_error == "raise":
+                raise
+            failures.append(failure_of(place, name, error))
 
 
 def require_texts(fields: Mapping[str, object], *, item: str = "") -> None:
